@@ -1,0 +1,51 @@
+"""Time, asked for in one place: decisions take `now`, loops own a `Clock`, and only this module asks the system."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a loop may ask about time."""
+
+    def now(self) -> datetime:
+        """The wall clock: timezone-aware, UTC. It may step in either direction."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow, for durations. They stand still while the machine is suspended."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        """The wall clock in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds of CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the UTC epoch: the form moments are stored in."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def from_ms(ms: int) -> datetime:
+    """The UTC moment of a stored number of milliseconds."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, whole seconds when there is no fraction, else milliseconds: `2026-03-01T08:00:00Z`."""
+    utc = moment.astimezone(UTC)
+    spec = "milliseconds" if utc.microsecond else "seconds"
+    return utc.isoformat(timespec=spec).replace("+00:00", "Z")

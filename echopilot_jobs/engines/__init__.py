@@ -1,0 +1,44 @@
+"""Where runs go: an engine takes started runs and gives back how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.runs import Outcome, Run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that came back from the engine."""
+
+    job: Job
+    run: Run
+    outcome: Outcome
+
+
+class Engine(Protocol):
+    """Carries out runs somewhere else than in the scheduler's thread."""
+
+    @property
+    def free(self) -> int:
+        """How many more runs it takes right now."""
+        ...
+
+    @property
+    def busy(self) -> int:
+        """How many it has not given back yet."""
+        ...
+
+    def submit(self, job: Job, run: Run) -> None:
+        """Take a run that the ledger says is running. Returns at once."""
+        ...
+
+    def collect(self) -> list[Ended]:
+        """The runs that ended since the last call."""
+        ...
+
+    def cancel_all(self) -> None:
+        """Ask every run to stop; each still comes back through `collect`."""
+        ...

@@ -1,0 +1,73 @@
+"""The one error tree.
+
+An `EchoPilotError` is meant for a person: the command line prints it and exits, the API answers with `status`. A message
+says what came, what is allowed and what to do next. Anything else that is raised is a bug and keeps its traceback in the
+log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class EchoPilotError(Exception):
+    """Something a person can act on. `status` is the HTTP answer it becomes, `exit_code` the process's."""
+
+    status = 400
+    exit_code = 1
+
+
+class ConfigError(EchoPilotError):
+    """Settings or definitions that cannot be used. Carries every problem found, one line each."""
+
+    status = 422
+    exit_code = 78  # EX_CONFIG of sysexits.h
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class UnknownName(EchoPilotError):
+    """A job, run or program that does not exist; the message names those that do."""
+
+    status = 404
+
+
+class WrongState(EchoPilotError):
+    """A legal request at the wrong moment, such as finishing a run that already ended."""
+
+    status = 409
+
+
+class LeaseLost(EchoPilotError):
+    """Another scheduler holds the lease now; whatever this one still wants to write is refused."""
+
+    status = 409
+
+
+class LedgerUnavailable(EchoPilotError):
+    """The ledger cannot be read or written right now (locked, full disk, missing folder)."""
+
+    status = 503
+
+
+class LedgerTooNew(EchoPilotError):
+    """The ledger was written by a newer release than this one."""
+
+    status = 503
+    exit_code = 78
+
+
+class SupervisorUnreachable(EchoPilotError):
+    """supervisord did not answer on its socket."""
+
+    status = 503
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
+    """The error for a name nobody knows, with the nearest known one when there is one."""
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}")

@@ -1,0 +1,77 @@
+"""Finding lapsed runs and deciding what follows: abandon what its owner left, retry what may be repeated, prune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from echopilot_jobs.errors import WrongState
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.runs import BAD_ENDS, Origin, Run
+
+KEEP_FOR = timedelta(days=90)
+KEEP_PER_JOB = 20
+PRUNE_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class HealReport:
+    """What one healing did. `notes` are sentences for a person."""
+
+    abandoned: list[Run] = field(default_factory=list)
+    retried: list[Run] = field(default_factory=list)
+    pruned: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def heal(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> HealReport:
+    """Abandon runs whose owner is dead, queue one retry of failed ones whose job allows it, and prune old history."""
+    abandoned = abandon_lost(ledger, now)
+    retried = retry_failed(ledger, registry, now)
+    pruned = ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now)
+    notes = [f"run {run.id} of {run.job_name} was abandoned: its scheduler died while it ran" for run in abandoned]
+    notes += [f"{run.job_name} runs again as run {run.id}" for run in retried]
+    if pruned:
+        notes.append(f"{pruned} runs older than {KEEP_FOR.days} days were removed")
+    return HealReport(abandoned, retried, pruned, notes)
+
+
+def abandon_lost(ledger: Ledger, now: datetime, alive: Callable[[str], bool] | None = None) -> list[Run]:
+    """End the `running` rows of dead owners (I5); a live run is never declared lost (I7)."""
+    alive = alive or owner_lives
+    dead = [owner for owner in ledger.running_owners() if not alive(owner)]
+    return ledger.abandon_owned_by(dead, now, "its scheduler died while it ran") if dead else []
+
+
+def owner_lives(owner: str) -> bool:
+    """Whether the process behind an owner's text is still that process."""
+    try:
+        return is_alive(Owner.parse(owner))
+    except ValueError:
+        return False
+
+
+def retry_failed(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> list[Run]:
+    """One more run for every job whose newest run ended badly, if it is safe to repeat and still of use."""
+    last = ledger.last_runs()
+    wanted = [last[name] for name, job in registry.items() if name in last and may_retry(job, last[name], now)]
+    return [run for lost in wanted if (run := _retry(ledger, lost, now))]
+
+
+def may_retry(job: Job, last: Run, now: datetime) -> bool:
+    """Repeating needs `idempotent`, a bad end within the job's window, and not to be a repetition already."""
+    ended = last.finished_at
+    recent = ended is not None and now - ended <= job.window
+    return job.idempotent and last.state in BAD_ENDS and last.origin is not Origin.RETRY and recent
+
+
+def _retry(ledger: Ledger, lost: Run, now: datetime) -> Run | None:
+    key = f"retry-of:{lost.id}"
+    try:
+        run, is_new = ledger.request_run(lost.job_name, now, origin=Origin.RETRY, request_key=key, retry_of=lost)
+    except WrongState:
+        return None
+    return run if is_new else None

@@ -1,0 +1,85 @@
+"""How SQLite is opened and how its transactions begin and end: the rules of this house, in one place.
+
+WAL with `synchronous=FULL`, so that a committed claim survives a power loss (I9). Every write begins `IMMEDIATE`, so that
+"read, then write" is one step. Automatic checkpoints are off everywhere and the scheduler alone checkpoints: library
+versions before 3.51.3 have a WAL race when two processes do. Nothing but SQLite may open the file: a plain open and close
+would drop the locks this process holds on it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
+from echopilot_jobs.ledger.statements import migrations, split
+
+BUSY_TIMEOUT_SECONDS = 5.0
+
+
+def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
+    """A connection by the rules above; None is a database in memory. Raises `LedgerUnavailable`."""
+    if path is not None and not create and not path.exists():
+        raise LedgerUnavailable(f"no ledger at '{path}' yet; start the stack with `bin/stack` and it will be made")
+    with readable_errors("opened"):
+        db = sqlite3.connect(
+            ":memory:" if path is None else str(path),
+            timeout=BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        db.row_factory = sqlite3.Row
+        for pragma in ("journal_mode=wal", "synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on"):
+            db.execute(f"pragma {pragma}").close()
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """One IMMEDIATE transaction: committed when the block ends, undone when it raises."""
+    with readable_errors("written"):
+        db.execute("begin immediate")
+        try:
+            yield
+            db.execute("commit")
+        except BaseException:
+            # A failed COMMIT (full disk) may have rolled back by itself.
+            if db.in_transaction:
+                db.execute("rollback")
+            raise
+
+
+@contextmanager
+def readable_errors(verb: str) -> Iterator[None]:
+    """Turn what SQLite says about the file into a sentence for a person; broken promises of ours stay bugs."""
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.InternalError) as error:
+        raise LedgerUnavailable(f"the ledger cannot be {verb}: {error}; see `echopilot doctor`") from error
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        raise LedgerUnavailable(f"the ledger is damaged or no ledger: {error}; see `echopilot doctor`") from error
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema to this release's version in one transaction (I30). Raises `LedgerTooNew` for a newer one."""
+    newest = migrations()[-1][0]
+    if _version(db) == newest:
+        return
+    with transaction(db):
+        found = _version(db)  # again, now that nobody else can be migrating
+        if found > newest:
+            raise LedgerTooNew(f"ledger at version {found}, this release knows {newest}; start the newer release again")
+        for version, script in migrations():
+            if version > found:
+                for statement in split(script):
+                    db.execute(statement)
+        db.execute(f"pragma user_version = {newest}")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    with readable_errors("read"):
+        return int(db.execute("pragma user_version").fetchone()[0])

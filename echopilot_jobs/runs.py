@@ -1,0 +1,247 @@
+"""Slots and runs as facts, and the table of legal moves between their states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from echopilot_jobs.clock import EPOCH, iso
+
+LATE_AFTER = timedelta(seconds=60)
+
+
+class State(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRY_WAIT = "retry_wait"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+
+
+OPEN_STATES = frozenset({State.QUEUED, State.RUNNING, State.RETRY_WAIT})
+BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.ABANDONED})
+
+_ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.ABANDONED})
+
+# The only legal moves. A state without an entry on the right is an end, and ends never change (I6).
+MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+        State.RUNNING: _ENDS | {State.RETRY_WAIT},
+        State.RETRY_WAIT: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
+        **{end: frozenset() for end in _ENDS},
+    }
+)
+
+
+class Origin(StrEnum):
+    """Why a run exists."""
+
+    SCHEDULE = "schedule"
+    CATCH_UP = "catch_up"
+    BACKFILL = "backfill"
+    MANUAL = "manual"
+    STARTUP = "startup"
+    RETRY = "retry"
+
+
+class SkipReason(StrEnum):
+    """Why a slot has no run: the closed set."""
+
+    EXPIRED = "expired"
+    COALESCED = "coalesced"
+    OVERLAP = "overlap"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    CAP = "cap"
+    DST_GAP = "dst_gap"
+    SUPERSEDED = "superseded"
+    OPERATOR = "operator"
+    CLOCK_HOLD = "clock_hold"
+
+
+@dataclass(frozen=True, order=True)
+class Slot:
+    """One job at one due moment; the pair (with the clock generation) is its identity."""
+
+    job_name: str
+    due_at: datetime
+    generation: int = 0
+
+    @property
+    def epoch_seconds(self) -> int:
+        """The due moment as whole UTC epoch seconds: the form it has in the ledger and in keys."""
+        return (self.due_at - EPOCH) // timedelta(seconds=1)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key a slot's run carries: the same for every attempt, new for every slot."""
+        return f"{self.job_name}:{self.epoch_seconds}:{self.generation}"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a run printed, capped: the first and last bytes as text, and how many between them were dropped."""
+
+    head: str = ""
+    tail: str = ""
+    dropped_bytes: int = 0
+
+    @property
+    def text(self) -> str:
+        """Head and tail with one line between them that counts what is missing."""
+        if not self.dropped_bytes:
+            return self.head + self.tail
+        return f"{self.head}\n… {self.dropped_bytes:,} bytes dropped …\n{self.tail}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt ended, with its evidence. `exit_status` is negative for a signal, as in `subprocess`."""
+
+    state: State
+    error: str | None = None
+    result: Any = None
+    exit_status: int | None = None
+    http_status: int | None = None
+    output: Output = Output()
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of carrying out a slot or a request. Moments are aware and in UTC."""
+
+    id: int
+    job_name: str
+    origin: Origin
+    state: State
+    claimed_at: datetime
+    slot: Slot | None = None
+    attempt: int = 0
+    planned_at: datetime | None = None
+    not_before: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_ms: int | None = None
+    owner: str | None = None
+    host: str | None = None
+    code_revision: str | None = None
+    request_key: str | None = None
+    actor: str | None = None
+    params: Mapping[str, Any] | None = None
+    error: str | None = None
+    result: Any = None
+    exit_status: int | None = None
+    http_status: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is still to come."""
+        return self.state in OPEN_STATES
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it started more than a minute after its nominal moment (I4)."""
+        return bool(self.slot and self.started_at and self.started_at - self.slot.due_at > LATE_AFTER)
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """From the nominal moment to the first start, where there are both."""
+        return self.started_at - self.slot.due_at if self.slot and self.started_at else None
+
+    @property
+    def idempotency_key(self) -> str:
+        """What an effect should carry so that a repeated attempt is recognised."""
+        return self.slot.key if self.slot else f"run:{self.id}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as the API, the command line's `--json` and the logs show it (JSON types only)."""
+        return {
+            "id": self.id,
+            "job": self.job_name,
+            "origin": self.origin.value,
+            "state": self.state.value,
+            "attempt": self.attempt,
+            "slot_at": _iso(self.slot.due_at if self.slot else None),
+            "claimed_at": _iso(self.claimed_at),
+            "not_before": _iso(self.not_before),
+            "started_at": _iso(self.started_at),
+            "finished_at": _iso(self.finished_at),
+            "duration_ms": self.duration_ms,
+            "late": self.is_late,
+            "error": self.error,
+            "result": self.result,
+            "exit_status": self.exit_status,
+            "http_status": self.http_status,
+            "actor": self.actor,
+            "params": dict(self.params) if self.params else None,
+            "owner": self.owner,
+            "host": self.host,
+            "code_revision": self.code_revision,
+        }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None
+
+
+def slot_moment(epoch_seconds: int) -> datetime:
+    """The UTC moment of a slot's stored whole seconds."""
+    return datetime.fromtimestamp(epoch_seconds, UTC)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One move of a run: when, into which state, at which attempt."""
+
+    at: datetime
+    state: State
+    attempt: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A slot that got no run, and why."""
+
+    slot: Slot
+    reason: SkipReason
+    decided_at: datetime
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A stretch of slots disposed of together."""
+
+    job_name: str
+    first: datetime
+    last: datetime
+    count: int
+    reason: SkipReason
+    cause: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True)
+class Stint:
+    """One life of a scheduler process: from its lease to its last beat, and how it ended (None while it lives)."""
+
+    id: int
+    owner: str
+    host: str
+    code_revision: str
+    term: int
+    started_at: datetime
+    beat_at: datetime
+    ended_at: datetime | None
+    ended_how: str | None

@@ -1,0 +1,225 @@
+"""The scheduler as a process: lock, ledger, lease, loop, orderly stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from echopilot_jobs import builtin
+from echopilot_jobs.clock import Clock, SystemClock
+from echopilot_jobs.engines.local import LocalEngine
+from echopilot_jobs.errors import EchoPilotError, LeaseLost, LedgerUnavailable
+from echopilot_jobs.executor import Executor, OwnWeb, process_mark
+from echopilot_jobs.healing import abandon_lost, owner_lives
+from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.logs import SchedulerLog
+from echopilot_jobs.processes import become_subreaper, code_revision, die_with_parent, end_tree, marked, this_process
+from echopilot_jobs.runs import OPEN_STATES, Outcome, Run, State
+from echopilot_jobs.scheduler.lock import PlannerLock
+from echopilot_jobs.scheduler.loop import Scheduler
+from echopilot_jobs.settings import Settings, dashboard_key
+from echopilot_jobs.wake import Waiter
+
+# Drain, then four seconds of TERM for the children, then KILL: together inside `stopwaitsecs` of supervisord.conf.
+DRAIN_SECONDS = 8.0
+DRAIN_ORPHANED_SECONDS = 2.0
+LAST_WORDS_SECONDS = 5.0
+STANDBY_LOOK_SECONDS = 1.0
+OPEN_PATIENCE_SECONDS = 300.0
+CHECKPOINT_SECONDS = 60.0
+
+
+def main(settings: Settings) -> int:
+    """Run until asked to stop; the exit status. supervisord starts it again whatever that is."""
+    parent = os.getppid()
+    die_with_parent(signal.SIGTERM, parent)
+    become_subreaper()
+    os.umask(0o077)
+    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    clock = SystemClock()
+    stop = _StopWish(parent)
+    lock = PlannerLock(settings.var_dir / "scheduler.lock")
+    owner = str(this_process())
+    if not _stand_by(lock, owner, stop):
+        return 0
+    log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
+    waiter = Waiter(settings.wake_path)
+    try:
+        return _Process(settings, clock, log, waiter, stop, owner).run()
+    except EchoPilotError as error:
+        log.event("scheduler.failed", error=str(error))
+        return error.exit_code
+    finally:
+        waiter.close()
+        log.close()
+        lock.close()
+
+
+class _StopWish:
+    """Remembers that somebody wants this process to stop. A second wish means: do not drain."""
+
+    def __init__(self, parent: int) -> None:
+        self.signal: str | None = None
+        self.in_a_hurry = False
+        self._parent = parent
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.in_a_hurry = self.signal is not None
+        self.signal = self.signal or signal.Signals(number).name
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.signal is not None
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long running work may go on: less when supervisord is gone, since a new one may start any moment."""
+        if self.in_a_hurry:
+            return 0.0
+        return DRAIN_SECONDS if os.getppid() == self._parent else DRAIN_ORPHANED_SECONDS
+
+
+def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
+    """Wait for the lock; False when asked to stop meanwhile. Only a second stack on one folder ever waits here."""
+    told = False
+    while not stop.asked:
+        if lock.take(owner):
+            return True
+        if not told:
+            # Not into scheduler.log: the leader is its only writer.
+            print(f"standby: '{lock.holder}' is the scheduler of this folder", flush=True)  # noqa: T201
+            told = True
+        with contextlib.suppress(InterruptedError):
+            signal.sigtimedwait([], STANDBY_LOOK_SECONDS)
+    return False
+
+
+class _Process:
+    """Everything one life of the scheduler holds."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, log: SchedulerLog, waiter: Waiter, stop: _StopWish, owner: str
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._log = log
+        self._waiter = waiter
+        self._stop = stop
+        self._owner = owner
+        self._ticks = 0
+        self._registry = builtin.jobs(settings)
+        self._engine = LocalEngine(self._executor(), waiter.ring)
+
+    def _executor(self) -> Executor:
+        own_web = OwnWeb(f"http://127.0.0.1:{self._settings.port}", lambda: dashboard_key(self._settings))
+        return Executor(self._clock, self._owner, own_web)
+
+    def run(self) -> int:
+        """The whole life; the exit status."""
+        ledger = self._open_ledger()
+        if ledger is None:
+            return 0
+        before = ledger.stint()
+        lease = ledger.take_lease(self._owner, platform.node(), code_revision(), self._clock.now())
+        self._log.event("startup", ok=True, pid=os.getpid())
+        self._log.event("lease.taken", term=lease.term, owner=self._owner)
+        self._reconcile(ledger)
+        cause = "unknown" if before is None else ("stopped" if before.ended_how == "stopped" else "crash")
+        duties = {"tick": self._tick}
+        scheduler = Scheduler(
+            self._registry, ledger, self._engine, self._clock, self._log, lease, duties, gap_cause=cause
+        )
+        try:
+            self._loop(scheduler, ledger)
+            return self._wind_up(scheduler, ledger, lease)
+        except LeaseLost:
+            self._log.event("lease.lost", term=lease.term)
+            self._engine.cancel_all()
+            return LeaseLost.exit_code
+        finally:
+            ledger.close()
+
+    def _open_ledger(self) -> SqliteLedger | None:
+        """The ledger, however long a full disk or a foreign lock keeps it shut, within five minutes."""
+        give_up_at = self._clock.monotonic() + OPEN_PATIENCE_SECONDS
+        told = False
+        while not self._stop.asked:
+            try:
+                return SqliteLedger(self._settings.ledger_path)
+            except LedgerUnavailable as error:
+                if self._clock.monotonic() > give_up_at:
+                    raise
+                if not told:
+                    self._log.event("ledger.unreachable", error=str(error))
+                    told = True
+                self._waiter.wait(1.0)
+        return None
+
+    def _reconcile(self, ledger: SqliteLedger) -> None:
+        """End what the scheduler before left: its children that live on, its `running` rows, work of jobs now gone."""
+        for run in ledger.runs(states=frozenset({State.RUNNING})):
+            if run.owner and not owner_lives(run.owner):
+                self._sweep(run, run.owner)
+        for run in abandon_lost(ledger, self._clock.now()):
+            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+        ledger.set_defined(list(self._registry))
+        for run in ledger.runs(states=OPEN_STATES):
+            if run.job_name not in self._registry:
+                gone = ledger.cancel(run.id, self._clock.now(), "its job is no longer defined")
+                self._log.event("run.cancelled", job=run.job_name, run=run.id, error=gone.error)
+
+    def _sweep(self, run: Run, owner: str) -> None:
+        """A killed scheduler's child dies with it, but a grandchild may not: it still carries the run's mark (I8)."""
+        left = marked("ECHOPILOT_MARK", process_mark(owner, run))
+        for pid in left:
+            end_tree(pid, 0)
+        if left:
+            self._log.event("processes.swept", run=run.id, count=len(left))
+
+    def _tick(self, _run: Run) -> Outcome:
+        self._ticks += 1
+        self._log.event("tick", tick=self._ticks, next=self._registry.next_times(self._clock.now()))
+        return Outcome(State.SUCCEEDED)
+
+    def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> None:
+        checkpoint_at = self._clock.monotonic() + CHECKPOINT_SECONDS
+        while not self._stop.asked:
+            seconds = scheduler.beat()
+            if self._clock.monotonic() >= checkpoint_at:
+                checkpoint_at = self._clock.monotonic() + CHECKPOINT_SECONDS
+                with contextlib.suppress(LedgerUnavailable):  # the next beat says so if it lasts
+                    ledger.checkpoint()
+            if seconds:
+                self._waiter.wait(seconds)
+
+    def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
+        """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""
+        drain = self._stop.drain_seconds
+        self._log.event("scheduler.stopping", signal=self._stop.signal, running=self._engine.busy, drain_s=drain)
+        drained = self._until_idle(scheduler, lambda: min(self._stop.drain_seconds, drain))
+        interrupted = self._engine.busy
+        if not drained:
+            self._engine.cancel_all()
+            self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
+        ledger.end_stint(lease, "stopped", self._clock.now())
+        ledger.checkpoint()
+        self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
+        return 0
+
+    def _until_idle(self, scheduler: Scheduler, seconds: Callable[[], float]) -> bool:
+        """Go on recording until nothing runs or *seconds* have passed; whether nothing runs any more."""
+        began = self._clock.monotonic()
+        while True:
+            wait = scheduler.beat(planning=False)
+            left = began + seconds() - self._clock.monotonic()
+            if scheduler.is_idle or left <= 0:
+                return scheduler.is_idle
+            self._waiter.wait(min(wait, left))

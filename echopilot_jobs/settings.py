@@ -1,0 +1,181 @@
+"""One frozen `Settings`, read from the environment; every error is reported in one pass and no secret is ever echoed."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from echopilot_jobs.errors import ConfigError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+KEY_MIN_BYTES = 16
+COMMON_KEYS = frozenset(
+    {"changeme", "password", "secret", "dashboard", "dashboardkey", "echopilot", "letmein", "test", "admin"}
+)
+
+
+def _clock_time(value: Any) -> time:
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", str(value))
+    if not match:
+        raise ValueError("a UTC time HH:MM from 00:00 to 23:59, for example 08:00")
+    return time(int(match[1]), int(match[2]))
+
+
+def _whole_hours(value: Any) -> int:
+    if not re.fullmatch(r"\d{1,3}", str(value)) or not 1 <= int(value) <= 168:
+        raise ValueError("a whole number of hours from 1 to 168, for example 6")
+    return int(value)
+
+
+def _port(value: Any) -> int:
+    if not re.fullmatch(r"\d{1,5}", str(value)) or not 1 <= int(value) <= 65535:
+        raise ValueError("a TCP port from 1 to 65535, for example 5000")
+    return int(value)
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    parts = value.replace(",", os.pathsep).split(os.pathsep) if isinstance(value, str) else value
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def weak_key(key: str) -> str | None:
+    """Why *key* is no fit dashboard key, or None. The answer never contains the key."""
+    if len(key.encode("utf-8", "replace")) < KEY_MIN_BYTES:
+        return f"at least {KEY_MIN_BYTES} bytes (it has {len(key.encode('utf-8', 'replace'))})"
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        return "printable ASCII without spaces or line ends, because it travels in an HTTP header"
+    if len(set(key)) < 5 or re.sub(r"[^a-z]", "", key.lower()) in COMMON_KEYS:
+        return "not a well-known word and not one character repeated"
+    return None
+
+
+def _key(value: Any) -> SecretStr:
+    raw = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    if wrong := weak_key(raw):
+        raise ValueError(f"{wrong}; make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`")
+    return SecretStr(raw)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Each field's description is its paragraph in the README's table."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, validate_default=False)
+
+    home: Annotated[Path, Field(alias="ECHOPILOT_HOME", description="The folder that holds `var/` and `logs/`.")] = (
+        PROJECT_ROOT
+    )
+    dashboard_key: Annotated[
+        SecretStr | None,
+        BeforeValidator(lambda v: None if v is None else _key(v)),
+        Field(
+            alias="DASHBOARD_KEY",
+            description="The secret for the dashboard and the API (header `X-Dash-Key`), 16 bytes or more. "
+            "Unset: one is made and kept in `var/dashboard_key`.",
+        ),
+    ] = None
+    port: Annotated[int, BeforeValidator(_port), Field(alias="PORT", description="Where the web process listens.")] = (
+        5000
+    )
+    brief_at: Annotated[
+        time,
+        BeforeValidator(_clock_time),
+        Field(alias="SCHED_BRIEF_UTC", description="When `ceo_brief` runs, HH:MM UTC."),
+    ] = time(8, 0)
+    report_at: Annotated[
+        time,
+        BeforeValidator(_clock_time),
+        Field(alias="SCHED_REPORT_UTC", description="When `daily_report` runs, HH:MM UTC."),
+    ] = time(9, 0)
+    self_heal_hours: Annotated[
+        int,
+        BeforeValidator(_whole_hours),
+        Field(alias="SCHED_SELFHEAL_EVERY_HOURS", description="Hours between two `self_heal` runs, 1 to 168."),
+    ] = 6
+    signals: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        BeforeValidator(_globs),
+        Field(
+            alias="ECHOPILOT_SIGNALS",
+            description="Files the brief reads: globs, relative to the project, separated by `:` or `,`.",
+        ),
+    ] = ("logs/*.ndjson",)
+
+    @property
+    def var_dir(self) -> Path:
+        """State: ledger, sockets, locks, generated key. 0700."""
+        return self.home / "var"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Logs and artefacts."""
+        return self.home / "logs"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger's file; only SQLite may open it."""
+        return self.var_dir / "ledger.sqlite3"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where supervisord listens (a UNIX socket, 0700)."""
+        return self.var_dir / "supervisor.sock"
+
+    @property
+    def wake_path(self) -> Path:
+        """The FIFO that wakes the scheduler when somebody queued a run."""
+        return self.var_dir / "scheduler.wake"
+
+
+def load() -> Settings:
+    """Settings from the process's environment. Raises `ConfigError` with one line for every bad value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError([_problem(item) for item in error.errors()]) from None
+
+
+def _problem(item: ErrorDetails) -> str:
+    name = str(item["loc"][0])
+    allowed = str(item["msg"]).removeprefix("Value error, ")
+    if name == "DASHBOARD_KEY":
+        return f"DASHBOARD_KEY: this value is refused; wanted: {allowed}"
+    return f"{name}: came '{str(item['input'])[:80]}'; wanted: {allowed}"
+
+
+def dashboard_key(settings: Settings) -> str:
+    """The key in force: the setting, else the one in `var/dashboard_key`, which is made (0600) when there is none."""
+    if settings.dashboard_key is not None:
+        return settings.dashboard_key.get_secret_value()
+    path = settings.var_dir / "dashboard_key"
+    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        _create_once(path, secrets.token_urlsafe(32))
+    kept = path.read_text(encoding="utf-8").strip()
+    if wrong := weak_key(kept):
+        raise ConfigError(
+            [f"{path.name}: the generated key is damaged; wanted: {wrong}; delete the file to get a new one"]
+        )
+    return kept
+
+
+def _create_once(path: Path, text: str) -> None:
+    """Write *text* to *path* unless somebody was first: whole or absent, because `link` decides the race."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

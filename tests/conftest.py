@@ -1,0 +1,36 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.settings import Settings, load
+from echopilot_jobs.testing import FakeClock, MemoryLedger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands at 07:59:30 UTC until it is told to move."""
+    return FakeClock()
+
+
+@pytest.fixture(params=["file", "memory"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteLedger]:
+    """Every store in turn."""
+    store = SqliteLedger(tmp_path / "ledger.sqlite3") if request.param == "file" else MemoryLedger()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Default settings with a home of their own."""
+    for name in ("DASHBOARD_KEY", "PORT", "SCHED_BRIEF_UTC", "SCHED_REPORT_UTC", "ECHOPILOT_SIGNALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("SCHED_SELFHEAL_EVERY_HOURS", raising=False)
+    monkeypatch.setenv("ECHOPILOT_HOME", str(tmp_path))
+    return load()
