@@ -6,6 +6,7 @@ Three lines keep the exact shape they had before this product, because people gr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -106,8 +107,9 @@ class SchedulerLog:
         self._print(name, line)
 
     def close(self) -> None:
-        """Flush and let go of the file."""
-        logger.remove(self._sink)
+        """Flush and let go of the file; on a full disk what cannot be flushed is lost, as every line before it was."""
+        with contextlib.suppress(OSError):
+            logger.remove(self._sink)
 
     def _count_lost(self, error: Exception) -> None:
         self._lost += 1
@@ -164,7 +166,8 @@ def cut_torn_line(path: Path) -> int:
         with path.open("rb+") as file:
             end = file.seek(0, os.SEEK_END)
             keep = _last_line_end(file.fileno(), end)
-            file.truncate(keep)
+            if keep < end:
+                file.truncate(keep)
             return end - keep
     except FileNotFoundError:
         return 0

@@ -9,11 +9,14 @@ missed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import schedule
 
 from echopilot_jobs.jobs import Job, next_slot
+
+
+LOOK_AGAIN = timedelta(minutes=1)
 
 
 class Pump:
@@ -55,7 +58,11 @@ class _WakeUp(schedule.Job):
         return self.next_run is not None and _naive(self._pump._now) >= self.next_run
 
     def _schedule_next_run(self) -> None:
-        self.next_run = _naive(next_slot(self._job, self._pump._now).due_at)
+        try:
+            due_at = next_slot(self._job, self._pump._now).due_at
+        except (ValueError, ArithmeticError):
+            due_at = self._pump._now + LOOK_AGAIN  # the planner meets the same error and says so; neighbours go on
+        self.next_run = _naive(due_at)
 
 
 def _naive(moment: datetime) -> datetime:

@@ -23,20 +23,20 @@ COMMON_KEYS = frozenset(
 
 
 def _clock_time(value: Any) -> time:
-    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", str(value))
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", str(value))
     if not match:
         raise ValueError("a UTC time HH:MM from 00:00 to 23:59, for example 08:00")
     return time(int(match[1]), int(match[2]))
 
 
 def _whole_hours(value: Any) -> int:
-    if not re.fullmatch(r"\d{1,3}", str(value)) or not 1 <= int(value) <= 168:
+    if not re.fullmatch(r"[0-9]{1,3}", str(value)) or not 1 <= int(value) <= 168:
         raise ValueError("a whole number of hours from 1 to 168, for example 6")
     return int(value)
 
 
 def _port(value: Any) -> int:
-    if not re.fullmatch(r"\d{1,5}", str(value)) or not 1 <= int(value) <= 65535:
+    if not re.fullmatch(r"[0-9]{1,5}", str(value)) or not 1 <= int(value) <= 65535:
         raise ValueError("a TCP port from 1 to 65535, for example 5000")
     return int(value)
 

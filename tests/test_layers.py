@@ -63,7 +63,9 @@ def test_every_module_belongs_to_a_ring() -> None:
     assert not strangers, f"say in tests/test_layers.py and CONTRIBUTING.md where these live: {sorted(strangers)}"
 
 
-@pytest.mark.parametrize(("top", "path"), list(modules()), ids=lambda value: str(value).rpartition("echopilot_jobs/")[2])
+@pytest.mark.parametrize(
+    ("top", "path"), list(modules()), ids=lambda value: str(value).rpartition("echopilot_jobs/")[2]
+)
 def test_imports_point_inward_and_libraries_stay_at_home(top: str, path: Path) -> None:
     wrong = []
     for name, line in imports(path):

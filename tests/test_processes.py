@@ -176,12 +176,7 @@ def test_ending_what_has_ended_is_no_error(spawn) -> None:  # type: ignore[no-un
 
 def test_an_escapee_is_found_by_its_mark(spawn) -> None:  # type: ignore[no-untyped-def]
     """F49: a double fork with setsid leaves no family tie, only the environment it was born with."""
-    escape = (
-        "import os, time\n"
-        "if os.fork(): os._exit(0)\n"
-        "os.setsid()\n"
-        "print(os.getpid(), flush=True)\ntime.sleep(600)"
-    )
+    escape = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(600)"
     value = f"run-{os.getpid()}"
     first = spawn(escape, env={**os.environ, "ECHOPILOT_TEST_MARK": value})
     escaped = int(line(first))

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from echopilot_jobs.triggers import DailyAt, Every
 
 MOMENTS = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2050, 1, 1), timezones=st.just(UTC))
-ZONES = ["UTC", "Europe/Riga", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Nuuk", "Asia/Kolkata"]
+ZONES = [
+    "UTC",
+    "Europe/Riga",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "America/Nuuk",
+    "Asia/Kolkata",
+]
 
 
 def utc(text: str) -> datetime:

@@ -6,7 +6,9 @@ of its own while this one keeps the deadline; when it passes, the connection is 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from echopilot_jobs import __version__
 from echopilot_jobs.clock import Clock
@@ -89,6 +94,52 @@ def _session() -> requests.Session:
     return session
 
 
+class _Line:
+    """The socket of an exchange, so that another thread can cut it.
+
+    Closing the response would wait for the very read that has to be ended; shutting the socket down ends that read.
+    """
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._is_cut = False
+
+    def adapter(self) -> HTTPAdapter:
+        """A transport for one session whose connections report their socket here."""
+        line = self
+
+        class Plain(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                line.hold(self.sock)
+
+        class Tls(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                line.hold(self.sock)
+
+        adapter = HTTPAdapter()
+        pools = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
+        kinds = {"http": Plain, "https": Tls}
+        adapter.poolmanager.pool_classes_by_scheme = {
+            scheme: type("Pool", (pool,), {"ConnectionCls": kinds[scheme]}) for scheme, pool in pools.items()
+        }
+        return adapter
+
+    def hold(self, connected: socket.socket | None) -> None:
+        """Remember the socket; cut it at once if that was asked for while it was connecting."""
+        self._socket = connected
+        if self._is_cut:
+            self.cut()
+
+    def cut(self) -> None:
+        """End whatever the exchange is waiting for."""
+        self._is_cut = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class _Exchange:
     """One request and its answer, in a daemon thread that the deadline can cut off."""
 
@@ -97,7 +148,7 @@ class _Exchange:
         self._deadline = deadline
         self._clock = clock
         self._done = Cancel()  # the same kind of bell, rung by the exchange itself
-        self._answer: requests.Response | None = None
+        self._line = _Line()
         self.outcome: Outcome | None = None
 
     def start(self) -> None:
@@ -109,9 +160,8 @@ class _Exchange:
         select([self._done, cancel], [], [], max(left, 0.0))
 
     def abort(self) -> None:
-        """Shut the connection, so that a read which would wait for ever ends."""
-        if self._answer is not None:
-            self._answer.close()
+        """Cut the connection, so that the thread ends too."""
+        self._line.cut()
 
     def _run(self) -> None:
         try:
@@ -127,15 +177,12 @@ class _Exchange:
         method, url, headers = self._request
         left = max(self._deadline - self._clock.monotonic(), 0.1)
         with _session() as session:
-            self._answer = session.request(
-                method,
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(CONNECT_SECONDS, left), left),
-            )
-            with self._answer as answer:
+            session.mount("http://", self._line.adapter())
+            session.mount("https://", self._line.adapter())
+            timeout = (min(CONNECT_SECONDS, left), left)
+            with session.request(
+                method, url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
+            ) as answer:
                 return _judge(answer, self._read(answer))
 
     def _read(self, answer: requests.Response) -> bytes:

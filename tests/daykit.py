@@ -1,0 +1,64 @@
+"""A scheduler's day in seconds: the real planner and the real ledger, driven through hours by a clock that obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.planner import plan
+from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.testing import FakeClock
+
+Ending = Callable[[Run], Outcome | None]
+
+
+def well(_run: Run) -> Outcome:
+    """Every run succeeds after 40 ms."""
+    return Outcome(State.SUCCEEDED, duration_ms=40)
+
+
+def live(
+    ledger: SqliteLedger,
+    jobs: Mapping[str, Job],
+    clock: FakeClock,
+    until: datetime,
+    *,
+    ending: Ending = well,
+    step: float = 60.0,
+    stop: str | None = "stopped",
+) -> Lease:
+    """One scheduler life from the clock's now to *until*, a beat every *step* seconds.
+
+    *ending* decides how a run ends (None leaves it running); *stop* is how the life ends (None: killed).
+    """
+    began = clock.now()
+    lease = ledger.take_lease(f"boot:{int(clock.monotonic())}:1", "testhost", "abc123", began)
+    while clock.now() <= until:
+        beat(ledger, jobs, clock.now(), lease, ending, paced_from=began)
+        clock.sleep(step)
+    if stop:
+        ledger.end_stint(lease, stop, clock.now())
+    return lease
+
+
+def beat(
+    ledger: SqliteLedger,
+    jobs: Mapping[str, Job],
+    now: datetime,
+    lease: Lease,
+    ending: Ending,
+    *,
+    paced_from: datetime | None = None,
+) -> None:
+    """One pass: plan, claim, start, end."""
+    with ledger.leading(lease, now) as work:
+        for job in jobs.values():
+            work.dispose(job, plan(job, work.standing(job), now, paced_from=paced_from, cause="crash"))
+        started = work.start_ready(50)
+        work.renew()
+    with ledger.leading(lease, now + timedelta(milliseconds=40)) as work:
+        for run in started:
+            if outcome := ending(run):
+                work.finish(run, outcome)

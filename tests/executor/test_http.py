@@ -1,0 +1,212 @@
+"""HTTP jobs against a server that behaves badly in every way we know."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.executor import Cancel, Executor, OwnWeb
+from echopilot_jobs.jobs import Http, Job
+from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
+from echopilot_jobs.triggers import Every
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+KEY = "the-dashboard-key-itself"
+
+
+@pytest.fixture
+def cancel() -> Iterator[Cancel]:
+    wish = Cancel()
+    yield wish
+    wish.close()
+
+
+def carry_out(url: str, cancel: Cancel, timeout: float = 5, own: str = "http://127.0.0.1:1") -> Outcome:
+    job = Job(name="j", trigger=Every(timedelta(minutes=1)), action=Http(url), timeout=timedelta(seconds=timeout))
+    run = Run(7, "j", Origin.SCHEDULE, State.RUNNING, NOON, Slot("j", NOON), attempt=1, started_at=NOON)
+    return Executor(SystemClock(), "o", OwnWeb(own, lambda: KEY)).carry_out(job, run, cancel)
+
+
+@contextmanager
+def server(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+    """A TCP server whose every connection *behave*s as told until the test is over."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    behave(connection, over)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/x?token=hidden"
+    finally:
+        over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def test_our_own_web_is_asked_with_the_key_and_the_run_s_facts(httpserver: HTTPServer, cancel: Cancel) -> None:
+    seen: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        seen.append(request)
+        return Response('{"ok": true}', content_type="application/json")
+
+    httpserver.expect_request("/livez").respond_with_data("ok")
+    httpserver.expect_request("/api/self-heal", method="POST").respond_with_handler(answer)
+
+    outcome = carry_out("/api/self-heal", cancel, own=httpserver.url_for("").rstrip("/"))
+
+    headers = seen[0].headers
+    assert (outcome.state, outcome.http_status, outcome.result) == (State.SUCCEEDED, 200, {"ok": True})
+    assert (headers["X-Dash-Key"], headers["X-Run-Id"], headers["X-Slot-At"]) == (KEY, "7", "2026-03-02T12:00:00Z")
+    assert headers["Idempotency-Key"] == f"j:{int(NOON.timestamp())}:0"
+
+
+def test_a_start_before_the_web_is_up_waits_for_it(cancel: Cancel) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port = placeholder.getsockname()[1]
+    web = HTTPServer(port=port)
+    web.expect_request("/livez").respond_with_data("ok")
+    web.expect_request("/api/x").respond_with_data("{}")
+    late = threading.Timer(0.6, web.start)
+    late.start()
+
+    outcome = carry_out("/api/x", cancel, own=f"http://127.0.0.1:{port}", timeout=20)
+
+    late.join()
+    web.stop()
+    assert outcome.state is State.SUCCEEDED
+
+
+def test_a_web_that_never_comes_up_is_named_when_time_is_over_I13(cancel: Cancel) -> None:
+    outcome = carry_out("/api/x", cancel, timeout=0.5)
+
+    assert outcome.state is State.TIMED_OUT
+    assert outcome.error == "our own web at http://127.0.0.1:1 did not answer within 0.5 s"
+
+
+def test_another_host_never_sees_our_key(httpserver: HTTPServer, cancel: Cancel) -> None:
+    httpserver.expect_request("/x", headers={"X-Dash-Key": KEY}).respond_with_data("leak", status=500)
+    httpserver.expect_request("/x").respond_with_data("fine")
+
+    assert carry_out(httpserver.url_for("/x"), cancel).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 429, 500, 503])
+def test_a_status_that_is_no_success_fails_with_its_number_and_redirects_are_not_followed(
+    httpserver: HTTPServer, cancel: Cancel, status: int
+) -> None:
+    httpserver.expect_request("/x").respond_with_data("no", status=status, headers={"Location": "/elsewhere"})
+    httpserver.expect_request("/elsewhere").respond_with_data("followed")
+
+    outcome = carry_out(httpserver.url_for("/x"), cancel)
+
+    assert (outcome.state, outcome.http_status) == (State.FAILED, status)
+    assert f"HTTP {status}" in (outcome.error or "")
+
+
+def test_netrc_and_proxies_of_the_surroundings_are_not_used_S21(
+    httpserver: HTTPServer, cancel: Cancel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    httpserver.expect_request("/x").respond_with_data("fine")
+
+    assert carry_out(httpserver.url_for("/x"), cancel).state is State.SUCCEEDED
+
+
+def drip(head: bytes, drop: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(head)
+        while not over.wait(0.05):
+            connection.sendall(drop)
+
+    return behave
+
+
+def say(answer: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    def behave(connection: socket.socket, _over: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(answer)
+
+    return behave
+
+
+def silence(connection: socket.socket, over: threading.Event) -> None:
+    connection.recv(65_536)
+    over.wait(30)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("behave", "state"),
+    [
+        (silence, State.TIMED_OUT),
+        (drip(b"HTTP/1.1 200 OK\r\nX-A: ", b"x"), State.TIMED_OUT),  # headers that never end
+        (drip(OK + b"Content-Length: 999999\r\n\r\n", b"x"), State.TIMED_OUT),  # a body a byte at a time
+        (drip(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), State.TIMED_OUT),
+        (say(b""), State.FAILED),
+        (say(b"\x00\x01\x02 nonsense\r\n\r\n"), State.FAILED),
+        (say(OK + b"Content-Length: 500\r\n\r\nshort"), State.FAILED),
+        (say(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), State.FAILED),
+        (say(OK + b"Content-Encoding: gzip\r\n\r\nnot gzip"), State.FAILED),
+        (say(OK + b"X: y\r\n" * 500 + b"\r\n"), State.FAILED),  # more headers than the library takes
+    ],
+)
+def test_a_server_that_misbehaves_ends_the_run_in_time_with_a_cause_F57(
+    cancel: Cancel, behave: Callable[[socket.socket, threading.Event], None], state: State
+) -> None:
+    with server(behave) as url:
+        outcome = carry_out(url, cancel, timeout=0.7)
+        exchanges = [thread for thread in threading.enumerate() if thread.name.startswith("http ")]
+        for thread in exchanges:
+            thread.join(5)
+
+    assert outcome.state is state
+    assert not any(thread.is_alive() for thread in exchanges), "the exchange outlived its run"
+    assert outcome.error
+    assert "hidden" not in outcome.error
+    assert "\n" not in outcome.error
+
+
+def test_a_refused_connection_says_so(cancel: Cancel) -> None:
+    outcome = carry_out("http://127.0.0.1:1/x", cancel)
+
+    assert (outcome.state, outcome.error) == (State.FAILED, "http://127.0.0.1:1/x: no connection")
+
+
+def test_a_bomb_of_gzip_is_read_no_further_than_the_limit_I14(httpserver: HTTPServer, cancel: Cancel) -> None:
+    bomb = gzip.compress(b"\0" * 200_000_000, compresslevel=9)
+    httpserver.expect_request("/x").respond_with_data(bomb, headers={"Content-Encoding": "gzip"})
+
+    outcome = carry_out(httpserver.url_for("/x"), cancel, timeout=30)
+
+    assert outcome.state is State.SUCCEEDED
+    assert len(outcome.output.head) <= 4096
+
+
+def test_a_cancelled_exchange_ends_at_once(cancel: Cancel) -> None:
+    with server(silence) as url:
+        threading.Timer(0.3, cancel.ask).start()
+        outcome = carry_out(url, cancel, timeout=60)
+
+    assert outcome.state is State.CANCELLED

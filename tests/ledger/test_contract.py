@@ -1,0 +1,324 @@
+"""What every store promises. Each test runs on each store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from echopilot_jobs.errors import LeaseLost, UnknownName, WrongState
+from echopilot_jobs.jobs import Inline, Job
+from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.planner import Claim, Plan, SkippedStretch, plan
+from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
+from echopilot_jobs.triggers import Every
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+JOB = Job(name="j", trigger=Every(MINUTE), action=Inline("tick"))
+OTHER = Job(name="k", trigger=Every(MINUTE), action=Inline("tick"))
+DONE = Outcome(State.SUCCEEDED, result={"n": 1}, duration_ms=5, output=Output("said", "", 0))
+
+
+@pytest.fixture
+def lease(ledger: SqliteLedger) -> Lease:
+    lease = ledger.take_lease("boot:1:1", "host", "abc", NOON)
+    with ledger.leading(lease, NOON) as leading:
+        leading.standing(JOB)
+    return lease
+
+
+def claim_slot(ledger: SqliteLedger, lease: Lease, at: datetime, job: Job = JOB) -> list[Run]:
+    with ledger.leading(lease, at) as leading:
+        leading.standing(job)
+        return leading.dispose(job, Plan(at, (Claim(Slot(job.name, at), Origin.SCHEDULE),)))
+
+
+def start_all(ledger: SqliteLedger, lease: Lease, at: datetime, limit: int = 9) -> list[Run]:
+    with ledger.leading(lease, at) as leading:
+        return leading.start_ready(limit)
+
+
+def running(ledger: SqliteLedger, lease: Lease, at: datetime = NOON + MINUTE) -> Run:
+    claim_slot(ledger, lease, at)
+    (run,) = start_all(ledger, lease, at)
+    return run
+
+
+def finish(ledger: SqliteLedger, lease: Lease, run: Run, at: datetime, retry_at: datetime | None = None) -> Run:
+    with ledger.leading(lease, at) as leading:
+        return leading.finish(run, DONE, retry_at)
+
+
+def test_a_slot_is_claimed_once_whoever_asks_again_I1(ledger: SqliteLedger, lease: Lease) -> None:
+    first = claim_slot(ledger, lease, NOON + MINUTE)
+    again = claim_slot(ledger, lease, NOON + MINUTE)
+
+    assert [run.slot for run in first] == [Slot("j", NOON + MINUTE)]
+    assert again == []
+    assert len(ledger.runs()) == 1
+
+
+def test_a_run_goes_from_queued_through_running_to_its_end_with_every_move_recorded(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    run = running(ledger, lease)
+
+    done = finish(ledger, lease, run, NOON + 2 * MINUTE)
+
+    assert (done.state, done.attempt, done.result, done.duration_ms) == (State.SUCCEEDED, 1, {"n": 1}, 5)
+    assert (done.owner, done.host, done.code_revision) == ("boot:1:1", "host", "abc")
+    assert [event.state for event in ledger.events(run.id)] == [State.QUEUED, State.RUNNING, State.SUCCEEDED]
+    assert ledger.output(run.id) == Output("said", "", 0)
+
+
+def test_an_end_never_changes_I6(ledger: SqliteLedger, lease: Lease) -> None:
+    run = running(ledger, lease)
+    finish(ledger, lease, run, NOON + MINUTE)
+
+    with pytest.raises(WrongState, match="no longer ours"):
+        finish(ledger, lease, run, NOON + 2 * MINUTE)
+
+    assert ledger.abandon_owned_by(["boot:1:1"], NOON + 2 * MINUTE, "dead") == []
+    assert ledger.run(run.id).state is State.SUCCEEDED
+
+
+def test_a_deposed_scheduler_can_write_nothing_I20(ledger: SqliteLedger, lease: Lease) -> None:
+    run = running(ledger, lease)
+    newer = ledger.take_lease("boot:2:2", "host", "abc", NOON + MINUTE)
+
+    with pytest.raises(LeaseLost), ledger.leading(lease, NOON + MINUTE):
+        pass
+    with pytest.raises(WrongState), ledger.leading(newer, NOON + MINUTE) as leading:
+        leading.finish(run, DONE)
+
+    assert newer.term == lease.term + 1
+    assert ledger.run(run.id).state is State.RUNNING
+
+
+def test_a_stint_that_ended_can_write_nothing(ledger: SqliteLedger, lease: Lease) -> None:
+    ledger.end_stint(lease, "stopped", NOON + MINUTE)
+
+    with pytest.raises(LeaseLost), ledger.leading(lease, NOON + MINUTE):
+        pass
+
+    stint = ledger.stint()
+    assert stint
+    assert (stint.ended_how, stint.ended_at) == ("stopped", NOON + MINUTE)
+
+
+def test_a_pass_is_all_or_nothing(ledger: SqliteLedger, lease: Lease) -> None:
+    with pytest.raises(RuntimeError, match="power cut"), ledger.leading(lease, NOON + MINUTE) as leading:
+        leading.dispose(JOB, Plan(NOON + MINUTE, (Claim(Slot("j", NOON + MINUTE), Origin.SCHEDULE),)))
+        raise RuntimeError("power cut")
+
+    assert ledger.runs() == []
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        assert leading.standing(JOB).planned_through == NOON
+
+
+def test_a_job_runs_once_at_a_time_and_the_next_waits_I8(ledger: SqliteLedger, lease: Lease) -> None:
+    first = running(ledger, lease)
+    ledger.request_run("j", NOON + MINUTE)
+
+    assert start_all(ledger, lease, NOON + MINUTE) == []
+
+    finish(ledger, lease, first, NOON + MINUTE)
+    assert [run.origin for run in start_all(ledger, lease, NOON + MINUTE)] == [Origin.MANUAL]
+
+
+def test_two_queued_runs_of_one_job_do_not_start_in_one_pass_I8(ledger: SqliteLedger, lease: Lease) -> None:
+    claim_slot(ledger, lease, NOON + MINUTE)
+    claim_slot(ledger, lease, NOON + 2 * MINUTE)
+
+    started = start_all(ledger, lease, NOON + 2 * MINUTE)
+
+    assert [run.slot for run in started] == [Slot("j", NOON + MINUTE)]
+
+
+def test_only_as_many_start_as_there_is_room_for_and_inline_jobs_need_none(ledger: SqliteLedger, lease: Lease) -> None:
+    for job in (JOB, OTHER):
+        claim_slot(ledger, lease, NOON + MINUTE, job)
+
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        without_room = leading.start_ready(0, frozenset({"k"}))
+
+    assert [run.job_name for run in without_room] == ["k"]
+    assert [run.job_name for run in start_all(ledger, lease, NOON + MINUTE, limit=1)] == ["j"]
+
+
+def test_a_failed_attempt_waits_and_starts_again_as_the_next_attempt_I17(ledger: SqliteLedger, lease: Lease) -> None:
+    run = running(ledger, lease)
+    waiting = finish(ledger, lease, run, NOON + MINUTE, retry_at=NOON + 2 * MINUTE)
+
+    assert (waiting.state, waiting.not_before, waiting.finished_at) == (State.RETRY_WAIT, NOON + 2 * MINUTE, None)
+    assert start_all(ledger, lease, NOON + MINUTE) == []
+
+    (again,) = start_all(ledger, lease, NOON + 2 * MINUTE)
+    assert (again.id, again.attempt, again.started_at) == (run.id, 2, run.started_at)
+
+
+def test_retries_stop_when_the_next_slot_is_claimed(ledger: SqliteLedger, lease: Lease) -> None:
+    run = running(ledger, lease)
+    finish(ledger, lease, run, NOON + MINUTE, retry_at=NOON + 5 * MINUTE)
+
+    claim_slot(ledger, lease, NOON + 2 * MINUTE)
+
+    assert ledger.run(run.id).state is State.FAILED
+    assert "next slot" in (ledger.run(run.id).error or "")
+
+
+def test_an_old_attempt_cannot_finish_the_new_one_I6(ledger: SqliteLedger, lease: Lease) -> None:
+    first = running(ledger, lease)
+    finish(ledger, lease, first, NOON + MINUTE, retry_at=NOON + MINUTE)
+    start_all(ledger, lease, NOON + MINUTE)
+
+    with pytest.raises(WrongState):
+        finish(ledger, lease, first, NOON + MINUTE)
+
+
+def test_the_same_request_key_gives_the_same_run_I24(ledger: SqliteLedger, lease: Lease) -> None:
+    first, is_new = ledger.request_run("j", NOON, request_key="click-1", actor="me", params={"n": 1})
+    again, is_new_again = ledger.request_run("j", NOON + MINUTE, request_key="click-1")
+
+    assert (is_new, is_new_again) == (True, False)
+    assert again == first
+    assert (first.actor, first.params, first.origin) == ("me", {"n": 1}, Origin.MANUAL)
+
+
+def test_a_second_manual_run_is_refused_while_one_waits_F63(ledger: SqliteLedger, lease: Lease) -> None:
+    ledger.request_run("j", NOON)
+
+    with pytest.raises(WrongState, match="already waits"):
+        ledger.request_run("j", NOON)
+
+
+def test_an_unknown_job_cannot_be_requested_and_the_nearest_is_named(ledger: SqliteLedger, lease: Lease) -> None:
+    with ledger.leading(lease, NOON) as leading:
+        leading.standing(Job(name="daily_report", trigger=Every(MINUTE), action=Inline("tick")))
+
+    with pytest.raises(UnknownName, match="no job named 'dayly_report'; did you mean 'daily_report'"):
+        ledger.request_run("dayly_report", NOON)
+
+
+def test_a_startup_run_is_queued_once_a_term(ledger: SqliteLedger, lease: Lease) -> None:
+    for expected in (1, 0):
+        with ledger.leading(lease, NOON) as leading:
+            run = leading.request("j", Origin.STARTUP, f"startup:{lease.term}:j")
+        assert (run is not None) == bool(expected)
+
+
+def test_rows_of_a_dead_owner_are_abandoned_and_others_are_not_I5_I7(ledger: SqliteLedger, lease: Lease) -> None:
+    run = running(ledger, lease)
+
+    assert ledger.running_owners() == ["boot:1:1"]
+    assert ledger.abandon_owned_by(["boot:9:9"], NOON, "dead") == []
+
+    (lost,) = ledger.abandon_owned_by(["boot:1:1"], NOON + MINUTE, "dead")
+    assert (lost.id, lost.state, lost.error) == (run.id, State.ABANDONED, "dead")
+
+
+def test_an_edited_job_owes_nothing_for_the_time_before_the_edit(ledger: SqliteLedger, lease: Lease) -> None:
+    edited = Job(name="j", trigger=Every(timedelta(seconds=30)), action=Inline("tick"))
+
+    with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
+        standing = leading.standing(edited)
+
+    assert standing.planned_through == NOON + timedelta(hours=1)
+
+
+def test_skips_and_gaps_are_told_apart_and_found_by_time(ledger: SqliteLedger, lease: Lease) -> None:
+    few = tuple(Slot("j", NOON + n * MINUTE) for n in range(1, 4))
+    many = tuple(Slot("j", NOON + n * MINUTE) for n in range(4, 204))
+    with ledger.leading(lease, NOON + 204 * MINUTE) as leading:
+        stretches = (SkippedStretch(SkipReason.COALESCED, few), SkippedStretch(SkipReason.EXPIRED, many))
+        leading.dispose(JOB, Plan(NOON + 204 * MINUTE, (), stretches, "crash"))
+
+    skips = ledger.skips_between(NOON, NOON + timedelta(days=1))
+    (gap,) = ledger.gaps_between(NOON + 100 * MINUTE, NOON + 101 * MINUTE)
+
+    assert [(skip.slot, skip.reason) for skip in skips] == [(slot, SkipReason.COALESCED) for slot in few]
+    assert (gap.count, gap.cause, gap.first, gap.last) == (200, "crash", many[0].due_at, many[-1].due_at)
+    assert ledger.gaps_between(NOON - timedelta(days=1), NOON) == []
+
+
+def test_history_is_paged_newest_first_and_filtered(ledger: SqliteLedger, lease: Lease) -> None:
+    for n in range(1, 6):
+        run = running(ledger, lease, NOON + n * MINUTE)
+        finish(ledger, lease, run, NOON + n * MINUTE)
+    claim_slot(ledger, lease, NOON + 9 * MINUTE, OTHER)
+
+    page = ledger.runs(limit=2)
+    rest = ledger.runs(before_id=page[-1].id, limit=200)
+
+    assert [run.id for run in page + rest] == sorted((run.id for run in page + rest), reverse=True)
+    assert len(page + rest) == 6
+    assert {run.job_name for run in ledger.runs(job_name="k")} == {"k"}
+    assert [run.state for run in ledger.runs(states=frozenset({State.QUEUED}))] == [State.QUEUED]
+    assert ledger.last_runs()["j"].slot == Slot("j", NOON + 5 * MINUTE)
+
+
+def test_pruning_keeps_the_newest_of_each_job_and_never_reuses_an_id_I10(ledger: SqliteLedger, lease: Lease) -> None:
+    for n in range(1, 6):
+        finish(ledger, lease, running(ledger, lease, NOON + n * MINUTE), NOON + n * MINUTE)
+
+    removed = ledger.prune(NOON + timedelta(days=1), 2, 100, now=NOON + timedelta(days=1))
+
+    assert removed == 3
+    assert [run.slot and run.slot.due_at for run in ledger.runs()] == [NOON + 5 * MINUTE, NOON + 4 * MINUTE]
+    assert ledger.prune(NOON + timedelta(days=1), 2, 100, now=NOON + timedelta(days=1)) == 0
+    assert claim_slot(ledger, lease, NOON + 7 * MINUTE)[0].id == 6
+
+
+def test_a_run_that_waits_can_be_cancelled_and_one_that_runs_cannot(ledger: SqliteLedger, lease: Lease) -> None:
+    waiting, _ = ledger.request_run("j", NOON)
+
+    assert ledger.cancel(waiting.id, NOON, "not wanted").state is State.CANCELLED
+    with pytest.raises(WrongState, match="is cancelled"):
+        ledger.cancel(waiting.id, NOON, "again")
+    run = running(ledger, lease)
+    with pytest.raises(WrongState, match="is running"):
+        ledger.cancel(run.id, NOON, "too late")
+
+
+@pytest.mark.parametrize("run_id", [0, -1, 999, 2**63, 10**30])
+def test_a_run_that_does_not_exist_is_said_so(ledger: SqliteLedger, run_id: int) -> None:
+    with pytest.raises(UnknownName, match=f"no run {run_id}"):
+        ledger.run(run_id)
+
+
+def test_a_job_whose_definition_is_gone_keeps_its_history(ledger: SqliteLedger, lease: Lease) -> None:
+    finish(ledger, lease, running(ledger, lease), NOON + MINUTE)
+
+    ledger.set_defined(["k"])
+
+    assert ledger.job_names() == []
+    assert len(ledger.runs(job_name="j")) == 1
+    with pytest.raises(UnknownName):
+        ledger.request_run("j", NOON)
+
+
+def test_the_beat_and_lives_of_schedulers_can_be_read(ledger: SqliteLedger, lease: Lease) -> None:
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        leading.renew()
+    ledger.take_lease("boot:2:2", "host", "abc", NOON + 5 * MINUTE)
+
+    first, second = ledger.stints_between(NOON, NOON + timedelta(hours=1))
+
+    assert (first.beat_at, first.ended_at, first.ended_how) == (NOON + MINUTE, NOON + MINUTE, "lost")
+    assert second.ended_at is None
+    assert ledger.first_seen() == {"j": NOON}
+
+
+def test_planning_with_what_the_ledger_knows_disposes_of_each_slot_once(ledger: SqliteLedger, lease: Lease) -> None:
+    now = NOON
+    for seconds in (7, 61, 200, 3, 1000):
+        now += timedelta(seconds=seconds)
+        with ledger.leading(lease, now) as leading:
+            leading.dispose(JOB, plan(JOB, leading.standing(JOB), now))
+            for run in leading.start_ready(9):
+                leading.finish(run, DONE)
+
+    slots = [run.slot.due_at for run in ledger.runs() if run.slot]
+    slots += [skip.slot.due_at for skip in ledger.skips_between(NOON, now)]
+    assert sorted(slots) == [NOON + n * MINUTE for n in range(1, int((now - NOON) / MINUTE) + 1)]

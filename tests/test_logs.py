@@ -1,0 +1,202 @@
+"""The log stays strict, whole and out of the way."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import io
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echopilot_jobs import logs
+from echopilot_jobs.logs import EVENTS, SchedulerLog, cut_torn_line, encode
+from echopilot_jobs.testing import FakeClock
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.datetimes(timezones=st.just(UTC)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner),
+    max_leaves=8,
+)
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+@given(facts=st.dictionaries(st.text(min_size=1), ANYTHING, max_size=4))
+def test_every_line_is_strict_ascii_json_whatever_the_facts_hold_I21_S16(facts: dict[str, Any]) -> None:
+    line = encode("run.finished", {key: value for key, value in facts.items() if key not in {"ts", "event"}}, NOON)
+
+    assert line.isascii()
+    assert line.isprintable()
+    back = json.loads(line, parse_constant=refuse_constant)
+    assert (back["ts"], back["event"]) == ("2026-03-02T12:00:00Z", "run.finished")
+
+
+def test_three_lines_keep_the_shape_people_grep_for() -> None:
+    assert encode("startup", {"ok": True, "pid": 7}, NOON) == (
+        '{"ts":"2026-03-02T12:00:00Z","event":"startup","ok":true,"pid":7}'
+    )
+    assert encode("self_heal_startup", {"ok": True, "status": 200}, NOON) == (
+        '{"event":"self_heal_startup","ok":true,"status":200}'
+    )
+    assert encode("tick", {"tick": 1, "next": {"j": "2026-03-02T12:01:00Z"}}, NOON) == (
+        '{"event":"tick","tick":1,"next":{"j":"2026-03-02T12:01:00Z"}}'
+    )
+
+
+def test_an_event_nobody_declared_is_a_bug_at_once() -> None:
+    with pytest.raises(KeyError, match=r"add it to logs\.EVENTS"):
+        encode("run.exploded", {}, NOON)
+
+
+def test_a_monstrous_line_is_cut_and_says_so_I14() -> None:
+    line = encode("run.finished", {"error": "x" * 1_000_000}, NOON)
+
+    assert len(line) < logs.LINE_MOST_BYTES
+    assert json.loads(line)["cut"] is True
+
+
+def test_events_are_named_object_first_in_the_past_tense_or_kept_for_old_greps() -> None:
+    assert all("." in name or name in logs.LEGACY for name in EVENTS)
+
+
+@pytest.mark.parametrize("keep", range(1, 12))
+def test_a_torn_last_line_is_cut_off_and_counted_at_every_byte_F32(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "scheduler.log"
+    path.write_bytes(b'{"a":1}\n' + b'{"bcd":"e"}'[:keep])
+
+    assert cut_torn_line(path) == keep
+    assert path.read_bytes() == b'{"a":1}\n'
+    assert cut_torn_line(path) == 0
+
+
+def test_a_torn_line_longer_than_a_block_is_cut_whole(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.log"
+    path.write_bytes(b"{}\n" + b"x" * 200_000)
+
+    assert cut_torn_line(path) == 200_000
+    assert path.read_bytes() == b"{}\n"
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+
+
+def test_a_restart_after_a_crash_begins_on_a_fresh_line_I21(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "scheduler.log"
+    path.write_bytes(b'{"event":"tick","tick":1,"next":{}}\n{"event":"ti')
+
+    log = SchedulerLog(path, clock)
+    log.event("startup", ok=True, pid=1)
+    log.close()
+
+    assert [line["event"] for line in lines_of(path)] == ["tick", "log.repaired", "startup"]
+
+
+def test_the_log_rotates_compresses_and_loses_no_line(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "ROTATE_AT_BYTES", 2_000)
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+
+    for number in range(100):
+        log.event("run.finished", run=number)
+    log.close()
+
+    packed = sorted(tmp_path.glob("scheduler.*.log.gz"), key=lambda file: file.stat().st_mtime_ns)
+    text = b"".join(gzip.decompress(file.read_bytes()) for file in packed) + path.read_bytes()
+    assert len(packed) >= 3
+    assert sorted(json.loads(line)["run"] for line in text.splitlines()) == list(range(100))
+
+
+def test_a_deleted_log_comes_back_F30(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+    log.event("run.finished", run=1)
+
+    path.unlink()
+    log.event("run.finished", run=2)
+    log.event("run.finished", run=3)
+    log.close()
+
+    assert [line["run"] for line in lines_of(path)][-1] == 3
+
+
+# What the library had buffered for the full device is flushed once more when its file object is collected, in vain.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_never_reaches_a_job_and_complains_once_a_minute_I22_F29(
+    tmp_path: Path, clock: FakeClock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scheduler.log"
+    path.symlink_to("/dev/full")
+    log = SchedulerLog(path, clock)
+
+    for number in range(100):
+        log.event("run.finished", run=number)
+        clock.sleep(1)
+    log.close()
+    del log
+    gc.collect()
+
+    complaints = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert len(complaints) == 2
+    assert "log line lost (1 so far)" in complaints[0]
+
+
+def test_lost_lines_are_counted_in_the_log_once_it_can_be_written_again_I22(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(logs.logger), "info", full)
+        log.event("run.finished", run=1)
+        log.event("run.finished", run=2)
+    log.event("run.finished", run=3)
+    log.close()
+
+    assert [(line["event"], line.get("count")) for line in lines_of(path)] == [("run.finished", None), ("log.lost", 2)]
+
+
+def test_the_console_shows_one_plain_line_an_event_and_may_vanish(tmp_path: Path, clock: FakeClock) -> None:
+    console = io.StringIO()
+    log = SchedulerLog(tmp_path / "scheduler.log", clock, console=console)
+
+    log.event("run.finished", job="j", error="\x1b[31mred\u2028", ms=None)
+    console.close()
+    log.event("run.finished", job="k")
+    log.close()
+
+    assert len(lines_of(tmp_path / "scheduler.log")) == 2
+
+
+def test_control_characters_reach_the_console_escaped_S15(tmp_path: Path, clock: FakeClock) -> None:
+    console = io.StringIO()
+    log = SchedulerLog(tmp_path / "scheduler.log", clock, console=console)
+
+    log.event("run.finished", job="j", error="\x1b[31mred\u2028")
+    log.close()
+
+    said = console.getvalue()
+    assert said == "2026-03-02T07:59:30Z run.finished job=j error=\\u001b[31mred\\u2028\n"
+    assert os.linesep in said

@@ -1,0 +1,299 @@
+"""The loop's passes on a real ledger under a clock that obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from echopilot_jobs.engines import Ended
+from echopilot_jobs.errors import LeaseLost, LedgerUnavailable
+from echopilot_jobs.jobs import Action, Inline, Job, Python, Registry
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS, Scheduler, retry_at
+from echopilot_jobs.testing import FakeClock
+from echopilot_jobs.triggers import Every
+
+MINUTE = timedelta(minutes=1)
+WORK = Python("somewhere:work")
+
+
+@dataclass
+class Recorder:
+    """An engine that takes every run and gives it back when told to."""
+
+    room: int = 8
+    taken: list[tuple[Job, Run]] = field(default_factory=list)
+    out: list[tuple[Job, Run]] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+
+    @property
+    def busy(self) -> int:
+        return len(self.out) + len(self.ended)
+
+    @property
+    def free(self) -> int:
+        return self.room - self.busy
+
+    def submit(self, job: Job, run: Run) -> None:
+        self.taken.append((job, run))
+        self.out.append((job, run))
+
+    def collect(self) -> list[Ended]:
+        ended, self.ended = self.ended, []
+        return ended
+
+    def cancel_all(self) -> None:
+        self.end_all(State.CANCELLED)
+
+    def end_all(self, state: State = State.SUCCEEDED) -> None:
+        self.ended += [Ended(job, run, Outcome(state)) for job, run in self.out]
+        self.out.clear()
+
+
+@dataclass
+class Diary:
+    """A log that remembers."""
+
+    lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def event(self, name: str, **facts: Any) -> None:
+        self.lines.append((name, facts))
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.lines]
+
+
+@dataclass
+class World:
+    """One scheduler with everything it needs."""
+
+    ledger: SqliteLedger
+    clock: FakeClock
+    engine: Recorder = field(default_factory=Recorder)
+    log: Diary = field(default_factory=Diary)
+    ticks: int = 0
+
+    def scheduler(self, *jobs: Job, owner: str = "b:1:1", engine: Recorder | None = None) -> Scheduler:
+        lease = self.ledger.take_lease(owner, "host", "rev", self.clock.now())
+        duties = {"tick": self._tick}
+        return Scheduler(Registry(jobs), self.ledger, engine or self.engine, self.clock, self.log, lease, duties)
+
+    def _tick(self, _run: Run) -> Outcome:
+        self.ticks += 1
+        return Outcome(State.SUCCEEDED)
+
+    def run_for(self, scheduler: Scheduler, seconds: float) -> None:
+        """Beat as the process does: wait just as long as the pass says."""
+        until = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            wait = scheduler.beat()
+            self.clock.sleep(min(wait, until - self.clock.monotonic()) if wait else 0.001)
+
+
+@pytest.fixture
+def world(ledger: SqliteLedger, clock: FakeClock) -> World:
+    return World(ledger, clock)
+
+
+def job(name: str = "j", action: Action = WORK, **limits: Any) -> Job:
+    return Job(name=name, trigger=Every(MINUTE), action=action, **limits)
+
+
+def test_each_slot_runs_once_and_on_time_I1_I3_I16(world: World) -> None:
+    scheduler = world.scheduler(job(action=Inline("tick")))
+
+    world.run_for(scheduler, 601)
+
+    runs = world.ledger.runs()
+    assert world.ticks == len(runs) == 10
+    assert all(run.lateness is not None and timedelta(0) <= run.lateness < timedelta(seconds=0.01) for run in runs)
+    assert {run.state for run in runs} == {State.SUCCEEDED}
+
+
+def test_two_schedulers_run_each_slot_once_and_the_older_one_is_told_I19(world: World) -> None:
+    old = world.scheduler(job(), owner="b:1:1", engine=Recorder())
+    new = world.scheduler(job(), owner="b:2:2")
+
+    for _ in range(61):
+        with pytest.raises(LeaseLost):
+            old.beat()
+        new.beat()
+        world.engine.end_all()
+        world.clock.sleep(5)
+
+    slots = [run.slot for _, run in world.engine.taken]
+    assert len(slots) == len(set(slots)) == 5
+
+
+def test_startup_runs_are_queued_once_a_life(world: World) -> None:
+    scheduler = world.scheduler(job(action=Inline("tick"), on_startup=True))
+
+    world.run_for(scheduler, 20)
+
+    assert [run.origin for run in world.ledger.runs()] == [Origin.STARTUP]
+
+
+def test_a_job_that_still_runs_is_not_started_again_and_the_slot_says_overlap_I8(world: World) -> None:
+    scheduler = world.scheduler(job())
+
+    world.run_for(scheduler, 200)
+
+    assert len(world.engine.taken) == 1
+    skips = world.ledger.skips_between(world.clock.now() - timedelta(hours=1), world.clock.now())
+    assert [skip.reason.value for skip in skips] == ["overlap", "overlap"]
+
+
+def test_a_hanging_job_delays_no_neighbour_I15(world: World) -> None:
+    scheduler = world.scheduler(job("hangs"), job("ticks", action=Inline("tick")))
+
+    world.run_for(scheduler, 300)
+
+    assert world.ticks == 5
+
+
+def test_a_full_engine_leaves_runs_queued_until_there_is_room(world: World) -> None:
+    world.engine.room = 1
+    scheduler = world.scheduler(job("a"), job("b"))
+
+    world.run_for(scheduler, 31)
+    first = [run.job_name for _, run in world.engine.taken]
+    world.engine.end_all()
+    scheduler.beat()
+
+    assert first == ["a"]
+    assert [run.job_name for _, run in world.engine.taken] == ["a", "b"]
+
+
+def test_what_was_missed_while_down_is_caught_up_after_the_settling_time(world: World) -> None:
+    hourly = Job(name="hourly", trigger=Every(timedelta(hours=1)), action=WORK)
+    world.run_for(world.scheduler(hourly), 1)
+    world.clock.sleep(20 * 60)  # 08:00 passes while nothing runs
+
+    scheduler = world.scheduler(hourly)
+    world.run_for(scheduler, 9)
+    early = len(world.engine.taken)
+    world.run_for(scheduler, 3)
+
+    assert early == 0
+    assert [run.origin for _, run in world.engine.taken] == [Origin.CATCH_UP]
+
+
+def test_a_failed_run_is_tried_again_with_growing_waits_and_then_fails_I17(world: World) -> None:
+    scheduler = world.scheduler(Job(name="j", trigger=Every(timedelta(days=1)), action=WORK, retries=2))
+    scheduler.beat()
+    world.ledger.request_run("j", world.clock.now())
+
+    for _ in range(5):
+        world.run_for(scheduler, 30)
+        world.engine.end_all(State.FAILED)
+    scheduler.beat()
+
+    (run,) = world.ledger.runs()
+    assert (run.state, run.attempt) == (State.FAILED, 3)
+    assert [run.attempt for _, run in world.engine.taken] == [1, 2, 3]
+
+
+def test_a_ledger_out_of_reach_loses_no_outcome_and_no_slot_F15(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = world.scheduler(job())
+    world.run_for(scheduler, 31)
+    world.engine.end_all()
+
+    def refuse(*_args: object) -> None:
+        raise LedgerUnavailable("the ledger cannot be written: disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.ledger), "leading", refuse)
+        for _ in range(50):
+            world.clock.sleep(scheduler.beat())
+
+    world.run_for(scheduler, 31)
+
+    states = [run.state for run in reversed(world.ledger.runs())]
+    assert states == [State.SUCCEEDED, State.RUNNING]
+    assert world.log.names().count("ledger.unreachable") == 1
+    assert "ledger.reachable" in world.log.names()
+
+
+def test_a_ledger_out_of_reach_for_long_ends_the_process_with_one_clear_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = world.scheduler(job())
+
+    def refuse(*_args: object) -> None:
+        raise LedgerUnavailable("gone")
+
+    monkeypatch.setattr(type(world.ledger), "leading", refuse)
+    scheduler.beat()
+    world.clock.sleep(LEDGER_PATIENCE_SECONDS + 1)
+
+    with pytest.raises(LedgerUnavailable, match="gone"):
+        scheduler.beat()
+
+
+def test_a_job_whose_trigger_breaks_is_passed_over_I15(world: World) -> None:
+    class Broken(Every):
+        def after(self, moment):  # type: ignore[no-untyped-def]
+            if moment > started:
+                raise ValueError("no such day")
+            return super().after(moment)
+
+    started = world.clock.now()
+    broken = Job(name="broken", trigger=Broken(MINUTE), action=WORK)
+    scheduler = world.scheduler(broken, job("ticks", action=Inline("tick")))
+
+    world.run_for(scheduler, 190)
+
+    assert ("job.failed_to_plan", {"job": "broken", "error": "ValueError: no such day"}) in world.log.lines
+    assert world.ticks == 3
+
+
+def test_while_stopping_outcomes_are_recorded_and_nothing_new_starts_I25(world: World) -> None:
+    scheduler = world.scheduler(job("a"), job("b"))
+    world.run_for(scheduler, 31)
+    world.clock.sleep(60)
+
+    world.engine.end_all()
+    scheduler.beat(planning=False)
+
+    assert {run.state for run in world.ledger.runs()} == {State.SUCCEEDED}
+    assert len(world.engine.taken) == 2
+    assert scheduler.is_idle
+
+
+def test_nothing_wakes_the_loop_between_moments_but_the_lease(world: World) -> None:
+    scheduler = world.scheduler(Job(name="j", trigger=Every(timedelta(hours=6)), action=WORK))
+    scheduler.beat()
+
+    beats = 0
+    until = world.clock.monotonic() + 600
+    while world.clock.monotonic() < until:
+        world.clock.sleep(scheduler.beat())
+        beats += 1
+
+    assert beats == 120  # one renewal every five seconds
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "idempotent", "again"),
+    [
+        (State.FAILED, 1, False, True),
+        (State.TIMED_OUT, 1, False, True),
+        (State.FAILED, 3, False, False),
+        (State.SUCCEEDED, 1, True, False),
+        (State.CANCELLED, 3, True, True),
+        (State.CANCELLED, 1, False, False),
+    ],
+)
+def test_another_attempt_is_due_only_where_the_job_allows_it(
+    world: World, state: State, attempt: int, idempotent: bool, again: bool
+) -> None:
+    one = job(retries=2, idempotent=idempotent)
+    run = Run(1, "j", Origin.SCHEDULE, State.RUNNING, world.clock.now(), attempt=attempt)
+
+    due = retry_at(Ended(one, run, Outcome(state)), world.clock.now())
+
+    assert (due is not None) == again
