@@ -16,6 +16,7 @@ def delay(attempt: int, *, seed: int) -> timedelta:
     Full jitter as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): uniform between the least wait and a
     ceiling that doubles. The seed makes it repeatable, so that a test or a simulator sees the same wait.
     """
-    ceiling = min(BASE * 2 ** min(attempt - 1, 30), MOST)
+    doubled: int = 2 ** min(attempt - 1, 30)
+    ceiling = min(BASE * doubled, MOST)
     share = random.Random(f"{seed}:{attempt}").random()  # nosec B311: spreading load, not secrets
     return LEAST + share * (ceiling - LEAST)

@@ -277,6 +277,12 @@ def test_nothing_wakes_the_loop_between_moments_but_the_lease(world: World) -> N
     assert beats == 120  # one renewal every five seconds
 
 
+def test_an_interrupted_startup_run_is_not_continued_because_the_next_start_brings_its_own(world: World) -> None:
+    run = Run(1, "j", Origin.STARTUP, State.RUNNING, world.clock.now(), attempt=1)
+
+    assert retry_at(Ended(job(idempotent=True), run, Outcome(State.CANCELLED)), world.clock.now()) is None
+
+
 @pytest.mark.parametrize(
     ("state", "attempt", "idempotent", "again"),
     [

@@ -37,10 +37,14 @@ READY_PAUSE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class OwnWeb:
-    """Our own web process: where it answers, and how to prove that we may ask. The key is called for late and never shown."""
+    """Our own web process: where it answers, and how to prove that we may ask. The key is called for late and never shown.
+
+    *stopping* says that the scheduler is on its way out, so that nobody waits for a web that is stopping too.
+    """
 
     base_url: str
     key: Callable[[], str]
+    stopping: Callable[[], bool] = lambda: False
 
 
 def perform(
@@ -57,19 +61,19 @@ def perform(
     }
     if own:
         if not _wait_until_ready(own_web, deadline, cancel, clock):
-            return _given_up(cancel, f"our own web at {own_web.base_url} did not answer within {seconds:g} s")
+            return _given_up(cancel.asked or own_web.stopping(), f"our own web at {own_web.base_url} did not answer within {seconds:g} s")
         headers["X-Dash-Key"] = own_web.key()
     exchange = _Exchange(action.method, url, headers, deadline, clock)
     exchange.start()
     exchange.wait(cancel)
     if exchange.outcome is None:
         exchange.abort()
-        return _given_up(cancel, f"{_place(url)} had not answered in full after {seconds:g} s")
+        return _given_up(cancel.asked, f"{_place(url)} had not answered in full after {seconds:g} s")
     return exchange.outcome
 
 
-def _given_up(cancel: Cancel, error: str) -> Outcome:
-    if cancel.asked:
+def _given_up(was_asked: bool, error: str) -> Outcome:
+    if was_asked:
         return Outcome(State.CANCELLED, error="it was asked to stop")
     return Outcome(State.TIMED_OUT, error=error)
 
@@ -77,7 +81,7 @@ def _given_up(cancel: Cancel, error: str) -> Outcome:
 def _wait_until_ready(own_web: OwnWeb, deadline: float, cancel: Cancel, clock: Clock) -> bool:
     """Ask `/livez` until it answers 200: at start-up both processes begin at once, and the web may be the slower one."""
     with _session() as session:
-        while not cancel.asked and (left := deadline - clock.monotonic()) > 0:
+        while not (cancel.asked or own_web.stopping()) and (left := deadline - clock.monotonic()) > 0:
             try:
                 if session.get(f"{own_web.base_url}/livez", timeout=min(left, READY_PROBE_SECONDS)).status_code == 200:
                     return True

@@ -213,11 +213,12 @@ class Scheduler:
 def retry_at(item: Ended, now: datetime) -> datetime | None:
     """When the next attempt is due, or None when this was the last.
 
-    A run that a stop interrupted continues with the next scheduler if it may be repeated.
+    A run that a stop interrupted continues with the next scheduler if it may be repeated, but a start-up run does not:
+    the next start brings its own.
     """
     job, run, outcome = item.job, item.run, item.outcome
     if outcome.state is State.CANCELLED:
-        return now if job.idempotent else None
+        return now if job.idempotent and run.origin is not Origin.STARTUP else None
     if outcome.state in BAD_ENDS and run.attempt <= job.retries:
         return now + backoff.delay(run.attempt, seed=run.id)
     return None

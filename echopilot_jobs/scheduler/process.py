@@ -34,8 +34,11 @@ OPEN_PATIENCE_SECONDS = 300.0
 CHECKPOINT_SECONDS = 60.0
 
 
-def main(settings: Settings) -> int:
-    """Run until asked to stop; the exit status. supervisord starts it again whatever that is."""
+def main(settings: Settings, registry: Registry | None = None) -> int:
+    """Run until asked to stop; the exit status. supervisord starts it again whatever that is.
+
+    *registry* defaults to the built-in jobs.
+    """
     parent = os.getppid()
     die_with_parent(signal.SIGTERM, parent)
     become_subreaper()
@@ -50,7 +53,8 @@ def main(settings: Settings) -> int:
     log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
-        return _Process(settings, clock, log, waiter, stop, owner).run()
+        jobs = builtin.jobs(settings) if registry is None else registry
+        return _Process(settings, jobs, clock, log, waiter, stop, owner).run()
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code
@@ -106,7 +110,14 @@ class _Process:
     """Everything one life of the scheduler holds."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, log: SchedulerLog, waiter: Waiter, stop: _StopWish, owner: str
+        self,
+        settings: Settings,
+        registry: Registry,
+        clock: Clock,
+        log: SchedulerLog,
+        waiter: Waiter,
+        stop: _StopWish,
+        owner: str,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -115,11 +126,12 @@ class _Process:
         self._stop = stop
         self._owner = owner
         self._ticks = 0
-        self._registry = builtin.jobs(settings)
+        self._registry = registry
         self._engine = LocalEngine(self._executor(), waiter.ring)
 
     def _executor(self) -> Executor:
-        own_web = OwnWeb(f"http://127.0.0.1:{self._settings.port}", lambda: dashboard_key(self._settings))
+        base_url = f"http://127.0.0.1:{self._settings.port}"
+        own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
         return Executor(self._clock, self._owner, own_web)
 
     def run(self) -> int:

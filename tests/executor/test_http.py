@@ -95,6 +95,16 @@ def test_a_start_before_the_web_is_up_waits_for_it(cancel: Cancel) -> None:
     assert outcome.state is State.SUCCEEDED
 
 
+def test_nobody_waits_for_the_web_of_a_stack_that_stops_I25(cancel: Cancel) -> None:
+    own_web = OwnWeb("http://127.0.0.1:1", lambda: KEY, stopping=lambda: True)
+    job = Job(name="j", trigger=Every(timedelta(minutes=1)), action=Http("/api/x"))
+    run = Run(7, "j", Origin.STARTUP, State.RUNNING, NOON, attempt=1, started_at=NOON)
+
+    outcome = Executor(SystemClock(), "o", own_web).carry_out(job, run, cancel)
+
+    assert outcome.state is State.CANCELLED
+
+
 def test_a_web_that_never_comes_up_is_named_when_time_is_over_I13(cancel: Cancel) -> None:
     outcome = carry_out("/api/x", cancel, timeout=0.5)
 
