@@ -157,6 +157,10 @@ class Registry(Mapping[str, Job]):
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def find(self, name: str) -> Job | None:
+        """The job, or None: for names out of history, whose definition may be gone."""
+        return self._jobs.get(name)
+
     def upcoming(self, after: datetime) -> list[Slot]:
         """The next slot of every job, soonest first."""
         return sorted((next_slot(job, after) for job in self.values()), key=lambda slot: (slot.due_at, slot.job_name))

@@ -388,7 +388,7 @@ def test_whatever_a_job_printed_the_page_only_shows_it(memory, evening, settings
     assert "<img" not in page.lower()
     assert "{{7*7}}" in page
     assert "U+001B[31mU+202E U+2028" in page
-    assert "http-equiv" not in page
+    assert "src=" not in page.replace("&lt;img src=x", "")
     assert "\x1b" not in json.dumps(data)
 
 
@@ -416,7 +416,7 @@ def test_the_day_is_the_one_before_the_slot_even_when_it_runs_late():
     "given",
     [
         "", " ", "yesterday", "2026-13-01", "2026-02-29", "2026-3-1", "20260301", "2026-03-03", "9999-12-31", "0001-01-01",
-        "1969-12-31", "2026-03-01T00:00", "2026-03-01\n", "../../etc", "\uff12\uff10\uff12\uff16-03-01", 20260301, None, True, ["2026-03-01"],
+        "1969-12-31", "2026-03-01T00:00", "2026-03-01\n", "../../etc", "\uff12\uff10\uff12\uff16-03-01", 20260301, None, True, ["2026-03-01"],  # noqa: E501
             1e400,
     ],
 )  # fmt: skip

@@ -72,12 +72,25 @@ def migrate(db: sqlite3.Connection) -> None:
     with transaction(db):
         found = _version(db)  # again, now that nobody else can be migrating
         if found > newest:
-            raise LedgerTooNew(f"ledger at version {found}, this release knows {newest}; start the newer release again")
+            raise _too_new(found, newest)
         for version, script in migrations():
             if version > found:
                 for statement in split(script):
                     db.execute(statement)
         db.execute(f"pragma user_version = {newest}")
+
+
+def require_version(db: sqlite3.Connection) -> None:
+    """For readers, which never migrate: a newer command line must not change the file under an older scheduler."""
+    newest, found = migrations()[-1][0], _version(db)
+    if found > newest:
+        raise _too_new(found, newest)
+    if found < newest:
+        raise LedgerUnavailable(f"ledger at version {found}, this release needs {newest}; start the stack, which migrates it")
+
+
+def _too_new(found: int, newest: int) -> LedgerTooNew:
+    return LedgerTooNew(f"ledger at version {found}, this release knows {newest}; start the newer release again")
 
 
 def _version(db: sqlite3.Connection) -> int:

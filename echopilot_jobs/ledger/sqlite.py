@@ -12,7 +12,7 @@ from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import LeaseLost, UnknownName, WrongState, unknown_name
-from echopilot_jobs.ledger.connection import connect, migrate, readable_errors, transaction
+from echopilot_jobs.ledger.connection import connect, migrate, readable_errors, require_version, transaction
 from echopilot_jobs.ledger.protocol import MAX_PAGE, Lease
 from echopilot_jobs.ledger.rows import event_of, gap_of, run_of, skip_of, stint_of, to_json
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
@@ -208,7 +208,7 @@ class SqliteLedger:
         db = connect(self._path, create=self._create)
         with self._guard:
             self._opened.append(db)
-        migrate(db)
+        (migrate if self._create else require_version)(db)
         return Sql(db)
 
     @contextmanager

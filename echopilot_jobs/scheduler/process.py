@@ -16,9 +16,10 @@ from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseLost, LedgerUnavailable
 from echopilot_jobs.executor import Executor, OwnWeb, process_mark
 from echopilot_jobs.healing import abandon_lost, owner_lives
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.processes import become_subreaper, code_revision, die_with_parent, end_tree, marked, this_process
+from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, end_tree, marked, this_process
 from echopilot_jobs.runs import OPEN_STATES, Outcome, Run, State
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
@@ -40,7 +41,7 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     *registry* defaults to the built-in jobs.
     """
     parent = os.getppid()
-    die_with_parent(signal.SIGTERM, parent)
+    die_with_stack(signal.SIGTERM)
     become_subreaper()
     os.umask(0o077)
     settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

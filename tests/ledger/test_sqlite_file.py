@@ -72,6 +72,14 @@ def test_reading_a_ledger_that_was_never_made_makes_none(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_reader_never_migrates_the_file_under_a_running_scheduler(path: Path) -> None:
+    sqlite3.connect(path).close()
+    path.write_bytes(b"")
+
+    with pytest.raises(LedgerUnavailable, match="ledger at version 0, this release needs 1; start the stack"):
+        SqliteLedger(path, create=False)
+
+
 def test_a_migration_cut_short_leaves_the_ledger_as_it_was_I30(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version, script = migrations()[0]
     statements = list(split(script))

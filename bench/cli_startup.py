@@ -1,0 +1,80 @@
+"""How long `echopilot status` takes from start to end, and how many times a bare interpreter that is.
+
+    python bench/cli_startup.py [ROUNDS]
+
+Measured on an empty home, on one with a ledger, and with its output read by a pipe, as scripts do. Wall time, so run it on
+a quiet machine; the ratio travels better between machines than the milliseconds do.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS = 15
+
+
+def main() -> None:
+    """Print a line for each way of calling."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    with tempfile.TemporaryDirectory() as folder:
+        empty, lived = Path(folder, "empty"), Path(folder, "lived")
+        for home in (empty, lived):
+            home.mkdir()
+        make_ledger(lived)
+        bare = measure(["-c", "pass"], empty, rounds)
+        report("bare interpreter", bare, bare)
+        report("echopilot --version", measure(["-m", "echopilot_jobs", "--version"], empty, rounds), bare)
+        report("status, never started", measure(["-m", "echopilot_jobs", "status"], empty, rounds), bare)
+        report("status, with a ledger", measure(["-m", "echopilot_jobs", "status"], lived, rounds), bare)
+        report("status --json", measure(["-m", "echopilot_jobs", "status", "--json"], lived, rounds), bare)
+
+
+def make_ledger(home: Path) -> None:
+    """A ledger with four jobs and a life that has ended."""
+    sys.path.insert(0, str(ROOT))
+    os.environ["ECHOPILOT_HOME"] = str(home)
+    from echopilot_jobs.builtin import jobs
+    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.settings import load
+
+    settings = load()
+    settings.var_dir.mkdir(mode=0o700)
+    ledger, now = SqliteLedger(settings.ledger_path), datetime.now(UTC)  # a bench owns its clock
+    lease = ledger.take_lease("bench:1:1", "bench", "bench", now)
+    with ledger.leading(lease, now) as work:
+        for job in jobs(settings).values():
+            work.standing(job)
+    for name in jobs(settings):
+        ledger.request_run(name, now)
+    ledger.end_stint(lease, "stopped", now)
+    ledger.close()
+
+
+def measure(arguments: list[str], home: Path, rounds: int) -> list[float]:
+    """Milliseconds of each round, after one that warms the caches."""
+    environment = {**os.environ, "ECHOPILOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    times = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, check=True)
+        times.append((time.perf_counter() - began) * 1000)
+    return times[1:]
+
+
+def report(name: str, times: list[float], bare: list[float]) -> None:
+    """One line: median, best, worst, and the median as a multiple of the bare interpreter's."""
+    median = statistics.median(times)
+    ratio = median / statistics.median(bare)
+    print(f"{name:<22} median {median:6.1f} ms  best {min(times):6.1f}  worst {max(times):6.1f}  {ratio:5.1f} x bare")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""From a command line to a verb, and from what a verb raises to an exit code and one line for a person."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+from echopilot_jobs import __version__
+from echopilot_jobs.cli.out import say
+from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, UnknownName, WrongState
+
+USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
+VERBS = ("status", "jobs", "runs", "show", "run", "check", "doctor", "scheduler")
+
+
+class Verbs(click.Group):
+    """Loads a verb's module when the verb is called, so that none pays for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise click.UsageError(f"no command '{args[0][:80]}'; {hint}known: {', '.join(VERBS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="echopilot")
+def echopilot() -> None:
+    """Scheduled jobs, supervised, with every slot accounted for."""
+
+
+def carry_out(arguments: list[str]) -> int:
+    """The exit code of one command line; everything a person can act on becomes one `error:` line."""
+    _forgiving_streams()
+    try:
+        code = _invoke(arguments)
+        _flush()
+    except BrokenPipeError:
+        _drop_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+            raise
+        _drop_output()
+        say(f"error: the output cannot be written: {error.strerror}")
+        return 1
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        with echopilot.make_context("echopilot", arguments) as context:
+            code = echopilot.invoke(context)
+            return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        return _wrong_usage(error)
+    except ConfigError as error:
+        for problem in error.problems:
+            say(f"error: {problem}")
+        return error.exit_code
+    except EchoPilotError as error:
+        say(f"error: {error}")
+        return _code_of(error)
+
+
+def _wrong_usage(error: click.UsageError) -> int:
+    about = error.ctx.command_path if error.ctx else "echopilot"
+    message = error.format_message().rstrip(".").replace("\n", " ")
+    say(f"error: {message[:1].lower()}{message[1:]}; see `{about} --help`")
+    return USAGE
+
+
+def _code_of(error: EchoPilotError) -> int:
+    if isinstance(error, UnknownName):
+        return USAGE
+    return REFUSED if isinstance(error, WrongState | LeaseLost) else error.exit_code
+
+
+def _forgiving_streams() -> None:
+    """A character the terminal's encoding lacks is shown as an escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter would complain about it at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

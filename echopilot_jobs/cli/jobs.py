@@ -1,0 +1,38 @@
+"""`echopilot jobs`: what is defined, when it is due next, how it went last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from echopilot_jobs.cli import out, rows, sight
+from echopilot_jobs.errors import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from echopilot_jobs.jobs import Job
+    from echopilot_jobs.runs import Run
+
+Line = tuple["Job", datetime, "Run | None"]
+
+
+@click.command("jobs")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """List the jobs with their next slot and last run."""
+    now, settings = sight.now(), sight.settings()
+    registry = sight.registry(settings)
+    last: dict[str, Run] = {}
+    try:
+        ledger = sight.ledger(settings)
+    except LedgerUnavailable as error:
+        out.say(f"note: no history: {error}")
+    else:
+        last = ledger.last_runs()
+        ledger.close()
+    lines = [(registry[slot.job_name], slot.due_at, last.get(slot.job_name)) for slot in registry.upcoming(now)]
+    if as_json:
+        out.emit_json("jobs", [rows.job_json(*each) for each in lines], now)
+    else:
+        out.table(rows.JOB_COLUMNS, [rows.job_row(*each, now) for each in lines])

@@ -1,0 +1,84 @@
+"""`echopilot show RUN`: one run with its evidence and what it printed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.clock import iso
+from echopilot_jobs.plain import plain_lines
+from echopilot_jobs.spans import span, stamped
+
+if TYPE_CHECKING:
+    from echopilot_jobs.runs import Event, Output, Run
+
+
+@click.command("show")
+@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run_id: int, as_json: bool) -> None:
+    """Show one run: its facts, its moves and what it printed."""
+    now = sight.now()
+    ledger = sight.ledger(sight.settings())
+    run = ledger.run(run_id)
+    output, events = ledger.output(run.id), ledger.events(run.id)
+    if as_json:
+        out.emit_json("run", run_json(run, output, events), now)
+        return
+    out.facts(run_facts(run, now))
+    out.line()
+    out.heading("moves")
+    for event in events:
+        note = f"  {event.note}" if event.note else ""
+        out.line(f"  {stamped(event.at, now)}  {event.state.value}, attempt {event.attempt}{note}")
+    show_output(output)
+
+
+def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
+    """Everything known of a run that has a value, as names and texts."""
+    pairs: list[tuple[str, object]] = [
+        ("run", f"{run.id} of {run.job_name}"),
+        ("state", run.state.value),
+        ("origin", f"{run.origin.value}{f', asked for by {run.actor}' if run.actor else ''}"),
+        ("slot", stamped(run.slot.due_at, now) if run.slot else None),
+        ("queued", stamped(run.claimed_at, now)),
+        ("not before", stamped(run.not_before, now) if run.not_before else None),
+        ("started", stamped(run.started_at, now) if run.started_at else None),
+        ("late by", f"{span(run.lateness)}{' (late)' if run.is_late else ''}" if run.lateness is not None else None),
+        ("ended", stamped(run.finished_at, now) if run.finished_at else None),
+        ("took", span(run.duration_ms / 1000) if run.duration_ms is not None else None),
+        ("attempt", run.attempt),
+        ("exit status", run.exit_status),
+        ("http status", run.http_status),
+        ("parameters", json.dumps(dict(run.params)) if run.params else None),
+        ("result", json.dumps(run.result) if run.result is not None else None),
+        ("owner", run.owner),
+        ("host", run.host),
+        ("revision", run.code_revision),
+        ("error", run.error),
+    ]
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def run_json(run: Run, output: Output, events: list[Event]) -> dict[str, Any]:
+    """The run with its output and moves, JSON types only."""
+    moves = [{"at": iso(e.at), "state": e.state.value, "attempt": e.attempt, "note": e.note} for e in events]
+    printed = {"head": output.head, "tail": output.tail, "dropped_bytes": output.dropped_bytes}
+    return {**run.as_dict(), "events": moves, "output": printed}
+
+
+def show_output(output: Output, last: int | None = None) -> None:
+    """What the run printed, each line made plain; the *last* lines only, if asked."""
+    lines = plain_lines(output.text)
+    if not lines:
+        return
+    kept = lines[-last:] if last else lines
+    out.line()
+    out.heading("output" if len(kept) == len(lines) else f"output, last {len(kept)} of {len(lines):,} lines")
+    for text in kept:
+        out.line(f"  {text}")

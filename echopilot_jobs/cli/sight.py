@@ -1,0 +1,77 @@
+"""What the verbs look at together: settings, the clock, the ledger, and how the scheduler stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.spans import relative, span
+
+if TYPE_CHECKING:
+    from echopilot_jobs.jobs import Registry
+    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Stint
+    from echopilot_jobs.settings import Settings
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the scheduler stands: `leading`, `silent` (its beat is too old), `stopped`, or `never` started."""
+
+    state: str
+    sentence: str
+    beat_age_s: float | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether a scheduler plans and starts runs now."""
+        return self.state == "leading"
+
+
+def now() -> datetime:
+    """The wall clock, read once per command."""
+    return SystemClock().now()
+
+
+def settings() -> Settings:
+    """The settings in force; raises `ConfigError`."""
+    from echopilot_jobs.settings import load
+
+    return load()
+
+
+def ledger(settings: Settings) -> SqliteLedger:
+    """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
+    if not settings.ledger_path.exists():
+        raise LedgerUnavailable(
+            f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
+            "start it with `bin/stack`, or set ECHOPILOT_HOME to the folder that holds `var/`"
+        )
+    from echopilot_jobs.ledger import SqliteLedger
+
+    return SqliteLedger(settings.ledger_path, create=False)
+
+
+def registry(settings: Settings) -> Registry:
+    """The jobs as this release and these settings define them; raises `ConfigError`."""
+    from echopilot_jobs.builtin import jobs
+
+    return jobs(settings)
+
+
+def standing(stint: Stint | None, now: datetime) -> Standing:
+    """What the newest stint says about the scheduler."""
+    if stint is None:
+        return Standing("never", "never started here; start it with `bin/stack`")
+    from echopilot_jobs.ledger import RENEW_EVERY
+
+    age = (now - stint.beat_at).total_seconds()
+    if stint.ended_at is not None:
+        how = "" if stint.ended_how == "stopped" else f" ({stint.ended_how})"
+        return Standing("stopped", f"{relative(stint.ended_at, now)}{how}; start it with `bin/stack`", age)
+    if age > 3 * RENEW_EVERY.total_seconds():
+        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
+    return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)

@@ -1,0 +1,190 @@
+"""`echopilot status`: processes, the scheduler's pulse, jobs, open runs and recent trouble, in one look."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echopilot_jobs.cli import out, rows, sight
+from echopilot_jobs.clock import iso
+from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
+from echopilot_jobs.spans import relative, span, stamped
+
+if TYPE_CHECKING:
+    from echopilot_jobs.jobs import Job, Registry
+    from echopilot_jobs.runs import Run, Stint
+    from echopilot_jobs.settings import Settings
+    from echopilot_jobs.supervision import Program
+
+TROUBLE_MOST = 10
+TROUBLE_WITHIN = timedelta(hours=24)
+PROGRAM_COLUMNS = (
+    out.Column("PROGRAM"),
+    out.Column("STATE"),
+    out.Column("PID", right=True),
+    out.Column("SINCE", gives_way=True),
+)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Everything `status` tells, gathered at one moment. *absent* says why there is no ledger, *away* why no supervisord."""
+
+    now: datetime
+    standing: sight.Standing
+    jobs: list[tuple[Job, datetime, Run | None]]
+    stint: Stint | None = None
+    programs: list[Program] = field(default_factory=list)
+    open_runs: list[Run] = field(default_factory=list)
+    trouble: list[Run] = field(default_factory=list)
+    away: str | None = None
+    absent: str | None = None
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """Show how everything stands, running or not."""
+    settings = sight.settings()
+    seen = look(settings, sight.now())
+    if as_json:
+        out.emit_json("status", as_data(seen, settings), seen.now)
+    else:
+        _show(seen)
+
+
+def look(settings: Settings, now: datetime) -> Sight:
+    """The state of things at *now*; a stack that is down or was never started is an answer, not an error."""
+    programs, away = _programs(settings)
+    registry = sight.registry(settings)
+    try:
+        ledger = sight.ledger(settings)
+    except LedgerUnavailable as error:
+        dues = _dues(registry, {}, now)
+        return Sight(now, sight.standing(None, now), dues, None, programs, away=away, absent=str(error))
+    with contextlib.closing(ledger):
+        dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
+        open_runs = ledger.runs(states=OPEN_STATES)
+        bad = ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST)
+    trouble = [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
+    return Sight(now, sight.standing(stint, now), dues, stint, programs, open_runs, trouble, away)
+
+
+def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime, Run | None]]:
+    return [(registry[slot.job_name], slot.due_at, last.get(slot.job_name)) for slot in registry.upcoming(now)]
+
+
+def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
+    """The same as JSON; field names are kept from release to release."""
+    return {
+        "stack": {"running": seen.away is None, "why_not": seen.away},
+        "programs": [_program_json(program) for program in seen.programs],
+        "scheduler": {
+            "state": seen.standing.state,
+            "ok": seen.standing.leads,
+            "beat_age_s": seen.standing.beat_age_s,
+            "beat_at": iso(seen.stint.beat_at) if seen.stint else None,
+            "started_at": iso(seen.stint.started_at) if seen.stint else None,
+            "ended_at": iso(seen.stint.ended_at) if seen.stint and seen.stint.ended_at else None,
+            "ended_how": seen.stint.ended_how if seen.stint else None,
+            "term": seen.stint.term if seen.stint else None,
+            "owner": seen.stint.owner if seen.stint else None,
+            "host": seen.stint.host if seen.stint else None,
+        },
+        "ledger": {"path": str(settings.ledger_path), "present": seen.absent is None, "why_not": seen.absent},
+        "jobs": [rows.job_json(*each) for each in seen.jobs],
+        "open_runs": [{**run.as_dict(), "owner_alive": _owner_alive(run)} for run in seen.open_runs],
+        "trouble": [run.as_dict() for run in seen.trouble],
+    }
+
+
+def _program_json(program: Program) -> dict[str, Any]:
+    return {
+        "name": program.name,
+        "state": program.state,
+        "pid": program.pid,
+        "started_at": iso(program.started_at) if program.started_at else None,
+        "exit_status": program.exit_status,
+    }
+
+
+def _programs(settings: Settings) -> tuple[list[Program], str | None]:
+    if not settings.supervisor_socket.exists():  # spares the import of an RPC client when nothing runs
+        return [], f"no supervisord at '{settings.supervisor_socket}'; start the stack with `bin/stack`"
+    from echopilot_jobs.supervision import Supervisor
+
+    try:
+        return Supervisor(settings.supervisor_socket).programs(), None
+    except SupervisorUnreachable as error:
+        return [], str(error)
+
+
+def _show(seen: Sight) -> None:
+    out.facts(
+        [
+            ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
+            ("scheduler", f"{seen.standing.state} ({seen.standing.sentence})"),
+            *([("ledger", seen.absent)] if seen.absent else []),
+        ]
+    )
+    if seen.programs:
+        out.line()
+        out.table(PROGRAM_COLUMNS, [_program_row(program, seen.now) for program in seen.programs])
+    out.line()
+    out.table(rows.JOB_COLUMNS, [rows.job_row(*each, seen.now) for each in seen.jobs])
+    if seen.open_runs:
+        out.line()
+        out.heading("open runs")
+        for run in seen.open_runs:
+            out.line(f"  {_open_run(run, seen.now)}")
+    _show_trouble(seen)
+
+
+def _show_trouble(seen: Sight) -> None:
+    if seen.absent:
+        return
+    out.line()
+    if not seen.trouble:
+        out.line("no trouble in the last 24 h")
+        return
+    out.heading("trouble in the last 24 h, newest first")
+    for run in seen.trouble:
+        ended = relative(run.finished_at or run.claimed_at, seen.now)
+        out.line(
+            f"  run {run.id} of {run.job_name} {run.state.value} {ended}: {rows.brief_error(run) or 'no reason kept'}"
+        )
+
+
+def _programs_in_words(programs: list[Program]) -> str:
+    up = sum(program.state == "RUNNING" for program in programs)
+    return f"running, {up} of {len(programs)} programs up"
+
+
+def _program_row(program: Program, now: datetime) -> list[object]:
+    return [program.name, program.state, program.pid, stamped(program.started_at, now)]
+
+
+def _open_run(run: Run, now: datetime) -> str:
+    name = f"run {run.id} of {run.job_name}"
+    if run.state is State.RUNNING and run.started_at:
+        dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
+        return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{dead}"
+    held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
+    return f"{name} is {run.state.value}, claimed {relative(run.claimed_at, now)}{held}"
+
+
+def _owner_alive(run: Run) -> bool | None:
+    """Whether the scheduler that started the run lives; None where that cannot be told from here."""
+    if run.owner is None or run.host != socket.gethostname():
+        return None
+    try:
+        return is_alive(Owner.parse(run.owner))
+    except (ValueError, OSError):
+        return None

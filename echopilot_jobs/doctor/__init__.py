@@ -1,0 +1,65 @@
+"""What could keep this installation from its promises, examined from outside; every finding with its fix.
+
+A check is a function `(Place) -> list[Finding]`; adding one is a function and a line in `CHECKS`. Nothing here changes
+anything: probes are made in temporary files and the ledger is only read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from echopilot_jobs.doctor import files, machine, running
+from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place, worst
+from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.settings import PROJECT_ROOT, Settings, load
+
+__all__ = ["CHECKS", "FAIL", "OK", "WARN", "Finding", "Place", "examine", "worst"]
+
+Check = Callable[[Place], Iterable[Finding]]
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("python", machine.python),
+    ("sqlite", machine.sqlite),
+    ("zone data", machine.zone_data),
+    ("clock", machine.clock),
+    ("place", machine.place),
+    ("account", machine.account),
+    ("settings", running.settings),
+    ("dashboard key", running.dashboard_key),
+    ("folders", files.folders),
+    ("free space", files.free_space),
+    ("file system", files.file_system),
+    ("ledger", files.ledger),
+    ("locks", files.locks),
+    ("port", running.port),
+    ("supervisor", running.supervisor),
+    ("scheduler", running.scheduler),
+)
+
+
+def examine(now: datetime, environment: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Every check's findings, in the order of `CHECKS`. Works with broken settings too: they are findings."""
+    settings, problems = _settings()
+    place = Place(settings, now, environment, problems)
+    return [finding for name, check in CHECKS for finding in _findings(name, check, place)]
+
+
+def _findings(name: str, check: Check, place: Place) -> list[Finding]:
+    """What one check found. A check that itself breaks on a strange machine is a finding, and the others go on."""
+    try:
+        return [finding.named(name) for finding in check(place)]
+    except Exception as error:  # whatever a foreign machine throws: an examination that dies helps nobody
+        wrong = f"the check itself failed: {type(error).__name__}: {error}"
+        return [Finding(WARN, wrong, "report this line; the other checks are not affected", name)]
+
+
+def _settings() -> tuple[Settings, tuple[str, ...]]:
+    """The settings in force or, when they cannot be used, the defaults and what is wrong."""
+    try:
+        return load(), ()
+    except ConfigError as error:
+        home = Path(os.environ.get("ECHOPILOT_HOME") or PROJECT_ROOT)
+        return Settings.model_construct(None, ECHOPILOT_HOME=home), error.problems

@@ -1,0 +1,243 @@
+"""The disk: folders, space, the file system under the ledger, the ledger itself, and locks."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import subprocess  # nosec B404 - one fixed program: this Python
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
+from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.runs import State
+from echopilot_jobs.spans import span
+
+MEBIBYTE = 1024 * 1024
+LEAST_FREE, ENOUGH_FREE = 50 * MEBIBYTE, 500 * MEBIBYTE
+LEAST_INODES = 1000
+WAL_AT_REST = 8 * MEBIBYTE
+# No shared memory between machines: WAL needs it, and their locks are not to be trusted either.
+REMOTE = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "vboxsf", "drvfs"}
+)
+FLEETING = {"tmpfs": "gone at the next boot", "ramfs": "gone at the next boot", "overlay": "gone with the container"}
+LOCK_PROBE = """
+import fcntl, sys
+with open(sys.argv[1], "r+") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(7)
+"""
+HELD = 7
+
+
+def folders(place: Place) -> Iterator[Finding]:
+    for folder in (place.settings.var_dir, place.settings.logs_dir):
+        yield _folder(folder)
+    yield from _open_to_others(place.settings.var_dir)
+
+
+def _folder(folder: Path) -> Finding:
+    if not folder.exists():
+        parent = next(each for each in folder.parents if each.exists())
+        if os.access(parent, os.W_OK | os.X_OK):
+            return Finding(OK, f"'{folder}' is not there yet; the first start makes it")
+        return Finding(
+            FAIL, f"'{folder}' cannot be made by uid {os.geteuid()}", f"make it, or open '{parent}' to that account"
+        )
+    try:
+        _write_like_we_do(folder)
+    except OSError as error:
+        fix = f"give uid {os.geteuid()} write access: `chown -R` the folder to the account that runs the stack"
+        return Finding(FAIL, f"'{folder}' cannot be written: {error.strerror}", fix)
+    return Finding(OK, f"'{folder}' can be written")
+
+
+def _write_like_we_do(folder: Path) -> None:
+    """A file made, written through and linked: artefacts and the supervisor's socket need all three."""
+    with tempfile.TemporaryDirectory(prefix=".doctor", dir=folder) as name:
+        draft = Path(name, "probe")
+        with draft.open("wb") as file:
+            file.write(b"probe")
+            os.fsync(file.fileno())
+        os.link(draft, Path(name, "linked"))
+
+
+def _open_to_others(folder: Path) -> Iterator[Finding]:
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077:
+            yield Finding(
+                WARN, f"'{folder}' is open to other accounts (mode {mode:04o})", f"run `chmod 700 '{folder}'`"
+            )
+
+
+def free_space(place: Place) -> Iterator[Finding]:
+    where = _existing(place.settings.var_dir)
+    free = shutil.disk_usage(where).free
+    fix = "make room; without it nothing can be claimed and runs stop"
+    if free < ENOUGH_FREE:
+        yield Finding(FAIL if free < LEAST_FREE else WARN, f"{free // MEBIBYTE:,} MiB free at '{where}'", fix)
+    else:
+        yield Finding(OK, f"{free // MEBIBYTE:,} MiB free at '{where}'")
+    room = os.statvfs(where)
+    if room.f_files and room.f_favail < LEAST_INODES:
+        yield Finding(FAIL, f"only {room.f_favail:,} more files fit on the disk (inodes)", "delete files nobody needs")
+
+
+def file_system(place: Place) -> Iterator[Finding]:
+    """Whether the ledger may live where it lives: local, lasting, with locks that hold between processes."""
+    where = _existing(place.settings.var_dir)
+    kind = file_system_of(where)
+    if kind in REMOTE or kind.startswith("fuse.sshfs"):
+        yield Finding(
+            FAIL,
+            f"'{where}' is on {kind}, a network file system: SQLite's WAL needs memory shared on one machine",
+            "set ECHOPILOT_HOME to a folder on a local disk",
+        )
+        return
+    if not locks_hold(where):
+        yield Finding(
+            FAIL, f"'{where}' ({kind}) lets two processes take one lock", "set ECHOPILOT_HOME to a local disk"
+        )
+    elif kind in FLEETING:
+        yield Finding(
+            WARN, f"'{where}' is on {kind}: the ledger is {FLEETING[kind]}", "put `var/` on a volume or a disk"
+        )
+    else:
+        yield Finding(OK, f"{kind} under '{where}', locks hold between processes")
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """The file system type of the mount that holds *path*, `unknown` where that cannot be told."""
+    best, kind = "", "unknown"
+    real = str(path.resolve())
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return kind
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].encode("latin-1", "replace").decode("unicode_escape")  # \040 is a space
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):  # of mounts on one point, the last is seen
+            best, kind = point, right.split(" ")[0]
+    return kind
+
+
+def locks_hold(folder: Path) -> bool:
+    """Whether a lock taken here keeps another process out. True where it cannot be tried."""
+    try:
+        file = tempfile.NamedTemporaryFile(prefix=".doctor", dir=folder)  # noqa: SIM115 - closed by the `with` below
+    except OSError:
+        return True  # said by the folders' check
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        other = subprocess.run(  # nosec B603
+            [sys.executable, "-I", "-S", "-c", LOCK_PROBE, file.name], check=False, timeout=30
+        )
+        return other.returncode == HELD
+
+
+def ledger(place: Place) -> Iterator[Finding]:
+    path = place.settings.ledger_path
+    if not path.exists():
+        yield Finding(OK, "no ledger yet; the first start makes it")
+        return
+    try:
+        yield from _ledger(path, place)
+    except EchoPilotError as error:
+        yield Finding(
+            FAIL, str(error), "stop the stack, keep a copy of `var/`, and start again; history is never overwritten"
+        )
+    wal = path.with_name(f"{path.name}-wal")
+    with contextlib.suppress(OSError):
+        if (size := wal.stat().st_size) > WAL_AT_REST:
+            fix = "the scheduler empties it once a minute: is it running? is a program reading the ledger for long?"
+            yield Finding(WARN, f"the write-ahead log is {size // MEBIBYTE} MiB", fix)
+
+
+def _ledger(path: Path, place: Place) -> Iterator[Finding]:
+    with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
+        ledger.ping()
+        stint, newest = ledger.stint(), ledger.runs(limit=1)
+        running = ledger.runs(states=frozenset({State.RUNNING}), limit=200)
+    yield Finding(
+        OK, f"{path.stat().st_size // 1024:,} KiB, newest run {newest[0].id if newest else 'none'}, takes writes"
+    )
+    if stint and (ahead := stint.beat_at - place.now).total_seconds() > 60:
+        yield Finding(
+            FAIL,
+            f"the newest beat lies {span(ahead)} in the future: the clock was, or is, wrong",
+            "set the clock; calendar jobs wait until it has passed that moment",
+        )
+    lost = [run for run in running if run.owner and not _lives(run.owner)]
+    if lost:
+        named = ", ".join(str(run.id) for run in lost[:5])
+        yield Finding(
+            WARN,
+            f"{len(lost)} runs are marked running but their scheduler is dead ({named})",
+            "start the scheduler; it ends them",
+        )
+
+
+def locks(place: Place) -> Iterator[Finding]:
+    """Lock files say nothing by being there; who holds them does. Read from the kernel, so that no lock is ever taken."""
+    found = sorted(place.settings.var_dir.glob("*.lock")) if place.settings.var_dir.is_dir() else []
+    held = _held_inodes()
+    if held is None:
+        yield Finding(OK, f"{len(found)} lock files; who holds them cannot be told here")
+        return
+    words = [f"{lock.name} {_holder(held.get(lock.stat().st_ino))}" for lock in found]
+    yield Finding(OK, "; ".join(words) or "no lock files")
+    yield from _stale_pid_files(place.settings.var_dir)
+
+
+def _holder(pid: int | None) -> str:
+    return "is free" if pid is None else f"is held by pid {pid}" if pid > 0 else "is held from another container"
+
+
+def _held_inodes(table: Path = Path("/proc/locks")) -> dict[int, int] | None:
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    held: dict[int, int] = {}
+    for line in lines:
+        fields = line.split()
+        if len(fields) >= 6 and fields[1] == "FLOCK":
+            held[int(fields[5].rsplit(":", 1)[1])] = int(fields[4])
+    return held
+
+
+def _stale_pid_files(folder: Path) -> Iterator[Finding]:
+    for file in sorted(folder.glob("*.pid")):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(file.read_text(encoding="ascii"))
+            if not Path(f"/proc/{pid}").exists():
+                yield Finding(
+                    WARN, f"'{file.name}' names pid {pid}, which is gone", "no harm; the next start replaces it"
+                )
+
+
+def _lives(owner: str) -> bool:
+    try:
+        return is_alive(Owner.parse(owner))
+    except (ValueError, OSError):
+        return False
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())

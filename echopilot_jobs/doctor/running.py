@@ -1,0 +1,139 @@
+"""What is set and what runs: settings, key, port, supervisord, the scheduler's beat."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from datetime import timedelta
+
+from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
+from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.ledger import RENEW_EVERY, SqliteLedger
+from echopilot_jobs.processes import command_line
+from echopilot_jobs.settings import weak_key
+from echopilot_jobs.spans import span
+from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
+
+SILENT_AFTER = 3 * RENEW_EVERY
+
+
+def settings(place: Place) -> Iterator[Finding]:
+    for problem in place.problems:
+        yield Finding(FAIL, problem, "correct it and start again; `echopilot check` shows every such line")
+    if not place.problems:
+        yield Finding(OK, "every setting can be used")
+
+
+def dashboard_key(place: Place) -> Iterator[Finding]:
+    """Whether there is a key and how long it is, never what it is."""
+    if any(problem.startswith("DASHBOARD_KEY") for problem in place.problems):
+        return  # said among the settings
+    if place.settings.dashboard_key is not None:
+        yield Finding(OK, f"DASHBOARD_KEY is set ({len(place.settings.dashboard_key.get_secret_value())} characters)")
+        return
+    path = place.settings.var_dir / "dashboard_key"
+    if not path.exists():
+        yield Finding(OK, "DASHBOARD_KEY is not set; the first start makes a key in `var/dashboard_key`")
+        return
+    kept = path.read_text(encoding="utf-8").strip()
+    if wrong := weak_key(kept):
+        yield Finding(
+            FAIL, f"the key in `var/dashboard_key` is refused; wanted: {wrong}", "delete the file to get a new one"
+        )
+    elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding(WARN, "`var/dashboard_key` can be read by other accounts", f"run `chmod 600 '{path}'`")
+    else:
+        yield Finding(
+            OK, f"DASHBOARD_KEY is not set; the generated one in `var/dashboard_key` is used ({len(kept)} characters)"
+        )
+
+
+def port(place: Place) -> Iterator[Finding]:
+    number = place.settings.port
+    busy = _bind_error(number)
+    if busy is None:
+        yield Finding(OK, f"port {number} is free")
+    elif busy.errno == errno.EACCES:
+        yield Finding(FAIL, f"port {number} is closed to uid {os.geteuid()}", "choose a PORT above 1023")
+    elif _web_is_ours(place):
+        yield Finding(OK, f"port {number} is held by this stack's web process")
+    else:
+        fix = "end it, or choose another port with PORT"
+        yield Finding(FAIL, f"port {number} is taken by {_port_holder(number)}", fix)
+
+
+def _bind_error(number: int) -> OSError | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+        try:
+            probe.bind(("0.0.0.0", number))  # nosec B104 - bound for a moment, never listened on
+        except OSError as error:
+            return error
+    return None
+
+
+def _port_holder(number: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in psutil.net_connections("tcp"):
+            if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == number and each.pid:
+                return f"pid {each.pid} ({command_line(each.pid)[:120]})"
+    return "a process this account cannot see"
+
+
+def _web_is_ours(place: Place) -> bool:
+    with contextlib.suppress(SupervisorUnreachable):
+        programs = Supervisor(place.settings.supervisor_socket).programs()
+        return any(program.name == "web" and program.state in ("RUNNING", "STARTING") for program in programs)
+    return False
+
+
+def supervisor(place: Place) -> Iterator[Finding]:
+    path = place.settings.supervisor_socket
+    length = len(os.fsencode(path))
+    if length > LONGEST_SOCKET_PATH:
+        yield Finding(
+            WARN,
+            f"the socket's path has {length} bytes, more than {LONGEST_SOCKET_PATH}: plain `supervisord` cannot bind it",
+            "start with `bin/stack` and ask with `bin/supervisorctl`, or set ECHOPILOT_HOME to a shorter folder",
+        )
+    if not path.exists():
+        yield Finding(OK, "supervisord is not running here")
+        return
+    try:
+        programs = Supervisor(path).programs()
+    except SupervisorUnreachable as error:
+        yield Finding(FAIL, str(error), "see `logs/supervisord.log`")
+        return
+    yield Finding(OK, f"supervisord answers; {', '.join(f'{each.name} {each.state}' for each in programs)}")
+    for each in programs:
+        if each.state in ("FATAL", "BACKOFF", "EXITED", "UNKNOWN"):
+            yield Finding(
+                FAIL, f"{each.name} is {each.state}: {each.description}", f"see `supervisorctl tail {each.name}`"
+            )
+
+
+def scheduler(place: Place) -> Iterator[Finding]:
+    path = place.settings.ledger_path
+    if not path.exists():
+        yield Finding(OK, "never started here")
+        return
+    try:
+        with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
+            stint = ledger.stint()
+    except (LedgerUnavailable, LedgerTooNew):
+        return  # said by the ledger's check
+    if stint is None or stint.ended_at is not None:
+        yield Finding(WARN, "no scheduler is running, so nothing is planned", "start the stack with `bin/stack`")
+        return
+    age = place.now - stint.beat_at
+    if age > SILENT_AFTER:
+        fix = "see `supervisorctl status` and the end of `logs/scheduler.log`; `supervisorctl restart scheduler`"
+        yield Finding(FAIL, f"the scheduler's last beat was {span(age)} ago", fix)
+    else:
+        yield Finding(OK, f"the scheduler's last beat was {span(max(age, timedelta(0)))} ago")

@@ -1,0 +1,238 @@
+"""`bin/stack` inside the right environment: checks, then supervisord in this very process, so one pid is the stack.
+
+Exit codes (sysexits.h where it has one): 0 stopped as asked, 70 supervisord gave up by itself, 73 `var/` or `logs/`
+cannot be written, 75 already running or port taken, 78 wrong configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+HANDLED = (signal.SIGTERM, signal.SIGINT)
+STOP_SECONDS = 30.0
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
+# Before anything slow is imported: bin/stack holds the signals back, and from here on they end this process cleanly.
+for _number in HANDLED:
+    signal.signal(_number, _leave)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+from echopilot_jobs import processes  # noqa: E402
+from echopilot_jobs.clock import SystemClock, iso  # noqa: E402
+from echopilot_jobs.errors import ConfigError, EchoPilotError, LedgerTooNew  # noqa: E402
+from echopilot_jobs.stack import preflight  # noqa: E402
+from echopilot_jobs.stack.bootstrap import say  # noqa: E402
+
+USAGE = "usage: bin/stack [install | check | stop]"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the checks need of the settings."""
+
+    home: Path
+    port: int
+    socket: Path
+
+
+def main(arguments: list[str]) -> int:
+    """Run one sub-command. The process's exit code."""
+    verbs = {(): run, ("install",): installed, ("check",): check, ("stop",): stop}
+    verb = verbs.get(tuple(arguments))
+    if verb is None:
+        helped = arguments in (["-h"], ["--help"])
+        print(USAGE, file=sys.stdout if helped else sys.stderr)
+        return 0 if helped else 2
+    try:
+        return verb()
+    except EchoPilotError as error:
+        for line in str(error).splitlines():
+            say(line)
+        return error.exit_code
+
+
+def installed() -> int:
+    """The environment was made on the way here."""
+    say(f"environment ready: {sys.executable}")
+    return 0
+
+
+def check() -> int:
+    """Settings and supervisord.conf, without starting anything."""
+    facts = _facts()
+    preflight.folders(facts.home)
+    preflight.configuration(facts.home)
+    say("settings and supervisord.conf are fine")
+    return 0
+
+
+def stop() -> int:
+    """TERM the stack of this folder and wait until it is gone; KILL after 30 s. Nothing running is fine, too."""
+    lock = preflight.StackLock(_facts().home)
+    owner = lock.holder()
+    if owner is None:
+        say("no stack is running here")
+        return 0
+    os.kill(owner.pid, signal.SIGTERM)
+    os.kill(owner.pid, signal.SIGCONT)  # a frozen one hears the TERM only when woken
+    clock = SystemClock()
+    deadline = clock.monotonic() + STOP_SECONDS
+    while processes.is_alive(owner) and (left := deadline - clock.monotonic()) > 0:
+        processes.wait_for_exit([owner], left)
+    if processes.is_alive(owner):
+        say(f"pid {owner.pid} did not end within {STOP_SECONDS:g} s; killing it and its programs")
+        processes.end_tree(owner.pid, 0.0)
+    say(f"stopped (pid {owner.pid})")
+    return 0
+
+
+def run() -> int:
+    """Check everything, then be supervisord until asked to stop."""
+    os.umask(0o077)
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    facts = _facts()
+    preflight.folders(facts.home)
+    path = preflight.configuration(facts.home)
+    lock = preflight.StackLock(facts.home)
+    lock.take()
+    preflight.no_other_supervisord(facts.socket)
+    if ended := preflight.end_leftovers(facts.socket):
+        say(f"ended what a killed stack had left running: pid {', '.join(map(str, ended))}")
+    preflight.supervisor_socket(facts.socket)
+    preflight.port(facts.port)
+    for line in apart(_banner):
+        with contextlib.suppress(BrokenPipeError):
+            print(line, flush=True)  # noqa: T201
+    return supervise(path, lock.descriptor)
+
+
+def apart(work: Callable[[], Any]) -> Any:
+    """What *work* returns (as JSON carries it), called in a forked child that is gone afterwards.
+
+    This process becomes supervisord and stays for months; what the settings, the ledger and the web need to be imported
+    would triple its memory. A problem is printed by the child and ends this process with the same code.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os._exit(_answer(work, write))
+    os.close(write)
+    try:
+        with open(read, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor, not a path
+            text = pipe.read()
+    finally:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        sys.exit(code)
+    return json.loads(text)
+
+
+def _answer(work: Callable[[], Any], write: int) -> int:
+    try:
+        text = json.dumps(work())
+        with open(write, "w", encoding="utf-8") as pipe:
+            pipe.write(text)
+    except EchoPilotError as error:
+        for line in str(error).splitlines():
+            say(line)
+        return error.exit_code
+    except BaseException:  # a bug, or the TERM handler's SystemExit: either must end here, in the child
+        traceback.print_exc()
+        return preflight.EX_SOFTWARE
+    return 0
+
+
+def _facts() -> Facts:
+    home, port, socket = apart(_read_settings)
+    return Facts(Path(home), port, Path(socket))
+
+
+def _read_settings() -> tuple[str, int, str]:
+    from echopilot_jobs import settings
+
+    configuration = settings.load()
+    return str(configuration.home), configuration.port, str(configuration.supervisor_socket)
+
+
+def _banner() -> list[str]:
+    """Where to look and what comes next."""
+    from echopilot_jobs import builtin, settings
+    from echopilot_jobs.web.auth import new_login_link
+
+    configuration = settings.load()
+    settings.dashboard_key(configuration)  # made now if there is none: the stack never starts open
+    now = SystemClock().now()
+    address = _address(configuration.port)
+    lines = ["EchoPilot Jobs", f"  dashboard  {address}/"]
+    try:
+        lines.append(f"  log in     {address}{new_login_link(configuration, now)}  (works once)")
+        upcoming = builtin.jobs(configuration).upcoming(now)[:3]
+        lines += [f"  next run   {iso(slot.due_at)}  {slot.job_name}" for slot in upcoming]
+    except (ConfigError, LedgerTooNew):
+        raise
+    except EchoPilotError as error:  # the programs wait for a ledger that is busy; so can its part of the banner
+        lines.append(f"  not yet    {error}")
+    return [*lines, f"  logs       {configuration.logs_dir}{os.sep}", "  stop       Ctrl-C, or bin/stack stop"]
+
+
+def _address(port: int) -> str:
+    domains = os.environ.get("REPLIT_DOMAINS") or os.environ.get("REPLIT_DEV_DOMAIN") or ""
+    domain = domains.split(",")[0].strip()
+    return f"https://{domain}" if domain else f"http://127.0.0.1:{port}"
+
+
+def supervise(path: Path, lock_descriptor: int) -> int:
+    """supervisord's own main in this process, its ends translated into exit codes."""
+    from supervisor import supervisord
+
+    _keep_open(lock_descriptor)
+    try:
+        supervisord.main(["-c", str(path), *_as_root()])
+    except SystemExit as end:
+        # Our own handler says 0; supervisord says 2 after it printed what it cannot live with.
+        return preflight.EX_CONFIG if end.code == 2 else int(end.code or 0)
+    except Exception:  # supervisord's main loop broke: say where, and let the platform start us again
+        traceback.print_exc()
+        say("supervisord gave up; the programs end with it")
+        return preflight.EX_SOFTWARE
+    return 0
+
+
+def _as_root() -> list[str]:
+    """As root, supervisord warns at every start unless told that this is meant. It needs a passwd entry for that."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        if os.getuid() == 0 and pwd.getpwuid(0):
+            return ["-u", "0"]
+    return []
+
+
+def _keep_open(descriptor: int) -> None:
+    """A HUP makes supervisord close all descriptors by number; the lock's must survive it."""
+    from supervisor.options import ServerOptions
+
+    def cleanup_fds(options: Any) -> None:
+        os.closerange(5, descriptor)
+        os.closerange(max(5, descriptor + 1), options.minfds)
+
+    ServerOptions.cleanup_fds = cleanup_fds
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

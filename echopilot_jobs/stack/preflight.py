@@ -1,0 +1,175 @@
+"""What must be true before supervisord starts. Each check raises `Refusal`, with a sentence and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from echopilot_jobs import processes
+from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.stack import conflint, sockets
+from echopilot_jobs.supervision import reachable
+
+EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 70, 73, 75, 78  # sysexits.h
+LEFTOVER_SECONDS = 15.0  # a scheduler that lost its supervisord drains its runs first
+LISTENING = "0A"  # in /proc/net/tcp
+
+
+class Refusal(EchoPilotError):
+    """The stack cannot start; the message says why and what to do."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def configuration(home: Path) -> Path:
+    """The `supervisord.conf` of *home*, checked. Its folders must exist."""
+    path = home / "supervisord.conf"
+    if not path.is_file():
+        raise Refusal(f"no '{path}'; copy the one of the project there, or unset ECHOPILOT_HOME", EX_CONFIG)
+    if found := conflint.problems(path):
+        raise Refusal("\n".join(found), EX_CONFIG)
+    return path
+
+
+def folders(home: Path) -> None:
+    """Make `var/` (0700) and `logs/`, and see that both can be written."""
+    for name, mode in (("var", 0o700), ("logs", 0o755)):
+        folder = home / name
+        probe = folder / f".try.{os.getpid()}"
+        try:
+            folder.mkdir(mode=mode, exist_ok=True)
+            if name == "var" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.getuid():
+                folder.chmod(mode)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            sentence = f"cannot write in '{folder}' as uid {os.getuid()}: {error.strerror}"
+            raise Refusal(f"{sentence}; give the folder to this account or free some space", EX_CANTCREAT) from None
+
+
+class StackLock:
+    """The right to be the one stack of a folder: a flock, held until this process ends, with the holder's name in it."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "var" / "stack.lock"
+        self.descriptor = -1
+
+    def take(self) -> None:
+        """Take the lock or raise `Refusal` at once, naming the holder even if that one is frozen."""
+        try:
+            self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refusal(f"cannot open '{self._path}' as uid {os.getuid()}: {error.strerror}", EX_CANTCREAT) from None
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refusal(self._taken(), EX_TEMPFAIL) from None
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, f"{processes.this_process()}\n".encode(), 0)
+
+    def holder(self) -> processes.Owner | None:
+        """Who has the lock now; None when nobody has, or the note in it is unreadable."""
+        with contextlib.suppress(OSError, ValueError):
+            owner = processes.Owner.parse(self._path.read_text(encoding="ascii").strip())
+            return owner if processes.is_alive(owner) else None
+        return None
+
+    def _taken(self) -> str:
+        owner = self.holder()
+        if owner is None:
+            return f"a stack is already running or starting here ('{self._path}' is locked); `bin/stack stop` ends it"
+        if processes.is_frozen(owner.pid):
+            return (
+                f"a stack is already running here, pid {owner.pid}, and it is frozen; "
+                f"`kill -CONT {owner.pid}` wakes it, `bin/stack stop` ends it"
+            )
+        return f"a stack is already running here, pid {owner.pid}; `bin/stack stop` ends it"
+
+
+def no_other_supervisord(socket_path: Path) -> None:
+    """See that no supervisord without our lock (started by hand) lives here, and remove the socket of a dead one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            with reachable(socket_path) as name:
+                probe.connect(name)
+        except OSError:
+            socket_path.unlink(missing_ok=True)
+            return
+    raise Refusal(
+        f"a supervisord started by hand listens on '{socket_path}'; `supervisorctl shutdown` ends it", EX_TEMPFAIL
+    )
+
+
+def end_leftovers(socket_path: Path) -> list[int]:
+    """End what a killed stack of this folder left running: pids of those that had to go.
+
+    supervisord notes its socket in the environment of every program; with our flock taken, whoever carries the note
+    has lost its supervisord.
+    """
+    spared = {os.getpid(), *processes.ancestors(os.getpid())}
+    found = [pid for pid in processes.marked("SUPERVISOR_SERVER_URL", f"unix://{socket_path}") if pid not in spared]
+    for pid in found:
+        processes.end_tree(pid, LEFTOVER_SECONDS)
+    return found
+
+
+def supervisor_socket(path: Path) -> None:
+    """See that supervisord will get its socket, if need be in our own way."""
+    if sockets.needs_help(path):
+        try:
+            sockets.bound(path, 0o700).close()
+            path.unlink()
+        except OSError as error:
+            raise Refusal(
+                f"cannot make a socket at '{path}': {error}; set ECHOPILOT_HOME elsewhere", EX_CANTCREAT
+            ) from None
+        sockets.help_supervisord()
+
+
+def port(number: int) -> None:
+    """See that the port is free, or name who has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", number))  # nosec B104
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                message = f"port {number} is taken by {_holder(number)}; end it, or choose another port with PORT"
+                raise Refusal(message, EX_TEMPFAIL) from None
+            message = f"port {number} is closed to uid {os.getuid()}: {error.strerror}; choose a PORT above 1023"
+            raise Refusal(message, EX_CONFIG) from None
+
+
+def _holder(number: int) -> str:
+    inodes = {inode for local_port, inode in _listeners() if local_port == number}
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _holds(entry / "fd", wanted):
+            return f"pid {entry.name} ({processes.command_line(int(entry.name))[:120]})"
+    return "a process this account cannot see"
+
+
+def _holds(descriptors: Path, wanted: set[str]) -> bool:
+    with contextlib.suppress(OSError):
+        for descriptor in descriptors.iterdir():
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) in wanted:
+                    return True
+    return False
+
+
+def _listeners() -> Iterator[tuple[int, str]]:
+    """Local port and socket inode of everything that listens on TCP."""
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/net", name).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENING:
+                    yield int(fields[1].rpartition(":")[2], 16), fields[9]

@@ -1,0 +1,102 @@
+"""`bin/test` and `bin/check`: the locked tools in their environment, phase by phase, with the time each took.
+
+Nothing but Python's own library here, like bootstrap: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess  # nosec B404
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from echopilot_jobs.stack.bootstrap import ROOT, SetupError, environment, say
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SCRIPTS = ("stack", "supervisorctl", "echopilot", "test", "check", "lock")
+Phase = tuple[str, Callable[[], int]]
+
+
+def test(arguments: list[str]) -> int:
+    """Everything under tests/, or what *arguments* say to pytest. The exit code."""
+    return _run_phases(lambda tools: _test_phases(tools, arguments))
+
+
+def check(arguments: list[str]) -> int:
+    """The linters, then the tests. Every one speaks even when one before it found something."""
+    scripts = [f"bin/{name}" for name in SCRIPTS]
+    return _run_phases(
+        lambda tools: [
+            ("ruff", lambda: _tool(tools, "ruff", "check", ".")),
+            ("format", lambda: _tool(tools, "ruff", "format", "--check", ".", *scripts)),
+            ("mypy", lambda: _tool(tools, "mypy", "--strict")),
+            ("deptry", lambda: _tool(tools, "deptry", ".")),
+            ("bandit", lambda: _tool(tools, "bandit", "-q", "-c", "pyproject.toml", "-r", "echopilot_jobs")),
+            *_test_phases(tools, arguments),
+        ]
+    )
+
+
+def lock(_arguments: list[str]) -> int:
+    """Make the lock files anew from pyproject.toml."""
+    common = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-emit-index-url"]
+    make = ["pip", "compile", "../pyproject.toml", *common, "--no-annotate", "--quiet"]
+    dev = ["--group", "../pyproject.toml:dev"]
+    folder = ROOT / "locks"
+    return _run_phases(
+        lambda tools: [
+            ("base.lock", lambda: _tool(tools, "uv", *make, "-o", "base.lock", cwd=folder)),
+            ("dev.lock", lambda: _tool(tools, "uv", *make, *dev, "-o", "dev.lock", cwd=folder)),
+        ]
+    )
+
+
+def _test_phases(tools: Path, arguments: list[str]) -> list[Phase]:
+    return [("browser", _browser), ("tests", lambda: _tool(tools, "pytest", *arguments))]
+
+
+def _run_phases(phases: Callable[[Path], list[Phase]]) -> int:
+    """Make the environment and run all phases in it; the first failure decides the exit code."""
+    began = time.monotonic()
+    try:
+        tools = environment("dev.lock").parent
+    except SetupError as error:
+        say(str(error))
+        return 1
+    worst, times = 0, [f"environment {time.monotonic() - began:.1f} s"]
+    for name, work in phases(tools):
+        began = time.monotonic()
+        code = work()
+        times.append(f"{name} {time.monotonic() - began:.1f} s{' (failed)' if code else ''}")
+        worst = worst or code
+    say(", ".join(times))
+    return worst
+
+
+def _tool(tools: Path, name: str, *arguments: str, cwd: Path = ROOT) -> int:
+    path = os.pathsep.join([str(tools), os.environ.get("PATH", os.defpath)])
+    surroundings = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    command = [str(tools / name), *arguments]
+    return subprocess.run(command, cwd=cwd, env=surroundings, check=False).returncode  # nosec B603
+
+
+def _browser() -> int:
+    """Chromium for the browser tests: there, or installed as root, or a word about what is left out."""
+    if _has_browser():
+        return 0
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        say("installing chromium for the browser tests")
+        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
+            surroundings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(command, env=surroundings, check=False, stdout=sys.stderr)  # nosec B603
+        if _has_browser():
+            return 0
+    say("no chromium: the tests marked 'browser' are left out; `apt-get install chromium` brings it")
+    return 1 if os.environ.get("CI", "").lower() == "true" else 0
+
+
+def _has_browser() -> bool:
+    return any(shutil.which(name) for name in BROWSERS)

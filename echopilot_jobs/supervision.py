@@ -1,0 +1,163 @@
+"""supervisord's process table, read and changed over its UNIX socket.
+
+The restart policy itself lives in `supervisord.conf`; nothing here restarts anything on its own account. The
+answers are trusted as far as XML goes: the peer is our own supervisord, behind a socket only our account can open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import xmlrpc.client  # nosec B411
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
+
+ANSWER_SECONDS = 3.0
+# The kernel takes 108 bytes with the closing zero, and supervisord binds NAME.PID before it links NAME.
+LONGEST_SOCKET_PATH = 98
+NOT_RUNNING, ALREADY_STARTED, SHUTTING_DOWN = 70, 60, 6
+UP = frozenset({"STARTING", "RUNNING", "STOPPING"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """One line of supervisord's process table."""
+
+    name: str
+    state: str  # supervisor's word: STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN
+    pid: int | None
+    started_at: datetime | None  # of the newest start, UTC
+    exit_status: int | None  # of the newest end; None while it runs and before it ever ran
+    description: str
+
+
+class Supervisor:
+    """The supervisord listening on *socket*. Every call raises `SupervisorUnreachable` when it is away."""
+
+    def __init__(self, socket: Path, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.socket = socket
+        self._answer_seconds = answer_seconds
+
+    def programs(self) -> list[Program]:
+        """Every program, by name."""
+        return sorted(map(_program, self._call("getAllProcessInfo")), key=lambda program: program.name)
+
+    def start(self, name: str) -> None:
+        """Have *name* started, without waiting until it is up. A running program stays as it is."""
+        self._change("startProcess", name, harmless=ALREADY_STARTED, wait=False)
+
+    def stop(self, name: str) -> None:
+        """Have *name* stopped, without waiting for its end. A stopped program stays as it is."""
+        self._change("stopProcess", name, harmless=NOT_RUNNING, wait=False)
+
+    def restart(self, name: str, *, stop_seconds: float = 60.0) -> None:
+        """Stop *name*, wait at most *stop_seconds* for its end, and have it started again."""
+        patient = Supervisor(self.socket, answer_seconds=stop_seconds)
+        patient._change("stopProcess", name, harmless=NOT_RUNNING, wait=True)
+        self.start(name)
+
+    def pid(self) -> int:
+        """The pid of supervisord itself."""
+        return int(self._call("getPID"))
+
+    def _change(self, method: str, name: str, *, harmless: int, wait: bool) -> None:
+        known = [program.name for program in self.programs()]
+        if name not in known:
+            raise unknown_name("program", name, known)
+        try:
+            self._call(method, name, wait)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == SHUTTING_DOWN:
+                raise WrongState(f"supervisord is shutting down; '{name}' was left as it is") from None
+            if fault.faultCode != harmless:
+                raise WrongState(f"supervisord refused {method} of '{name}': {fault.faultString}") from None
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(self.socket, self._answer_seconds)
+        try:
+            with xmlrpc.client.ServerProxy("http://supervisord", transport=transport) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise SupervisorUnreachable(self._why(error)) from None
+
+    def _why(self, error: Exception) -> str:
+        where = f"'{self.socket}'"
+        match error:
+            case FileNotFoundError():
+                return f"no supervisord at {where}; the stack is not running here, start it with `bin/stack`"
+            case ConnectionRefusedError():
+                return f"{where} was left by a supervisord that is gone; start the stack with `bin/stack`"
+            case PermissionError():
+                return f"{where} is closed to uid {os.getuid()}; use the account that runs the stack"
+            case TimeoutError():
+                waited = f"supervisord did not answer within {self._answer_seconds:g} s"
+                return f"{waited}; it may be frozen or overloaded, `bin/stack stop` ends it"
+        return f"supervisord at {where} broke off: {error or type(error).__name__}"
+
+
+def _program(info: dict[str, Any]) -> Program:
+    name, group = str(info["name"]), str(info["group"])
+    ran = bool(info["start"]) and info["statename"] not in UP
+    return Program(
+        name=name if name == group else f"{group}:{name}",
+        state=str(info["statename"]),
+        pid=int(info["pid"]) or None,
+        started_at=datetime.fromtimestamp(info["start"], UTC) if info["start"] else None,
+        exit_status=int(info["exitstatus"]) if ran else None,
+        description=str(info["description"]),
+    )
+
+
+@contextlib.contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name for the socket *path* that fits the kernel's limit, valid inside the `with` block.
+
+    A long folder is opened and named by its descriptor, so the socket can live where it belongs.
+    """
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path, self._seconds = path, seconds
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._seconds)
+        try:
+            with reachable(self._path) as name:
+                self.sock.connect(name)
+        except OSError:
+            self.sock.close()
+            raise
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path, self._seconds = path, seconds
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path, self._seconds)
+        self._connection = host, connection  # kept where `close` looks for it
+        return connection
+
+    def send_content(self, connection: http.client.HTTPConnection, request_body: Any) -> None:
+        # supervisord's small server reads neither gzip nor chunks, and one request is one connection here.
+        connection.putheader("Connection", "close")
+        super().send_content(connection, request_body)

@@ -1,0 +1,28 @@
+"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent]`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+from echopilot_jobs.jobs import Command, Inline, Job, Registry
+from echopilot_jobs.scheduler import main
+from echopilot_jobs.settings import load
+from echopilot_jobs.triggers import Every
+
+if __name__ == "__main__":
+    command, seconds, *flags = sys.argv[1:]
+    jobs = Registry(
+        [
+            Job(
+                name="work",
+                trigger=Every(timedelta(seconds=int(seconds))),
+                action=Command(("sh", "-c", command)),
+                on_startup="startup" in flags,
+                idempotent="idempotent" in flags,
+                timeout=timedelta(seconds=60),
+            ),
+            Job(name="beat", trigger=Every(timedelta(seconds=1)), action=Inline("tick")),
+        ]
+    )
+    sys.exit(main(load(), jobs))

@@ -1,0 +1,237 @@
+"""The scheduler as a process: real signals, real kills, a real ledger file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.processes import Owner, is_alive, marked
+from echopilot_jobs.runs import Run, State
+from echopilot_jobs.wake import nudge
+from tests.process.stacks import PROJECT, eventually
+
+pytestmark = pytest.mark.process
+SCRIPT = Path(__file__).parent / "lone_scheduler.py"
+
+
+class Lone:
+    """Scheduler processes of one folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def start(self, command: str, every: int = 3600, *flags: str) -> subprocess.Popen[str]:
+        environ = {**os.environ, "ECHOPILOT_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "PORT": "1"}
+        arguments = [sys.executable, str(SCRIPT), command, str(every), *flags]
+        with (self.home / f"console-{len(self.processes)}.txt").open("w") as console:
+            process = subprocess.Popen(arguments, env=environ, stdout=console, stderr=subprocess.STDOUT, text=True)
+        self.processes.append(process)
+        return process
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        """What a process has printed so far."""
+        return (self.home / f"console-{self.processes.index(process)}.txt").read_text()
+
+    def ledger(self) -> SqliteLedger:
+        return SqliteLedger(self.home / "var" / "ledger.sqlite3", create=False)
+
+    def runs(self, job_name: str = "work") -> list[Run]:
+        path = self.home / "var" / "ledger.sqlite3"
+        if not path.exists():
+            return []
+        ledger = SqliteLedger(path)
+        try:
+            return list(reversed(ledger.runs(job_name=job_name, limit=200)))
+        finally:
+            ledger.close()
+
+    def running(self) -> Run:
+        return eventually(lambda: next((run for run in self.runs() if run.state is State.RUNNING), None))  # type: ignore[return-value]
+
+    def events(self, *names: str) -> list[dict[str, object]]:
+        path = self.home / "logs" / "scheduler.log"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [line for line in lines if line["event"] in names]
+
+    def left_behind(self, run: Run) -> list[int]:
+        return marked("ECHOPILOT_MARK", f"{run.owner}/{run.id}/{run.attempt}")
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Lone]:
+    lone = Lone(tmp_path)
+    yield lone
+    for process in lone.processes:
+        process.kill()
+        process.wait()
+
+
+def test_term_lets_a_short_run_end_and_leaves_no_running_row_I25_F5(lone: Lone) -> None:
+    process = lone.start("sleep 1; echo finished", 3600, "startup")
+    run = lone.running()
+
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
+
+    assert process.returncode == 0
+    assert [run.state for run in lone.runs()] == [State.SUCCEEDED]
+    assert lone.left_behind(run) == []
+    assert [line["drained"] for line in lone.events("scheduler.stopped")] == [True]
+
+
+def test_a_second_term_does_not_wait_for_the_run_and_the_end_is_told_F6(lone: Lone) -> None:
+    process = lone.start("sleep 1000", 3600, "startup")
+    run = lone.running()
+
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: lone.events("scheduler.stopping"))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        process.send_signal(number)
+    process.wait(timeout=30)
+
+    assert process.returncode == 0
+    assert "Traceback" not in lone.said(process)
+    assert [(run.state, run.error) for run in lone.runs()] == [(State.CANCELLED, "it was asked to stop")]
+    assert lone.left_behind(run) == []
+
+
+def test_an_idempotent_run_that_a_stop_interrupted_goes_on_with_the_next_scheduler(lone: Lone) -> None:
+    process = lone.start("test -e again && exit 0; sleep 1000", 3600, "idempotent")
+    eventually(lambda: lone.events("startup"))
+    ledger = eventually(lone.ledger)
+    eventually(lambda: "work" in ledger.job_names())
+    run, _ = ledger.request_run("work", eventually(ledger.stint).beat_at)
+    assert nudge(lone.home / "var" / "scheduler.wake")
+    lone.running()
+
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: lone.events("scheduler.stopping"))
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
+    between = ledger.run(run.id)
+    lone.start("exit 0", 3600, "idempotent")
+    eventually(lambda: ledger.run(run.id).state is State.SUCCEEDED)
+
+    assert between.state is State.RETRY_WAIT
+    assert ledger.run(run.id).attempt == 2
+    ledger.close()
+
+
+def test_killed_in_the_middle_of_a_run_it_tells_the_truth_at_its_next_start_F4_I5_I8_I12(lone: Lone) -> None:
+    command = "(trap '' TERM HUP; setsid sleep 1000) & sleep 1000"
+    process = lone.start(command, 3600, "startup")
+    run = lone.running()
+    eventually(lambda: len(lone.left_behind(run)) >= 2)
+
+    process.kill()
+    process.wait()
+    lone.start("exit 0", 3600, "startup")
+    eventually(lambda: len(lone.runs()) == 2 and lone.runs()[1].state is State.SUCCEEDED)
+
+    lost = lone.runs()[0]
+    assert (lost.state, lost.error) == (State.ABANDONED, "its scheduler died while it ran")
+    assert lone.left_behind(run) == []
+    assert [line["run"] for line in lone.events("run.abandoned")] == [run.id]
+
+
+def test_killed_again_and_again_no_slot_is_lost_and_none_runs_twice_I1_I2_I9(lone: Lone) -> None:
+    lone.start("exit 0", 1)
+    for _ in range(8):
+        count = len(lone.runs())
+        eventually(lambda count=count: len(lone.runs()) > count)
+        lone.processes[-1].kill()
+        lone.processes[-1].wait()
+        lone.start("exit 0", 1)
+    eventually(lambda: len(lone.events("startup")) == 9)
+    count = len(lone.runs())
+    eventually(lambda: len(lone.runs()) > count)
+    lone.processes[-1].send_signal(signal.SIGTERM)
+    lone.processes[-1].wait(timeout=30)
+
+    for job_name in ("work", "beat"):
+        slots = slots_of(lone, job_name)
+        first, last = min(slots), max(slots)
+        expected = {first + timedelta(seconds=n) for n in range(int((last - first).total_seconds()) + 1)}
+        assert set(slots) == expected, "a slot was lost"
+        assert max(slots.values()) == 1, "a slot has two dispositions"
+        assert not [run for run in lone.runs(job_name) if run.is_open and run.state is not State.QUEUED]
+
+
+def slots_of(lone: Lone, job_name: str) -> Counter:  # type: ignore[type-arg]
+    """Every slot with the number of its dispositions, runs and skips alike."""
+    ledger = lone.ledger()
+    runs = [run.slot.due_at for run in lone.runs(job_name) if run.slot]
+    start, end = min(runs) - timedelta(seconds=1), max(runs) + timedelta(hours=1)
+    skipped = [skip.slot.due_at for skip in ledger.skips_between(start, end) if skip.slot.job_name == job_name]
+    ledger.close()
+    return Counter(runs + skipped)
+
+
+def test_a_second_scheduler_stands_by_and_takes_over_when_the_first_dies_I19_F44(lone: Lone) -> None:
+    first = lone.start("exit 0")
+    eventually(lambda: lone.events("startup"))
+    second = lone.start("exit 0")
+    eventually(lambda: "standby:" in lone.said(second))
+
+    assert Owner.parse(lone.said(second).split("'")[1]).pid == first.pid
+    assert len(lone.events("startup")) == 1
+
+    first.kill()
+    first.wait()
+    eventually(lambda: len(lone.events("startup")) == 2)
+
+    assert [line["pid"] for line in lone.events("startup")] == [first.pid, second.pid]
+
+
+def test_a_standby_leaves_when_asked(lone: Lone) -> None:
+    lone.start("exit 0")
+    eventually(lambda: lone.events("startup"))
+    second = lone.start("exit 0")
+    eventually(lambda: "standby:" in lone.said(second))
+
+    second.send_signal(signal.SIGTERM)
+    second.wait(timeout=10)
+
+    assert second.returncode == 0
+
+
+def test_without_its_supervisor_the_scheduler_ends_by_itself_F7(lone: Lone, tmp_path: Path) -> None:
+    """A parent that is killed cannot tell its child: the kernel does."""
+    parent_script = "import subprocess, sys; subprocess.Popen(sys.argv[1:]).wait()"
+    environ = {**os.environ, "ECHOPILOT_HOME": str(lone.home), "PYTHONPATH": str(PROJECT), "PORT": "1"}
+    command = [sys.executable, "-c", parent_script, sys.executable, str(SCRIPT), "sleep 1000", "3600", "startup"]
+    parent = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, text=True)
+    lone.processes.append(parent)
+    run = lone.running()
+    owner = Owner.parse(run.owner or "")
+
+    parent.kill()
+    eventually(lambda: not is_alive(owner), seconds=20)
+
+    assert lone.left_behind(run) == []
+    assert [run.state for run in lone.runs()] == [State.CANCELLED]
+
+
+def test_a_manual_run_starts_when_it_is_asked_for_and_not_at_the_next_beat_I24(lone: Lone) -> None:
+    lone.start("echo hello")
+    ledger = eventually(lambda: lone.ledger() if lone.events("startup") else None)
+    assert ledger
+    eventually(lambda: "work" in ledger.job_names())
+
+    run, _ = ledger.request_run("work", eventually(ledger.stint).beat_at, actor="me")
+    nudge(lone.home / "var" / "scheduler.wake")
+    eventually(lambda: ledger.run(run.id).state is State.SUCCEEDED)
+
+    assert ledger.output(run.id).text == "hello\n"
+    ledger.close()

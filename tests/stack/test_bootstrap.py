@@ -1,0 +1,236 @@
+"""Which environment is used, and when one has to be made."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs.stack import bootstrap
+from echopilot_jobs.stack.bootstrap import SetupError
+
+ROOT = Path(__file__).parents[2]
+
+
+def install(folder: Path, **versions: str) -> None:
+    """Make *folder* look as if these packages were installed in it."""
+    for name, version in versions.items():
+        info = folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def make_venv(root: Path, **versions: str) -> Path:
+    """A `.venv` as far as files tell, with the running Python in it."""
+    venv = root / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    packages = venv / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    packages.mkdir(parents=True)
+    install(packages, **versions)
+    return venv
+
+
+def stamp(venv: Path, lock: Path) -> None:
+    (venv / "stamps.json").write_text(json.dumps({lock.name: bootstrap._digest(lock)}))
+
+
+@pytest.mark.parametrize(
+    ("marker", "holds"),
+    [
+        ("", True),
+        ("sys_platform == 'linux'", True),
+        ("sys_platform == 'win32'", False),
+        ("sys_platform != 'win32'", True),
+        ("platform_python_implementation != 'PyPy'", True),
+        ("python_full_version < '3.4'", False),
+        ("python_full_version >= '3.9.10' and sys_platform == 'linux'", True),
+        ("python_full_version >= '3.9' and sys_platform == 'win32'", False),
+        ("sys_platform == 'win32' or python_version >= '3.9'", True),
+        ("(python_version >= '3.11' and python_version < '4')", True),
+        ("some_future_word == 'x'", True),
+        ("nonsense", True),
+    ],
+)
+def test_markers_decide_what_this_platform_needs(marker: str, holds: bool) -> None:
+    assert bootstrap.marker_holds(marker) is holds
+
+
+def test_pins_are_those_of_this_platform(project: Path) -> None:
+    assert bootstrap.read_pins(project / "locks" / "base.lock") == {"alpha": "1.2.3", "gamma": "6"}
+
+
+def test_our_own_locks_are_read_completely() -> None:
+    for name, at_least in (("base.lock", 20), ("dev.lock", 40)):
+        text = (ROOT / "locks" / name).read_text()
+        elsewhere = sum(line.count("sys_platform == 'win32'") for line in text.splitlines())
+
+        pins = bootstrap.read_pins(ROOT / "locks" / name)
+
+        assert len(pins) >= at_least
+        assert sum(line[:1].isalpha() for line in text.splitlines()) - len(pins) in (elsewhere, elsewhere + 1)
+
+
+def test_what_is_missing_or_of_another_version_is_lacking(tmp_path: Path) -> None:
+    install(tmp_path, alpha="1.2.3", Beta_Two="4.4")
+
+    assert bootstrap.lacking({"alpha": "1.2.3", "beta-two": "4.5", "gone": "1"}, [str(tmp_path)]) == [
+        "beta-two",
+        "gone",
+    ]
+
+
+def test_an_environment_that_has_everything_is_used_as_it_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(project / "packages", alpha="1.2.3", gamma="6")
+    monkeypatch.setattr(sys, "path", [str(project / "packages")])
+
+    assert bootstrap.environment("base.lock", project) == Path(sys.executable)
+    assert not (project / ".venv").exists()
+
+
+def test_the_environment_replit_names_is_used_when_it_has_everything(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", ".pythonlibs")
+    lock = project / "locks" / "base.lock"
+    libs = project / ".pythonlibs" / "lib" / "python3.11" / "site-packages"
+
+    install(libs, alpha="1.2.3")
+    assert bootstrap.ready_python(bootstrap.read_pins(lock), project) is None
+
+    install(libs, gamma="6")
+    assert bootstrap.environment(lock.name, project) == project / ".pythonlibs" / "bin" / "python"
+
+
+def test_a_finished_venv_is_used_without_a_look_inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    lock = project / "locks" / "base.lock"
+    venv = make_venv(project)
+    stamp(venv, lock)
+
+    assert bootstrap.environment(lock.name, project) == venv / "bin" / "python"
+
+
+def test_another_lock_file_needs_another_installation(project: Path) -> None:
+    lock = project / "locks" / "base.lock"
+    stamp(make_venv(project), lock)
+
+    lock.write_text(lock.read_text().replace("1.2.3", "1.2.4"))
+
+    assert bootstrap.ready_venv(lock, project) is None
+
+
+def test_an_interrupted_installation_is_not_taken_for_a_finished_one(project: Path) -> None:
+    lock = project / "locks" / "base.lock"
+    venv = make_venv(project, alpha="1.2.3", gamma="6")
+    stamp(venv, lock)
+
+    (venv / "installing").touch()
+
+    assert bootstrap.ready_venv(lock, project) is None
+
+
+def test_a_venv_of_a_python_that_was_upgraded_away_is_made_anew(project: Path) -> None:
+    lock = project / "locks" / "base.lock"
+    venv = make_venv(project)
+    stamp(venv, lock)
+    (venv / "bin" / "python").unlink()
+    newer = project / "python3.99"
+    newer.touch()
+
+    (venv / "bin" / "python").symlink_to(newer)
+    assert bootstrap.ready_venv(lock, project) is None
+
+    newer.unlink()
+    assert bootstrap.ready_venv(lock, project) is None
+
+
+def test_a_larger_lock_counts_for_the_base_lock_it_contains(project: Path) -> None:
+    base, dev = project / "locks" / "base.lock", project / "locks" / "dev.lock"
+    dev.write_text(base.read_text() + "tool==1 \\\n    --hash=sha256:00\n")
+    venv = make_venv(project, alpha="1.2.3", gamma="6", tool="1")
+
+    assert bootstrap._covered(dev, venv) == {"base.lock": bootstrap._digest(base)}
+
+
+def test_the_project_and_its_command_are_reachable_from_the_venv(project: Path) -> None:
+    venv = make_venv(project, alpha="1.2.3")
+
+    bootstrap._connect(venv, project)
+
+    (packages,) = bootstrap.site_packages(venv)
+    assert (Path(packages) / "echopilot_jobs.pth").read_text() == f"{project}\n"
+    assert os.access(venv / "bin" / "echopilot", os.X_OK)
+
+
+def test_a_missing_lock_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="the checkout is incomplete"):
+        bootstrap.environment("base.lock", tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    (project / "var").write_text("in the way")
+
+    with pytest.raises(SetupError, match=f"cannot write '{project}/var.*uid {os.getuid()}"):
+        bootstrap.environment("base.lock", project)
+
+
+@pytest.mark.process
+def test_a_python_without_venv_is_told_what_to_install(project: Path) -> None:
+    code = (
+        "import sys; sys.modules['ensurepip'] = None; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'ensurepip' else real(name, *a)\n"
+        "from pathlib import Path; from echopilot_jobs.stack import bootstrap\n"
+        f"bootstrap.environment('base.lock', Path({str(project)!r}))"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert "apt-get install python3-venv" in ended.stderr
+
+
+@pytest.mark.process
+def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(project: Path) -> None:
+    """Also what a second start makes of it: it tries again."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path; from echopilot_jobs.stack import bootstrap\n"
+        "bootstrap.ready_python = lambda *a: None\n"
+        f"try: bootstrap.environment('base.lock', Path({str(project)!r}))\n"
+        "except bootstrap.SetupError as e: print(e)"
+    )
+    nowhere = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=nowhere, check=False)
+
+    assert "the package index cannot be reached" in ended.stdout, ended.stderr
+    assert bootstrap.ready_venv(project / "locks" / "base.lock", project) is None
+
+
+@pytest.mark.process
+def test_bootstrap_needs_nothing_but_python_itself() -> None:
+    code = "import echopilot_jobs.stack.bootstrap, echopilot_jobs.stack.quality"
+
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(ROOT)!r}); {code}"]
+    ended = subprocess.run(command, check=False)
+
+    assert ended.returncode == 0
+
+
+def test_bin_stack_is_understood_by_any_python_3() -> None:
+    """An old Python must reach the sentence that says what it is too old for."""
+    tree = ast.parse((ROOT / "bin" / "stack").read_text(), feature_version=(3, 4))
+
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.AnnAssign | ast.NamedExpr)]
+    installs = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "SIGTERM"]
+    imports = [node.lineno for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert sum(line < min(installs) for line in imports) == 2, "the TERM handler comes right after signal and sys"

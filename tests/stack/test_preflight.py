@@ -1,0 +1,169 @@
+"""What must be true before supervisord starts, each check on its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs import processes
+from echopilot_jobs.stack import preflight, sockets
+from echopilot_jobs.stack.preflight import Refusal, StackLock
+
+
+def test_folders_are_made_and_the_private_one_is_private(tmp_path: Path) -> None:
+    """F31, S27."""
+    (tmp_path / "var").mkdir(mode=0o755)
+
+    preflight.folders(tmp_path)
+
+    assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o700
+    assert (tmp_path / "logs").is_dir()
+    assert list((tmp_path / "var").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["var", "logs"])
+def test_a_folder_that_cannot_be_is_named_with_path_and_account(tmp_path: Path, name: str) -> None:
+    """F23: a symlink loop, as one of many reasons."""
+    (tmp_path / name).symlink_to(name)
+
+    with pytest.raises(Refusal, match=f"'{tmp_path}/{name}' as uid {os.getuid()}") as refused:
+        preflight.folders(tmp_path)
+
+    assert refused.value.exit_code == 73
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder ready for a stack."""
+    preflight.folders(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def holder(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds the stack's lock."""
+    code = (
+        "from pathlib import Path; from echopilot_jobs.stack.preflight import StackLock\n"
+        f"lock = StackLock(Path({str(home)!r})); lock.take(); print('held', flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+@pytest.mark.process
+def test_a_held_lock_is_refused_and_its_holder_named(home: Path, holder: subprocess.Popen[bytes]) -> None:
+    """F44."""
+    with pytest.raises(Refusal, match=f"pid {holder.pid};") as refused:
+        StackLock(home).take()
+
+    assert refused.value.exit_code == 75
+    known = StackLock(home).holder()
+    assert known is not None
+    assert known.pid == holder.pid
+
+
+@pytest.mark.process
+def test_a_lock_is_free_again_when_its_holder_was_killed(home: Path, holder: subprocess.Popen[bytes]) -> None:
+    holder.kill()
+    holder.wait(20)
+
+    assert StackLock(home).holder() is None
+    StackLock(home).take()
+
+
+def test_a_lock_file_full_of_nonsense_is_no_obstacle(home: Path) -> None:
+    (home / "var" / "stack.lock").write_bytes(b"\xff\xfe nonsense")
+    lock = StackLock(home)
+
+    assert lock.holder() is None
+    lock.take()
+    assert lock.holder() == processes.this_process()
+    os.close(lock.descriptor)
+
+
+def test_a_free_port_passes_and_a_taken_one_names_its_holder() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        number = taken.getsockname()[1]
+        taken.listen()
+
+        with pytest.raises(Refusal, match=f"port {number} is taken by pid {os.getpid()} ") as refused:
+            preflight.port(number)
+
+    assert refused.value.exit_code == 75
+    preflight.port(number)
+
+
+def test_a_port_taken_on_ipv6_is_taken() -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        taken.bind(("::", 0))
+        taken.listen()
+
+        with pytest.raises(Refusal, match=f"pid {os.getpid()}"):
+            preflight.port(taken.getsockname()[1])
+
+
+def test_a_missing_supervisord_conf_is_said(home: Path) -> None:
+    with pytest.raises(Refusal, match="unset ECHOPILOT_HOME"):
+        preflight.configuration(home)
+
+
+class TestSockets:
+    """Where stock supervisord would not get its socket."""
+
+    def test_a_common_folder_needs_no_help(self, home: Path) -> None:
+        path = Path(os.path.relpath(home)) if len(str(home)) > 60 else home
+
+        assert not sockets.needs_help(path / "var" / "s") or len(str(path)) > 90
+
+    def test_a_deep_folder_gets_its_socket_in_its_own_place(self, tmp_path: Path) -> None:
+        deep = tmp_path / ("d" * 100) / ("e" * 100)
+        deep.mkdir(parents=True)
+        path = deep / "supervisor.sock"
+
+        assert sockets.needs_help(path)
+        with sockets.bound(path, 0o700) as server:
+            server.listen()
+            assert path.is_socket()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+    def test_a_file_system_without_sockets_gets_a_link_to_one_elsewhere(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Binding fails on such a file system; here it is the probe's answer that is given."""
+        monkeypatch.setattr(sockets, "_takes", lambda *_, **__: False)
+        monkeypatch.setattr(sockets.tempfile, "gettempdir", lambda: "/tmp")
+        path = home / "var" / "supervisor.sock"
+
+        with sockets.bound(path, 0o700) as server:
+            server.listen()
+            real = path.resolve()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path) if len(str(path)) < 100 else str(real))
+
+        assert path.is_symlink()
+        assert stat.S_IMODE(real.parent.stat().st_mode) == 0o700
+        real.unlink()
+        real.parent.rmdir()
+
+    def test_a_folder_of_somebody_else_in_that_place_is_not_used(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sockets, "_takes", lambda *_, **__: False)
+        monkeypatch.setattr(sockets.tempfile, "gettempdir", lambda: str(tmp_path))
+        path = home / "var" / "supervisor.sock"
+        sockets._elsewhere(path).parent.chmod(0o755)
+
+        with pytest.raises(PermissionError, match="not a private folder"):
+            sockets.bound(path, 0o700)

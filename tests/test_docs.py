@@ -1,0 +1,61 @@
+"""The words keep up with the code."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs.builtin import jobs
+from echopilot_jobs.cli.door import VERBS
+from echopilot_jobs.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("field", Settings.model_fields.values(), ids=lambda field: field.alias)
+def test_every_setting_has_its_row_in_the_readme(field) -> None:  # type: ignore[no-untyped-def]
+    row = next((line for line in README.splitlines() if line.startswith(f"| `{field.alias}`")), "")
+
+    first_words = " ".join(field.description.replace("`", "").split()[:3])
+    assert first_words in row.replace("`", ""), f"the README's row of {field.alias} does not say: {field.description}"
+
+
+def test_every_built_in_job_is_in_the_readme(settings: Settings) -> None:
+    assert all(f"| `{name}` |" in README for name in jobs(settings))
+
+
+def test_every_verb_the_readme_uses_exists() -> None:
+    used = set(re.findall(r"^echopilot (\w+)", README, flags=re.MULTILINE))
+
+    assert used
+    assert used <= set(VERBS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_every_runtime_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    words = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+
+    names = [re.split(r"[<>=]", wanted)[0] for wanted in project["dependencies"]]
+    assert [name for name in names if name not in words] == []
+
+
+@pytest.mark.parametrize("lock", ["base.lock", "dev.lock"])
+def test_locks_pin_every_package_by_hash_and_name_no_host_S36(lock: str) -> None:
+    text = (ROOT / "locks" / lock).read_text(encoding="utf-8")
+    packages = re.split(r"\n(?=[a-z0-9])", text.strip())
+
+    assert len(packages) > 20
+    assert all("==" in package and "--hash=sha256:" in package for package in packages)
+    assert "://" not in text
