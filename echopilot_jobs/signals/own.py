@@ -221,29 +221,24 @@ def from_host(home: Path) -> OwnSignal:
         f"disk: {disk.free / GIB:.1f} GiB free of {disk.total / GIB:.1f} GiB",
         f"load: {load:.2f} over 5 minutes on {cpus:g} CPU{'s' if cpus != 1 else ''}",
     )
-    marks = (
-        (figures["memory_percent"], 90, 97),
-        (figures["disk_percent"], 90, 95),
-        (figures["load_5min_per_cpu"], 2, 4),
-    )
-    names = ("memory", "disk", "load")
-    return OwnSignal(
-        HOST,
-        figures,
-        lines,
-        tuple(
-            Finding(
-                f"host_{name}",
-                Severity.CRITICAL if value >= most else Severity.HIGH,
-                HOST,
-                f"the host runs short: {line}",
-                (f"{line}; from {mark} on it is called high, from {most} on critical",),
-                "find the biggest user and end it, clear old files, or give the machine more",
-                weight=min(1.0, value / 100 if name != "load" else value / 8),
-            )
-            for name, line, (value, mark, most) in zip(names, lines, marks, strict=True)
-            if value >= mark
-        ),
+    return OwnSignal(HOST, figures, lines, _short_of(figures, lines))
+
+
+def _short_of(figures: dict[str, float], lines: Sequence[str]) -> tuple[Finding, ...]:
+    """What the host runs short of; *lines* belong to the *figures* one by one."""
+    marks = ((90, 97), (90, 95), (2, 4))
+    return tuple(
+        Finding(
+            f"host_{name.partition('_')[0]}",
+            Severity.CRITICAL if value >= most else Severity.HIGH,
+            HOST,
+            f"the host runs short: {line}",
+            (f"{line}; from {mark} on it is called high, from {most} on critical",),
+            "find the biggest user and end it, clear old files, or give the machine more",
+            weight=min(1.0, value / most / 1.5),
+        )
+        for (name, value), line, (mark, most) in zip(figures.items(), lines, marks, strict=True)
+        if value >= mark
     )
 
 

@@ -8,7 +8,6 @@ from math import isnan
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.signals.brief import Brief
@@ -38,7 +37,7 @@ def render(template: str, /, **facts: Any) -> str:
 
 def _visible(value: Any) -> Any:
     """What autoescape leaves alone: characters that hide, turn a line around or end it."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return plain(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def page(brief: Brief, data: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 
 from echopilot_jobs.signals.fields import Verdict
@@ -233,19 +233,31 @@ def _shift(name: str, points: list[tuple[float, float]]) -> Shift | None:
         return None
     size = max(1, len(values) // 60)
     pieces = [median(values[i : i + size]) for i in range(0, len(values), size)]
-    noise = median(abs(b - a) for a, b in pairwise(pieces))
-    least = max(2, len(pieces) // 6)
-    splits = [(abs(median(pieces[:k]) - median(pieces[k:])), k) for k in range(least, len(pieces) - least + 1)]
-    if not splits:
-        return None
-    _, k = max(splits)
-    cut = k * size
+    cut = _cut(values, pieces, size)
     before, after = median(values[:cut]), median(values[cut:])
     change = abs(after - before)
+    noise = median(abs(b - a) for a, b in pairwise(pieces))
     spread = max(noise, _spread(values[:cut], before), _spread(values[cut:], after), 1e-12)
     if change < 0.2 * max(abs(before), abs(after)) or change < 3 * spread:
         return None
     return Shift(name, before, after, (cut, len(values) - cut), points[cut][0], min(change / spread, 1e6))
+
+
+def _cut(values: Sequence[float], pieces: Sequence[float], size: int) -> int:
+    """Where two levels fit the values best, at least a sixth from either end: first by pieces, then to the value."""
+    least = max(2, len(pieces) // 6)
+    splits = range(least, len(pieces) - least + 1)
+    k = min(splits, key=lambda k: _misfit(pieces[:k]) + _misfit(pieces[k:]))
+    low, high = median(pieces[:k]), median(pieces[k:])
+    first, last = max(1, (k - 1) * size), min(len(values) - 1, (k + 1) * size)
+    # From here to there, how much worse each value fits the level before than the one after, summed up.
+    worse = accumulate((abs(v - low) - abs(v - high) for v in values[first:last]), initial=0.0)
+    return first + min(enumerate(worse), key=lambda each: each[1])[0]
+
+
+def _misfit(values: Sequence[float]) -> float:
+    middle = median(values)
+    return sum(abs(value - middle) for value in values)
 
 
 def _spread(values: Sequence[float], middle: float) -> float:

@@ -134,25 +134,31 @@ def stale(signals: Sequence[Signal], now: float) -> list[Finding]:
 
 def _age_limit(signal: Signal) -> float:
     line = signal.line
-    if line.cadence is None or not line.regular:
+    if line.cadence is None:
         return float("inf")
-    return max(STALE_LEAST, patience(line.cadence, line.regular))
+    intervals = [] if line.regular else [b - a for a, b in pairwise(line.visits)]
+    return max(STALE_LEAST if line.regular else DAY, patience(line.cadence, line.regular, intervals))
+
+
+def _usual(line: Timeline) -> str:
+    how = "one every {} is usual" if line.regular else "the median interval was {}"
+    return how.format(lasting(line.cadence or 0))
 
 
 def _stale_finding(group: list[Signal], now: float) -> Finding:
-    lead = min(group, key=lambda signal: signal.line.cadence or 0)
+    lead = min(group, key=lambda signal: (not signal.line.regular, signal.line.cadence or 0))
     age = now - lead.line.last
     beats = age / (lead.line.cadence or 1)
     names = listed(signal.name for signal in group)
-    tail = "; usually a record comes every " + lasting(lead.line.cadence or 0) if len(group) == 1 else ""
+    tail = f"; {_usual(lead.line)}" if len(group) == 1 else ""
     return Finding(
         "stale",
-        _stale_severity(age, beats),
+        _stale_severity(age, beats, any(signal.line.regular for signal in group)),
         lead.name,
         f"nothing from {names} since {minute(lead.line.last)}, {lasting(age)} ago{tail}",
         tuple(
-            f"{signal.name}: last record {minute(signal.line.last)}, {lasting(now - signal.line.last)} ago, "
-            f"where one every {lasting(signal.line.cadence or 0)} is usual"
+            f"{signal.name}: last record {minute(signal.line.last)}, {lasting(now - signal.line.last)} ago; "
+            f"{_usual(signal.line)}"
             for signal in group[:8]
         )
         + (("they stopped together, so look at the machine before the writers",) if len(group) > 1 else ()),
@@ -162,9 +168,9 @@ def _stale_finding(group: list[Signal], now: float) -> Finding:
     )
 
 
-def _stale_severity(age: float, beats: float) -> Severity:
-    if age > ARCHIVE_AFTER:
-        return Severity.MEDIUM
+def _stale_severity(age: float, beats: float, regular: bool) -> Severity:
+    if age > ARCHIVE_AFTER or not regular:
+        return Severity.MEDIUM if regular else Severity.LOW
     if beats >= 10 and age >= 900:
         return Severity.CRITICAL if age <= 7 * DAY else Severity.HIGH
     return Severity.MEDIUM

@@ -167,7 +167,7 @@ def _unpack(file: io.RawIOBase, limit: int) -> tuple[bytes, bool, tuple[str, ...
     kept, total, notes = b"", 0, []
     try:
         with gzip.GzipFile(fileobj=file, mode="rb") as packed:
-            while total < UNPACKED_MOST and (part := packed.read(MIB)):
+            while total < UNPACKED_MOST and (part := packed.read1(MIB)):
                 total += len(part)
                 kept = (kept + part)[-limit:]
             if total >= UNPACKED_MOST:
