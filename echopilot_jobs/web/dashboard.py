@@ -1,0 +1,235 @@
+"""What the dashboard shows, gathered and judged: the verdict first, then the facts behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Literal
+
+from echopilot_jobs.builtin import BRIEF, REPORT
+from echopilot_jobs.jobs import Inline, Job, next_slot
+from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.runs import BAD_ENDS, Run, State
+from echopilot_jobs.spans import relative, span
+from echopilot_jobs.supervision import Program
+from echopilot_jobs.web.health import Check, Health
+from echopilot_jobs.web.history import Missed, Strip, missed, strip
+from echopilot_jobs.web.services import Services
+from echopilot_jobs.web.words import clock_text, counted, excerpt
+
+DAY = timedelta(days=1)
+RECENT_RUNS = 12
+MARKS = 30
+
+Tone = Literal["good", "warn", "bad"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as it should be: what, since when, what to do, and the run that shows it."""
+
+    tone: Tone
+    what: str
+    since: datetime | None = None
+    do: str = ""
+    run_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The one line for somebody who has thirty seconds, and the reasons for it, worst first."""
+
+    tone: Tone
+    headline: str
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def says_it_all(self) -> bool:
+        """Whether the headline is the first problem itself, which then need not be said twice."""
+        return bool(self.problems) and self.headline == _sentence(self.problems[0].what)
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One job: its next moment, its newest run and the ends of its last ones (oldest first)."""
+
+    job: Job
+    next_at: datetime
+    last: Run | None
+    marks: tuple[Run, ...]
+
+    @property
+    def underway(self) -> Run | None:
+        """The newest run while anything is still to come."""
+        return self.last if self.last is not None and self.last.is_open else None
+
+    @property
+    def can_be_asked_for(self) -> bool:
+        """Whether running it by hand makes sense: not what the scheduler does for itself."""
+        return not isinstance(self.job.action, Inline)
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One line of a table of runs: a run, or *count* successes in a row of a job that runs every minute."""
+
+    run: Run
+    count: int = 1
+    first: Run | None = None
+    lateness: timedelta | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Everything on the page, of one moment. Without a ledger only the verdict and the processes are known."""
+
+    now: datetime
+    verdict: Verdict
+    health: Health
+    programs: tuple[Program, ...]
+    supervisor: Check
+    jobs: tuple[JobLine, ...] = ()
+    runs: tuple[RunLine, ...] = ()
+    missed: tuple[Missed, ...] = ()
+    day: Strip | None = None
+    papers: tuple[tuple[str, Run | None], ...] = ()
+
+
+def gather(services: Services, health: Health, now: datetime) -> Dashboard:
+    """The dashboard of this moment. Raises `LedgerUnavailable`."""
+    ledger = services.ledger
+    jobs = tuple(job_line(ledger, job, now) for job in services.registry.values())
+    day = strip(ledger, now - DAY, now)
+    lost = missed(ledger, now - DAY, now)
+    return Dashboard(
+        now=now,
+        verdict=verdict(health, jobs, day, lost),
+        health=health,
+        programs=health.programs,
+        supervisor=_supervisor(health),
+        jobs=jobs,
+        runs=tuple(recent(jobs)[:RECENT_RUNS]),
+        missed=tuple(lost[:8]),
+        day=day,
+        papers=tuple((line.job.name, newest_paper(ledger, line)) for line in jobs if line.job.name in (BRIEF, REPORT)),
+    )
+
+
+def without_ledger(health: Health, now: datetime) -> Dashboard:
+    """What can still be said and done while the ledger is away."""
+    return Dashboard(now, verdict(health, (), None, ()), health, health.programs, _supervisor(health))
+
+
+def _supervisor(health: Health) -> Check:
+    return next(check for check in health.checks if check.name == "supervisor")
+
+
+def recent(jobs: Sequence[JobLine]) -> list[RunLine]:
+    """The newest runs of all jobs, newest first; the scheduler's own successes in a row share a line."""
+    lines = [line for job in jobs for line in (_folded(job) if not job.can_be_asked_for else map(_single, job.marks))]
+    return sorted(lines, key=lambda line: line.run.id, reverse=True)
+
+
+def _folded(job: JobLine) -> list[RunLine]:
+    folded: list[RunLine] = []
+    for _, group in groupby(job.marks, key=lambda run: run.id if run.state is not State.SUCCEEDED else 0):
+        runs = list(group)
+        folded.append(_single(runs[0]) if len(runs) == 1 else _stretch(runs))
+    return folded
+
+
+def _single(run: Run) -> RunLine:
+    return RunLine(run, lateness=run.lateness, duration_ms=run.duration_ms)
+
+
+def _stretch(runs: Sequence[Run]) -> RunLine:
+    late = max((run.lateness for run in runs if run.lateness is not None), default=None)
+    took = max((run.duration_ms for run in runs if run.duration_ms is not None), default=None)
+    return RunLine(runs[-1], len(runs), runs[0], late, took)
+
+
+def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
+    """Each run on a line of its own."""
+    return [_single(run) for run in runs]
+
+
+def job_line(ledger: Ledger, job: Job, now: datetime) -> JobLine:
+    """One job's line."""
+    newest = ledger.runs(job_name=job.name, limit=MARKS)
+    return JobLine(job, next_slot(job, now).due_at, newest[0] if newest else None, tuple(reversed(newest)))
+
+
+def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
+    """The newest run of a job that succeeded and so has left a page to read."""
+    done = [run for run in line.marks if run.state is State.SUCCEEDED]
+    if done or len(line.marks) < MARKS:
+        return done[-1] if done else None
+    older = ledger.runs(job_name=line.job.name, states=frozenset({State.SUCCEEDED}), limit=1)
+    return older[0] if older else None
+
+
+def verdict(health: Health, jobs: Sequence[JobLine], day: Strip | None, lost: Sequence[Missed]) -> Verdict:
+    """One sentence on everything: what is broken, what to keep an eye on, or that all is well."""
+    broken = [Problem("bad", check.what, check.since, check.do) for check in _causes_first(health.failing)]
+    broken += [problem for line in jobs if (problem := failing(line, health.at))]
+    watch = [Problem("warn", check.what, check.since, check.do) for check in health.checks if check.level == "warn"]
+    watch += dark_hours(day, lost)
+    if broken:
+        return Verdict("bad", _headline(broken), tuple(broken + watch))
+    if watch:
+        return Verdict("warn", "All jobs are well; " + counted(len(watch), "thing") + " to know", tuple(watch))
+    return Verdict("good", _all_well(jobs, health))
+
+
+def _causes_first(failing: Sequence[Check]) -> list[Check]:
+    """Processes before what follows from them; what cannot be known is no finding of its own."""
+    known = [check for check in failing if check.word != "unknown"]
+    return sorted(known, key=lambda check: not check.name.startswith("program "))
+
+
+def failing(line: JobLine, now: datetime) -> Problem | None:
+    """The problem of a job whose newest ended run ended badly: how often in a row, since when, and with what."""
+    ended = [run for run in reversed(line.marks) if not run.is_open]
+    row = list(_bad_row(ended))
+    if not row:
+        return None
+    newest, oldest = row[0], row[-1]
+    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.value.replace("_", " ")
+    times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
+    words = f": {excerpt(newest.error)}" if newest.error else ""
+    do = f"next try at {clock_text(line.next_at, now)} UTC; read the run, mend the cause, run it again"
+    return Problem("bad", f"{line.job.name} {times}{words}", oldest.finished_at, do, newest.id)
+
+
+def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
+    for run in ended:
+        if run.state not in BAD_ENDS:
+            return
+        yield run
+
+
+def dark_hours(day: Strip | None, lost: Sequence[Missed]) -> list[Problem]:
+    """What the last day without a scheduler cost, if there was such a time."""
+    if day is None or day.dark < timedelta(minutes=1):
+        return []
+    slots = sum(item.count for item in lost)
+    what = f"no scheduler ran for {span(day.dark)} of the last 24 h; {counted(slots, 'slot')} had no run of their own"
+    return [Problem("warn", what, day.last_dark, "why is in `logs/supervisord.log`; the list below says what it cost")]
+
+
+def _headline(broken: Sequence[Problem]) -> str:
+    return _sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _all_well(jobs: Sequence[JobLine], health: Health) -> str:
+    if not any(line.last for line in jobs):
+        return "All well; nothing has run yet"
+    beat = health.stint.beat_at if health.stint else health.at
+    return f"All well: {counted(len(jobs), 'job')} on schedule, last beat {relative(min(beat, health.at), health.at)}"

@@ -1,0 +1,174 @@
+"""Honest health: every check with its result, its reason and since when it stands so (I26)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from flask import current_app
+
+from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.ledger import RENEW_EVERY, Ledger
+from echopilot_jobs.runs import Stint
+from echopilot_jobs.spans import span
+from echopilot_jobs.supervision import Program
+from echopilot_jobs.web.services import Services
+from echopilot_jobs.web.words import amount
+
+BEAT_STALE_AFTER = 3 * RENEW_EVERY  # three beats of 5 s: the scheduler renews that often whatever its jobs do
+DISK_FLOOR = 50_000_000
+STARTING_FOR_LONG = timedelta(seconds=60)
+FRESH_FOR_SECONDS = 1.0
+
+DESK = "echopilot.health"
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer. *word* may be shown to anybody, the rest only to those who signed in."""
+
+    name: str
+    level: Level
+    word: str
+    what: str
+    since: datetime | None = None
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """All checks of one moment, and what they were made from."""
+
+    at: datetime
+    checks: tuple[Check, ...]
+    programs: tuple[Program, ...] = ()
+    stint: Stint | None = None
+
+    @property
+    def is_green(self) -> bool:
+        """Whether nothing failed. Warnings leave it green."""
+        return not self.failing
+
+    @property
+    def failing(self) -> list[Check]:
+        """The failed checks."""
+        return [check for check in self.checks if check.level == "fail"]
+
+
+class HealthDesk:
+    """Answers at most once a second with fresh checks, so that probes cannot wear the ledger out."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._guard = threading.Lock()
+        self._known: tuple[float, Health] | None = None
+
+    def now(self) -> Health:
+        """The health of this moment, at most a second old."""
+        clock = self._services.clock
+        with self._guard:
+            if self._known is None or clock.monotonic() - self._known[0] >= FRESH_FOR_SECONDS:
+                self._known = clock.monotonic(), examine(self._services, clock.now())
+            return self._known[1]
+
+    def forget(self) -> None:
+        """Look anew the next time: somebody has just changed something."""
+        with self._guard:
+            self._known = None
+
+
+def desk() -> HealthDesk:
+    """The desk of the application that answers this request."""
+    found: HealthDesk = current_app.extensions[DESK]
+    return found
+
+
+def examine(services: Services, now: datetime) -> Health:
+    """Every check, made now."""
+    stint, ledger_checks = _ledger(services, now)
+    programs, program_checks = _programs(services, now)
+    checks = (*ledger_checks, *program_checks, disk(services.free_bytes()))
+    return Health(now, checks, tuple(programs), stint)
+
+
+def _ledger(services: Services, now: datetime) -> tuple[Stint | None, list[Check]]:
+    try:
+        ledger = services.ledger
+        stint = ledger.stint()
+        return stint, [_writable(ledger), beat(stint, now)]
+    except EchoPilotError as error:  # unavailable, or newer than this release
+        do = "see `echopilot doctor`; `supervisorctl tail scheduler` says what the scheduler thinks of it"
+        unknown = Check("scheduler", "fail", "unknown", "whether the scheduler beats is written in the ledger")
+        return None, [Check("ledger", "fail", "unavailable", str(error), do=do), unknown]
+
+
+def _writable(ledger: Ledger) -> Check:
+    try:
+        ledger.ping()
+    except LedgerUnavailable as error:
+        return Check("ledger", "fail", "not writable", str(error), do="look at the free disk and at who holds the file")
+    return Check("ledger", "ok", "ok", "the ledger can be read and written")
+
+
+def beat(stint: Stint | None, now: datetime) -> Check:
+    """Whether the newest scheduler is alive, by its own hand: the beat it writes every five seconds."""
+    restart = "`supervisorctl restart scheduler`; why it stopped is in `supervisorctl tail scheduler`"
+    if stint is None:
+        return Check("scheduler", "fail", "never started", "no scheduler has ever led here", do=restart)
+    if stint.ended_at is not None:
+        what = f"the scheduler has ended ({stint.ended_how or 'no reason given'}) and no other one leads"
+        return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
+    age = now - stint.beat_at
+    if age > BEAT_STALE_AFTER:
+        return Check("scheduler", "fail", "stale", f"the last beat is {span(age)} old", stint.beat_at, restart)
+    if -age > BEAT_STALE_AFTER:
+        what = f"the last beat lies {span(-age)} in the future: the clock was set back"
+        return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
+    return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)
+
+
+def _programs(services: Services, now: datetime) -> tuple[list[Program], list[Check]]:
+    try:
+        programs = services.supervisor.programs()
+    except SupervisorUnreachable as error:
+        # The application may be served without supervisord, so this alone is no failure.
+        return [], [Check("supervisor", "warn", "unreachable", str(error), do="start the stack with `bin/stack`")]
+    judged = [_program(program, now) for program in programs]
+    return programs, [Check("supervisor", "ok", "ok", f"{len(programs)} programs"), *judged]
+
+
+def _program(program: Program, now: datetime) -> Check:
+    name, state = f"program {program.name}", program.state
+    start = f"`supervisorctl start {program.name}`; its last words: `supervisorctl tail {program.name}`"
+    age = now - program.started_at if program.started_at else timedelta(0)
+    match state:
+        case "RUNNING":
+            return Check(name, "ok", "running", program.description, program.started_at)
+        case "STARTING" if age <= STARTING_FOR_LONG:
+            return Check(name, "ok", "starting", f"starting for {span(age)}", program.started_at)
+        case "STOPPED" | "STOPPING":
+            return Check(name, "fail", state.lower(), f"'{program.name}' was stopped by an operator", do=start)
+        case "BACKOFF" | "FATAL":
+            again = "supervisord tries again" if state == "BACKOFF" else "supervisord has given up"
+            return Check(name, "fail", state.lower(), f"'{program.name}' keeps failing to start; {again}", do=start)
+    return Check(name, "fail", state.lower(), f"'{program.name}' is {state.lower()}: {program.description}", do=start)
+
+
+def disk(free: int | None) -> Check:
+    """Whether there is room to write what must be written."""
+    if free is None:
+        return Check("disk", "fail", "missing", "neither `var/` nor `logs/` is a folder", do="start with `bin/stack`")
+    if free < DISK_FLOOR:
+        what = f"{amount(free)} free, the floor is {amount(DISK_FLOOR)}"
+        return Check("disk", "fail", "nearly full", what, do="free some space; old files in `logs/` may go")
+    return Check("disk", "ok", "ok", f"{amount(free)} free")
+
+
+def public(checks: Iterable[Check]) -> dict[str, str]:
+    """What anybody may know: one word a check."""
+    return {check.name: check.word for check in checks}

@@ -1,0 +1,122 @@
+"""The last day as a person asks about it: when a scheduler lived, and which slots got no run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.runs import Gap, Skip, SkipReason, Stint
+
+# A restart takes a few seconds and costs nothing; only longer stretches are worth a person's eye.
+RESTART = timedelta(seconds=30)
+# Slots of a minute's job skipped one by one belong together; those of different outages do not.
+SAME_STRETCH = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Slots of one job that got no run for one reason, from *first* to *last*."""
+
+    job_name: str
+    reason: SkipReason
+    first: datetime
+    last: datetime
+    count: int
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a strip: *kind* is `up`, `dark` or `before` (no scheduler had ever run here yet)."""
+
+    kind: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Strip:
+    """From *start* to *end*, piece by piece without a hole."""
+
+    start: datetime
+    end: datetime
+    pieces: tuple[Piece, ...]
+
+    @property
+    def dark(self) -> timedelta:
+        """How long no scheduler lived."""
+        return sum((piece.end - piece.start for piece in self.pieces if piece.kind == "dark"), timedelta(0))
+
+    @property
+    def up(self) -> timedelta:
+        """How long one did."""
+        return sum((piece.end - piece.start for piece in self.pieces if piece.kind == "up"), timedelta(0))
+
+    @property
+    def last_dark(self) -> datetime | None:
+        """When the newest dark stretch began."""
+        return max((piece.start for piece in self.pieces if piece.kind == "dark"), default=None)
+
+    def place(self, piece: Piece, width: int) -> tuple[float, float]:
+        """Where *piece* begins and how wide it is when the strip is *width* wide; never too thin to see."""
+        whole = (self.end - self.start) / timedelta(seconds=1)
+        left = (piece.start - self.start) / timedelta(seconds=1) / whole * width
+        wide = (piece.end - piece.start) / timedelta(seconds=1) / whole * width
+        return round(left, 2), round(max(wide, 2.0 if piece.kind == "dark" else 0.1), 2)
+
+
+def strip(ledger: Ledger, start: datetime, end: datetime) -> Strip:
+    """When a scheduler lived between *start* and *end*."""
+    stints = ledger.stints_between(start, end)
+    known_from = min((seen for seen in ledger.first_seen().values()), default=end)
+    return Strip(start, end, tuple(_pieces(stints, known_from, start, end)))
+
+
+def _pieces(stints: Sequence[Stint], known_from: datetime, start: datetime, end: datetime) -> Iterator[Piece]:
+    at = start
+    if known_from > start:
+        at = min(known_from, end)
+        yield Piece("before", start, at)
+    for stint in sorted(stints, key=lambda one: one.started_at):
+        began, ended = max(stint.started_at, at), min(_end_of(stint, end), end)
+        if ended <= at:
+            continue
+        if began - at > RESTART:
+            yield Piece("dark", at, began)
+            at = began
+        yield Piece("up", at, ended)
+        at = ended
+    if end > at:
+        yield Piece("dark" if end - at > RESTART else "up", at, end)
+
+
+def _end_of(stint: Stint, now: datetime) -> datetime:
+    """Until when it is known to have lived: a beat that is fresh enough counts as now."""
+    if stint.ended_at is not None:
+        return stint.ended_at
+    return now if now - stint.beat_at <= RESTART else stint.beat_at
+
+
+def missed(ledger: Ledger, start: datetime, end: datetime) -> list[Missed]:
+    """Slots without a run between *start* and *end*, neighbours joined, newest first."""
+    found = [*_joined(ledger.skips_between(start, end)), *map(_of_gap, ledger.gaps_between(start, end))]
+    return sorted(found, key=lambda item: item.last, reverse=True)
+
+
+def _joined(skips: Sequence[Skip]) -> Iterator[Missed]:
+    held: dict[tuple[str, SkipReason], Missed] = {}
+    for skip in skips:  # oldest first
+        key, due = (skip.slot.job_name, skip.reason), skip.slot.due_at
+        if (before := held.get(key)) and due - before.last <= SAME_STRETCH:
+            held[key] = replace(before, last=due, count=before.count + 1)
+            continue
+        if before:
+            yield before
+        held[key] = Missed(skip.slot.job_name, skip.reason, due, due, 1)
+    yield from held.values()
+
+
+def _of_gap(gap: Gap) -> Missed:
+    return Missed(gap.job_name, gap.reason, gap.first, gap.last, gap.count, gap.cause)

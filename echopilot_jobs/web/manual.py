@@ -1,0 +1,105 @@
+"""Runs that a person asks for: queued in the ledger, carried out by the scheduler, waited for at most a while."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+from echopilot_jobs.errors import UnknownName, WrongState
+from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.wake import nudge
+from echopilot_jobs.web import audit
+from echopilot_jobs.web.guard import actor
+from echopilot_jobs.web.health import desk
+from echopilot_jobs.web.problems import Refused
+from echopilot_jobs.web.services import Services
+
+SCHEDULER = "scheduler"
+A_MINUTE_MOST = 10
+LOOK_EVERY_SECONDS = 0.1
+
+
+def queue(
+    services: Services, job_name: str, key: str | None = None, params: dict[str, object] | None = None
+) -> tuple[Run, bool]:
+    """Queue a run of *job_name*: (run, whether it is new). It is durable when this returns (I24).
+
+    The same *key* of the same job gives the same run. Raises `UnknownName`, `WrongState` when one already waits, and
+    429 for more than ten a minute.
+    """
+    job, now = services.registry[job_name], services.clock.now()
+    request_key = f"web:{job.name}:{key}" if key else None
+    _hold_back(services, job.name, request_key)
+    try:
+        run, is_new = services.ledger.request_run(job.name, now, request_key=request_key, actor=actor(), params=params)
+    except UnknownName:
+        raise Refused(503, f"the scheduler has not registered '{job.name}' yet; wait until it has started") from None
+    if is_new:
+        nudge(services.settings.wake_path)
+        audit.note("web.run_requested", now, job=job.name, run=run.id, actor=actor())
+    return run, is_new
+
+
+def queue_or_attach(services: Services, job_name: str) -> Run:
+    """A run of *job_name* that is on its way: the one that waits or runs already, else a new one."""
+    for _ in range(3):  # between looking and asking, another caller may have asked or a run may have ended
+        if run := underway(services, job_name):
+            return run
+        try:
+            return queue(services, job_name)[0]
+        except WrongState:
+            continue
+    return queue(services, job_name)[0]
+
+
+def underway(services: Services, job_name: str) -> Run | None:
+    """The newest run of *job_name* that is queued or running."""
+    moving = frozenset({State.QUEUED, State.RUNNING})
+    found = services.ledger.runs(job_name=job_name, states=moving, limit=1)
+    return found[0] if found else None
+
+
+def wait_for_end(services: Services, run: Run) -> Run:
+    """*run* as it stands when it ends, or after `exec_wait` seconds, or at once when too many already wait."""
+    if not services.waiting_rooms.acquire(blocking=False):
+        return run
+    try:
+        return _watch(services, run)
+    finally:
+        services.waiting_rooms.release()
+
+
+def _watch(services: Services, run: Run) -> Run:
+    clock, pause = services.clock, threading.Event()
+    deadline = clock.monotonic() + services.exec_wait
+    while run.is_open and clock.monotonic() < deadline:
+        pause.wait(LOOK_EVERY_SECONDS)
+        run = services.ledger.run(run.id)
+    return run
+
+
+def _hold_back(services: Services, job_name: str, request_key: str | None) -> None:
+    """At most ten requests a minute for one job (S31); repeating a request by its key is always allowed."""
+    newest = services.ledger.runs(job_name=job_name, limit=A_MINUTE_MOST)
+    if request_key and any(run.request_key == request_key for run in newest):
+        return
+    a_minute_ago = services.clock.now() - timedelta(minutes=1)
+    recent = [run for run in newest if run.origin is Origin.MANUAL and run.claimed_at > a_minute_ago]
+    if len(recent) >= A_MINUTE_MOST:
+        raise Refused(
+            429, f"'{job_name}' was asked for {len(recent)} times within a minute; wait", {"Retry-After": "60"}
+        )
+
+
+def change_scheduler(services: Services, verb: str) -> None:
+    """Have supervisord `start`, `stop` or `restart` the scheduler.
+
+    Raises `WrongState` while it is stopping: supervisord would take the order and forget it.
+    """
+    supervisor = services.supervisor
+    states = {program.name: program.state for program in supervisor.programs()}
+    if verb != "stop" and states.get(SCHEDULER) == "STOPPING":
+        raise WrongState("the scheduler is still stopping; repeat this in a few seconds")
+    {"start": supervisor.start, "stop": supervisor.stop, "restart": supervisor.restart}[verb](SCHEDULER)
+    audit.note("web.scheduler_ordered", services.clock.now(), order=verb, actor=actor())
+    desk().forget()

@@ -1,0 +1,140 @@
+"""The pages: the dashboard, its live part, the list of runs and one run. They work without scripts, too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable
+from echopilot_jobs.runs import State
+from echopilot_jobs.web import artefacts, entrance, guard, inputs, manual
+from echopilot_jobs.web.dashboard import gather, plain_lines, without_ledger
+from echopilot_jobs.web.health import desk, examine
+from echopilot_jobs.web.problems import Refused
+from echopilot_jobs.web.services import NAME, services
+
+
+def add_to(blueprint: Blueprint) -> None:
+    """Put the pages' routes on *blueprint*."""
+    for method, rule, view in ROUTES:
+        blueprint.add_url_rule(rule, view.__name__, view, methods=[method], provide_automatic_options=False)
+
+
+def home() -> Response:
+    """The dashboard; for anybody else the sign-in page, at once and without touching the ledger."""
+    if guard.caller() is None:
+        return entrance.sign_in_page()
+    asked = request.args.get("run", "")
+    said = f"run {asked} is queued" if re.fullmatch(r"[0-9]{1,18}", asked) else ""
+    return _dashboard("dashboard.html", said=said, said_run=asked)
+
+
+def live() -> Response:
+    """The part of the dashboard that changes."""
+    return _dashboard("live.html")
+
+
+def run_job(name: str) -> AnyResponse:
+    """Run now."""
+    try:
+        run, _ = manual.queue(services(), name)
+    except EchoPilotError as error:
+        return _said(str(error), error)
+    return _said(f"run {run.id} of {run.job_name} is queued", run_id=run.id)
+
+
+def run_scheduler(verb: str) -> AnyResponse:
+    """Start or restart the scheduler."""
+    if verb not in ("start", "restart"):
+        raise Refused(404, "the dashboard can start and restart the scheduler, nothing else")
+    try:
+        manual.change_scheduler(services(), verb)
+    except EchoPilotError as error:
+        return _said(str(error), error)
+    return _said(f"the scheduler is asked to {verb}")
+
+
+def _said(message: str, error: EchoPilotError | None = None, run_id: int | None = None) -> AnyResponse:
+    """What came of a button: in place for htmx, else back to the dashboard or a page with the refusal."""
+    if "HX-Request" in request.headers:
+        return _dashboard("live.html", said=message, said_run=run_id, said_tone="bad" if error else "good")
+    if error is not None:
+        raise error
+    return redirect(url_for(f"{NAME}.home", run=run_id), 303)
+
+
+def _dashboard(template: str, **facts: Any) -> Response:
+    now, health = services().clock.now(), desk().now()
+    try:
+        board, status = gather(services(), health, now), 200
+    except (LedgerUnavailable, LedgerTooNew):
+        board, status = without_ledger(examine(services(), now), now), 503
+    page = _page(template, board=board, now=now, **facts)
+    page.status_code = status
+    return page
+
+
+def runs() -> Response:
+    """A page of runs, newest first, by job and state."""
+    query, ledger, limit = request.args, services().ledger, 50
+    job_name = query.get("job") or None
+    wanted = inputs.states(query) if query.get("state") else None
+    found = ledger.runs(job_name=job_name, states=wanted, before_id=inputs.before(query), limit=limit)
+    return _page(
+        "runs.html",
+        now=services().clock.now(),
+        lines=plain_lines(found),
+        job_name=job_name,
+        state=query.get("state") or None,
+        job_names=sorted(ledger.first_seen()),
+        states=list(State),
+        before=inputs.before(query),
+        next_before=found[-1].id if len(found) == limit else None,
+    )
+
+
+def run(run_id: str) -> Response:
+    """One run: what it was for, every move it made, how it ended and what it printed."""
+    ledger = services().ledger
+    found = ledger.run(inputs.run_id(run_id))
+    template = "run_live.html" if "HX-Request" in request.headers else "run.html"
+    return _page(
+        template,
+        now=services().clock.now(),
+        run=found,
+        events=ledger.events(found.id),
+        output=ledger.output(found.id),
+        kinds=[kind for kind in artefacts.KINDS if artefacts.named(found, kind)],
+        may_repeat=not found.is_open and found.job_name in services().registry,
+    )
+
+
+def artefact(run_id: str, kind: str) -> Response:
+    """A brief or report that a run has written, in a sandbox (S12)."""
+    if kind not in artefacts.KINDS:
+        raise Refused(404, f"no artefact of kind '{inputs.shown(kind)}'; wanted: html or json")
+    found = services().ledger.run(inputs.run_id(run_id))
+    response = make_response(artefacts.read(services(), found, kind))
+    response.headers["Content-Type"] = f"{artefacts.KINDS[kind]}; charset=utf-8"
+    response.headers["Content-Security-Policy"] = artefacts.SANDBOX
+    response.headers["Content-Disposition"] = f'inline; filename="{found.job_name}_{found.id}.{kind}"'
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _page(template: str, **facts: Any) -> Response:
+    return make_response(render_template(template, **facts))
+
+
+ROUTES = (
+    ("GET", "/", home),
+    ("GET", "/live", live),
+    ("POST", "/jobs/<name>/run", run_job),
+    ("POST", "/scheduler/<verb>", run_scheduler),
+    ("GET", "/runs", runs),
+    ("GET", "/runs/<run_id>", run),
+    ("GET", "/artefacts/<run_id>/<kind>", artefact),
+)

@@ -1,0 +1,111 @@
+"""What the pages and the API work with, handed to them by the application that mounts the blueprint."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from flask import current_app
+
+from echopilot_jobs.clock import Clock
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.ledger import Ledger, SqliteLedger
+from echopilot_jobs.settings import Settings
+from echopilot_jobs.supervision import Program
+from echopilot_jobs.web.auth import Door
+from echopilot_jobs.web.surroundings import Surroundings
+
+NAME = "echopilot"
+
+
+class ProgramTable(Protocol):
+    """What the web needs of supervisord: `supervision.Supervisor` is one."""
+
+    def programs(self) -> list[Program]: ...
+
+    def start(self, name: str) -> None: ...
+
+    def stop(self, name: str) -> None: ...
+
+    def restart(self, name: str) -> None: ...
+
+
+class LedgerFile:
+    """The ledger's file as the web sees it: opened on first use, found again when the file was replaced.
+
+    The web never makes a ledger, the scheduler does. A file that is gone is said to be gone, although SQLite would go
+    on reading what it has open (F18).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        self._opened: tuple[int, SqliteLedger] | None = None
+
+    def open(self) -> Ledger:
+        """The ledger now. Raises `LedgerUnavailable`."""
+        with self._guard:
+            inode = self._inode()
+            if self._opened is None or self._opened[0] != inode:
+                # The former one is dropped, not closed: another thread may be reading from it this moment.
+                self._opened = inode, SqliteLedger(self._path, create=False)
+            return self._opened[1]
+
+    def _inode(self) -> int:
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            raise LedgerUnavailable(
+                f"no ledger at '{self._path.name}'; the scheduler makes it within seconds of its first start"
+            ) from None
+        except OSError as error:
+            raise LedgerUnavailable(f"the ledger cannot be reached: {error.strerror}; see `echopilot doctor`") from None
+
+
+class GivenLedger:
+    """A ledger that the host application or a test has opened itself."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def open(self) -> Ledger:
+        """That ledger."""
+        return self._ledger
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a view may touch. `exec_wait` is how many seconds `/api/exec/…` waits for a run to end."""
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    supervisor: ProgramTable
+    door: Door
+    surroundings: Surroundings
+    source: LedgerFile | GivenLedger
+    started_at: datetime
+    exec_wait: float = 25.0
+    # Each waiting request holds a thread of the web process; the rest must stay free to answer.
+    waiting_rooms: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(8))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger now. Raises `LedgerUnavailable`."""
+        return self.source.open()
+
+    def free_bytes(self) -> int | None:
+        """What is left on the tighter of the disks under `var/` and `logs/`; None when neither is there."""
+        folders = (self.settings.var_dir, self.settings.logs_dir)
+        return min((shutil.disk_usage(folder).free for folder in folders if folder.is_dir()), default=None)
+
+
+def services() -> Services:
+    """The services of the application that answers this request."""
+    found: Services = current_app.extensions[NAME]
+    return found

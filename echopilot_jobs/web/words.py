@@ -1,0 +1,82 @@
+"""Moments, durations, amounts and other people's text, as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from echopilot_jobs.plain import plain_lines, shorten
+from echopilot_jobs.runs import SkipReason, State
+from echopilot_jobs.spans import span
+
+# Colour never speaks alone: each state has a sign and a word as well.
+SIGNS = {
+    State.QUEUED: ("…", "queued", "open"),
+    State.RUNNING: ("▸", "running", "open"),
+    State.RETRY_WAIT: ("↻", "waits to retry", "open"),
+    State.SUCCEEDED: ("✓", "succeeded", "good"),
+    State.FAILED: ("✕", "failed", "bad"),
+    State.TIMED_OUT: ("✕", "timed out", "bad"),
+    State.ABANDONED: ("✕", "abandoned", "bad"),
+    State.CANCELLED: ("—", "cancelled", "dull"),
+}
+REASONS = {
+    SkipReason.EXPIRED: "too old to run",
+    SkipReason.COALESCED: "a newer slot stood in",
+    SkipReason.OVERLAP: "the run before was still going",
+    SkipReason.PAUSED: "paused",
+    SkipReason.DISABLED: "disabled",
+    SkipReason.CAP: "over the catch-up limit",
+    SkipReason.DST_GAP: "no such local time that day",
+    SkipReason.SUPERSEDED: "superseded",
+    SkipReason.OPERATOR: "an operator said so",
+    SkipReason.CLOCK_HOLD: "held while the clock was in doubt",
+}
+
+
+def clock_text(moment: datetime, now: datetime) -> str:
+    """The UTC time of day, with the date when it is not today's: `08:00:00`, `2 Mar 08:00:00`."""
+    utc = moment.astimezone(UTC)
+    if utc.date() == now.astimezone(UTC).date():
+        return f"{utc:%H:%M:%S}"
+    year = f" {utc.year}" if utc.year != now.year else ""
+    return f"{utc.day} {utc:%b}{year} {utc:%H:%M:%S}"
+
+
+def milliseconds(count: int | None) -> str:
+    """A measured duration: `4 ms`, `1.2 s`, `3 min 20 s`; a dash for none."""
+    return "—" if count is None else span(timedelta(milliseconds=count))
+
+
+def lateness(late: timedelta | None) -> str:
+    """How long after its slot something began; a dash for none."""
+    return "—" if late is None else span(max(late, timedelta(0)))
+
+
+def amount(count: int) -> str:
+    """Bytes in a person's unit: `50 MB`, `1.4 GB`."""
+    size, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1_000 and len(units) > 1:
+        size, units = size / 1_000, units[1:]
+    return f"{size:.0f} {units[0]}" if size >= 10 or size == int(size) else f"{size:.1f} {units[0]}"
+
+
+def printed(text: str) -> str:
+    """What a job printed, with nothing left in it that could move, turn or hide anything (S14)."""
+    return "\n".join(plain_lines(text))
+
+
+def excerpt(text: object, most: int = 160) -> str:
+    """The last line of *text* that says something, shortened: of a traceback that is the error itself."""
+    lines = [line.strip() for line in plain_lines(str(text)) if line.strip()]
+    return shorten(lines[-1], most) if lines else ""
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def pretty(value: object) -> str:
+    """JSON as a person reads it: indented, text as it is."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

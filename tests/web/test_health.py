@@ -1,0 +1,187 @@
+"""Health says what is so, to strangers one word a check (I26)."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.web.health import DISK_FLOOR
+
+from .conftest import KEY, Stack, Table
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def asked(client: FlaskClient) -> tuple[int, dict[str, Any]]:
+    answer = client.get("/health")
+    assert answer.json is not None
+    return answer.status_code, answer.json
+
+
+def test_all_well_is_green(client: FlaskClient) -> None:
+    status, found = asked(client)
+
+    assert status == 200
+    assert found == {
+        "ok": True,
+        "status": "green",
+        "checks": {
+            "ledger": "ok",
+            "scheduler": "ok",
+            "supervisor": "ok",
+            "program scheduler": "running",
+            "program web": "running",
+            "disk": "ok",
+        },
+    }
+
+
+def test_details_are_for_those_who_signed_in(client: FlaskClient, api: FlaskClient) -> None:
+    stranger, operator = asked(client)[1], asked(api)[1]
+
+    assert "details" not in stranger
+    assert operator["details"]["scheduler"]["what"] == "beat 0 ms ago, term 1"
+    assert operator["details"]["disk"]["what"].endswith("free")
+
+
+def test_a_beat_older_than_three_beats_is_red(client: FlaskClient, clock: FakeClock, stack: Stack) -> None:
+    clock.sleep(15)
+    just = asked(client)
+    clock.sleep(1.1)
+    late = asked(client)
+    stack.beat()
+    clock.sleep(1.1)
+    again = asked(client)
+
+    assert just[0] == 200
+    assert (late[0], late[1]["status"], late[1]["checks"]["scheduler"]) == (503, "red", "stale")
+    assert again[0] == 200
+
+
+def test_an_ended_scheduler_is_red_at_once(client: FlaskClient, clock: FakeClock, stack: Stack) -> None:
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+
+    assert asked(client)[1]["checks"]["scheduler"] == "ended"
+
+
+def test_no_scheduler_ever_is_red(make_app: Callable[..., Flask]) -> None:
+    status, found = asked(make_app().test_client())
+
+    assert (status, found["checks"]["scheduler"]) == (503, "never started")
+
+
+def test_a_clock_set_back_is_red_until_the_next_beat(client: FlaskClient, clock: FakeClock, stack: Stack) -> None:
+    """F35"""
+    clock.step(-3600)
+    before = asked(client)
+    stack.beat()
+    clock.sleep(2)
+
+    assert before[1]["checks"]["scheduler"] == "clock"
+    assert asked(client)[0] == 200
+
+
+def test_a_ledger_that_cannot_be_written_is_red(
+    client: FlaskClient, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F24"""
+
+    def full() -> None:
+        raise LedgerUnavailable("the ledger cannot be written: database or disk is full")
+
+    monkeypatch.setattr(ledger, "ping", full)
+
+    status, found = asked(client)
+
+    assert (status, found["checks"]["ledger"], found["checks"]["scheduler"]) == (503, "not writable", "ok")
+
+
+def test_no_ledger_is_red(make_app: Callable[..., Flask]) -> None:
+    status, found = asked(make_app(ledger=None).test_client())
+
+    assert (status, found["checks"]["ledger"], found["checks"]["scheduler"]) == (503, "unavailable", "unknown")
+
+
+@pytest.mark.parametrize(("free", "green"), [(DISK_FLOOR - 1, False), (0, False), (DISK_FLOOR, True)])
+def test_a_disk_below_the_floor_is_red(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, free: int, green: bool
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))
+
+    status, found = asked(client)
+
+    assert found["ok"] is green
+    assert status == (200 if green else 503)
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "green"),
+    [
+        ("RUNNING", 5, True),
+        ("STARTING", 5, True),
+        ("STARTING", 61, False),
+        ("BACKOFF", 5, False),
+        ("FATAL", 5, False),
+        ("EXITED", 5, False),
+        ("STOPPED", 5, False),
+        ("STOPPING", 5, False),
+        ("UNKNOWN", 5, False),
+    ],
+)
+def test_a_program_that_is_not_up_is_red_with_its_reason(
+    api: FlaskClient, table: Table, state: str, age_s: float, green: bool
+) -> None:
+    """I27"""
+    table.programs_now = [table.program("scheduler", state, age_s), table.program("web")]
+
+    status, found = asked(api)
+
+    assert found["ok"] is green
+    assert status == (200 if green else 503)
+    if state == "STOPPED":
+        assert "stopped by an operator" in found["details"]["program scheduler"]["what"]
+    if not green:
+        assert "supervisorctl start scheduler" in found["details"]["program scheduler"]["do"]
+
+
+def test_an_unreachable_supervisord_is_a_warning_not_an_alarm(api: FlaskClient, table: Table) -> None:
+    table.programs_now = None
+
+    status, found = asked(api)
+
+    assert (status, found["checks"]["supervisor"]) == (200, "unreachable")
+    assert found["details"]["supervisor"]["level"] == "warn"
+
+
+def test_probes_read_the_ledger_at_most_once_a_second(
+    client: FlaskClient, ledger: MemoryLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks: list[int] = []
+    real = ledger.ping
+    monkeypatch.setattr(ledger, "ping", lambda: (asks.append(1), real()))
+
+    for _ in range(50):
+        client.get("/health")
+    clock.sleep(1)
+    client.get("/health")
+
+    assert len(asks) == 2
+
+
+def test_readyz_is_ready_when_the_ledger_can_be_read(client: FlaskClient) -> None:
+    assert client.get("/readyz").json == {"ok": True}
+
+
+def test_a_wrong_key_learns_no_details(client: FlaskClient) -> None:
+    answer = client.get("/health", headers={"X-Dash-Key": KEY[::-1]})
+
+    assert answer.status_code == 401
+    assert "checks" not in answer.text

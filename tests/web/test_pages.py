@@ -1,0 +1,380 @@
+"""What a person sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from echopilot_jobs.planner import Plan, SkippedStretch
+from echopilot_jobs.runs import Outcome, Output, SkipReason, Slot, State
+from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.web.history import strip
+
+from .conftest import Browser, Stack, Table
+
+WEB = Path(__file__).parent.parent.parent / "echopilot_jobs" / "web"
+UNSAFE = ["|safe", "| safe", "autoescape false", "innerHTML =", "insertAdjacentHTML", "document.write", "eval("]
+UNSAFE += ["Markup(", "render_template_string", "new Function"]
+HTMX = {"HX-Request": "true"}
+NASTY = [
+    "<script>alert(1)</script>",
+    "</pre><img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{7*7}}",
+    "{% include 'x' %}",
+    "javascript:alert(1)",
+    "<!--",
+    "]]>",
+    "&lt;b&gt;",
+]
+HIDDEN = ["\x1b[2J", "\u202ereversed", "a\u2028b", "a\u2029b", "a\x85b", "\x9b31m", "\x00", "\u200b", "\x07", "\ufeff"]
+
+
+class Seen(HTMLParser):
+    """The text, tags and attributes a browser would find."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def seen(page: str) -> str:
+    """The page's text on one line."""
+    return re.sub(r"\s+", " ", Seen(page).text)
+
+
+# -- the front door
+
+
+def test_the_root_answers_200_to_anybody_without_touching_the_ledger(
+    make_app: Callable[..., Flask], ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stint", "runs", "last_runs", "ping", "first_seen"):
+        monkeypatch.setattr(ledger, name, lambda *_, **__: pytest.fail("the ledger was asked"))
+
+    answer = make_app().test_client().get("/")
+
+    assert answer.status_code == 200
+    assert "Dashboard key" in answer.text
+
+
+def test_a_wrong_key_is_said_and_not_repeated(client: FlaskClient) -> None:
+    answer = client.post("/login", data={"key": "my-wrong-guess"})
+
+    assert answer.status_code == 401
+    assert "not the dashboard key" in answer.text
+    assert "my-wrong-guess" not in answer.text
+
+
+# -- the dashboard
+
+
+def test_all_well_is_one_line(browser: Browser, stack: Stack) -> None:
+    stack.carry_out("self_heal", Outcome(State.SUCCEEDED, duration_ms=52))
+
+    text = seen(browser.client.get("/").text)
+
+    assert "All well: 4 jobs on schedule, last beat now" in text
+    assert "daily at 08:00 UTC" in text
+    assert "in 30 s" in text
+    assert "succeeded" in text
+    assert "took 52 ms" in text
+
+
+def test_the_first_minute_has_words(browser: Browser) -> None:
+    text = seen(browser.client.get("/").text)
+
+    assert "nothing has run yet" in text
+    assert "not run yet" in text
+    assert "Nothing has run yet. The heartbeat runs within a minute" in text
+    assert "none yet; it appears here after its first run" in text
+    assert "nothing has come due yet" in text
+
+
+def test_a_failed_job_is_named_with_its_error_and_what_to_do(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    for _ in range(3):
+        stack.carry_out("ceo_brief", Outcome(State.FAILED, error="Traceback:\n  line\nOSError: no space left"))
+        clock.sleep(5)
+    stack.beat()
+
+    page = browser.client.get("/").text
+    text = seen(page)
+
+    assert "Ceo_brief ended badly 3 times in a row: OSError: no space left" in text
+    assert "since 07:59:30" in text
+    assert "mend the cause" in text
+    assert 'href="/runs/3"' in page
+
+
+def test_several_problems_are_counted_and_listed_causes_first(
+    browser: Browser, stack: Stack, table: Table, clock: FakeClock
+) -> None:
+    table.programs_now = [table.program("scheduler", "FATAL"), table.program("web")]
+    clock.sleep(60)
+
+    text = seen(browser.client.get("/").text)
+
+    assert "2 things are broken" in text
+    assert text.index("supervisord has given up") < text.index("the last beat is 1 min old")
+    assert "Do: supervisorctl start scheduler" in text
+
+
+def test_an_unreachable_supervisord_has_words(browser: Browser, table: Table) -> None:
+    table.programs_now = None
+
+    text = seen(browser.client.get("/").text)
+
+    assert "supervisord is not reachable." in text
+    assert "start it with bin/stack" in text
+
+
+def test_a_ledger_that_is_away_is_a_503_page_that_still_shows_the_processes(
+    make_app: Callable[..., Flask], table: Table
+) -> None:
+    table.programs_now = [table.program("scheduler", "FATAL"), table.program("web")]
+    app = make_app(ledger=None)
+    answer = Browser(app).client.get("/")
+    text = seen(answer.text)
+
+    assert answer.status_code == 503
+    assert "no ledger at 'ledger.sqlite3'; the scheduler makes it within seconds" in text
+    assert "fatal" in text
+    assert 'action="/scheduler/start"' in answer.text
+    assert 'hx-get="/live"' in answer.text  # it comes back by itself
+
+
+def test_the_part_that_refreshes_is_the_page_without_its_frame(browser: Browser, stack: Stack) -> None:
+    part = browser.client.get("/live", headers=HTMX)
+
+    assert part.status_code == 200
+    assert "<html" not in part.text
+    assert "Processes" in part.text
+    assert 'id="note"' not in part.text
+
+
+def test_dark_hours_and_what_they_cost_are_told(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    begun = clock.now()
+    clock.sleep(3 * 3600)
+    stack.lead()
+    minutes = tuple(Slot("heartbeat", begun + timedelta(minutes=n)) for n in range(1, 179))
+    stretch = SkippedStretch(SkipReason.COALESCED, minutes)
+    lone = SkippedStretch(SkipReason.EXPIRED, (Slot("self_heal", begun + timedelta(hours=1)),))
+    with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+        transaction.dispose(stack.registry["heartbeat"], Plan(clock.now(), (), (stretch,), "the machine slept"))
+        transaction.dispose(stack.registry["self_heal"], Plan(clock.now(), (), (lone,)))
+
+    text = seen(browser.client.get("/").text)
+
+    assert "no scheduler ran for 3 h of the last 24 h; 179 slots had no run of their own" in text
+    assert "178 slots heartbeat a newer slot stood in (the machine slept)" in text
+    assert "1 slot self_heal too old to run" in text
+    assert "dark 3 h" in text
+
+
+def test_single_skips_in_a_row_share_a_line(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    slots = tuple(Slot("heartbeat", clock.now() - timedelta(minutes=n, seconds=30)) for n in range(40, 0, -1))
+    with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+        transaction.dispose(
+            stack.registry["heartbeat"], Plan(clock.now(), (), (SkippedStretch(SkipReason.OVERLAP, slots),))
+        )
+
+    assert "40 slots heartbeat the run before was still going 07:19:00 to 07:58:00" in seen(
+        browser.client.get("/").text
+    )
+
+
+def test_the_day_is_covered_without_a_hole(stack: Stack, clock: FakeClock) -> None:
+    for pause in (600, 40, 20, 7_200):
+        stack.beat()
+        clock.sleep(pause)
+        stack.lead()
+    clock.sleep(100)
+    now = clock.now()
+    found = strip(stack.ledger, now - timedelta(days=1), now)
+
+    assert found.pieces[0].start == found.start
+    assert found.pieces[-1].end == found.end
+    assert all(before.end == after.start for before, after in zip(found.pieces, found.pieces[1:], strict=False))
+    assert found.dark == timedelta(seconds=600 + 40 + 7_200 + 100)
+
+
+def test_thirty_heartbeats_share_a_line_but_a_failed_one_stands_alone(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    for number in range(9):
+        outcome = Outcome(State.FAILED, error="disk full") if number == 4 else Outcome(State.SUCCEEDED, duration_ms=1)
+        stack.carry_out("heartbeat", outcome)
+        clock.sleep(1)
+
+    page = browser.client.get("/").text
+
+    assert page.count("× 4") == 2
+    assert "disk full" in page
+
+
+# -- buttons
+
+
+def test_run_now_queues_a_run_and_says_so(browser: Browser, stack: Stack) -> None:
+    answer = browser.post("/jobs/self_heal/run", **HTMX)
+
+    assert answer.status_code == 200
+    assert "run 1 of self_heal is queued" in seen(answer.text)
+    assert 'hx-swap-oob="true"' in answer.text
+    assert stack.ledger.run(1).actor.startswith("session ")  # type: ignore[union-attr]
+
+
+def test_run_now_works_without_scripts(browser: Browser, stack: Stack) -> None:
+    answer = browser.post("/jobs/self_heal/run")
+    page = browser.client.get(answer.headers["Location"])
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/?run=1"
+    assert "run 1 is queued" in seen(page.text)
+    assert stack.ledger.run(1).state is State.QUEUED
+
+
+def test_run_now_while_one_waits_says_why_not(browser: Browser) -> None:
+    browser.post("/jobs/self_heal/run")
+
+    part, page = browser.post("/jobs/self_heal/run", **HTMX), browser.post("/jobs/self_heal/run")
+
+    assert "run 1 of 'self_heal' already waits in the queue" in seen(part.text)
+    assert page.status_code == 409
+    assert "already waits" in seen(page.text)
+
+
+def test_the_scheduler_can_be_restarted_from_the_page_and_nothing_else(browser: Browser, table: Table) -> None:
+    assert browser.post("/scheduler/restart").status_code == 303
+    assert browser.post("/scheduler/stop").status_code == 404
+    assert table.asked == [("restart", "scheduler")]
+
+
+def test_a_supervisord_that_is_away_says_so_after_the_click(browser: Browser, table: Table) -> None:
+    table.programs_now = None
+
+    answer = browser.post("/scheduler/restart", **HTMX)
+
+    assert "no supervisord at" in seen(answer.text)
+
+
+# -- runs
+
+
+def test_a_run_shows_its_facts_its_moves_and_its_output(browser: Browser, stack: Stack) -> None:
+    printed = Output(head="begun\n", tail="ended", dropped_bytes=1_234)
+    stack.carry_out("ceo_brief", Outcome(State.FAILED, error="OSError: no space", exit_status=-9, output=printed))
+
+    text = seen(browser.client.get("/runs/1").text)
+
+    assert "Run 1 of ceo_brief failed" in text
+    assert "OSError: no space" in text
+    assert "-9 (signal 9)" in text
+    assert "… 1,234 bytes dropped …" in text
+    assert "queued" in text
+    assert "running" in text
+
+
+def test_a_run_that_is_still_going_refreshes_itself_and_one_that_ended_does_not(browser: Browser, stack: Stack) -> None:
+    stack.ledger.request_run("ceo_brief", stack.clock.now())
+    going = browser.client.get("/runs/1").text
+    stack.finish(stack.start(), Outcome(State.SUCCEEDED))
+    part = browser.client.get("/runs/1", headers=HTMX).text
+
+    assert 'hx-get="/runs/1"' in going
+    assert "hx-get" not in part
+    assert "<html" not in part
+
+
+def test_the_list_of_runs_pages_and_filters(browser: Browser, stack: Stack) -> None:
+    for _ in range(52):
+        stack.carry_out("self_heal", Outcome(State.SUCCEEDED))
+
+    first = browser.client.get("/runs").text
+    older = re.search(r'href="(/runs\?before=3)"', first)
+    second = browser.client.get("/runs?before=3").text
+    none = seen(browser.client.get("/runs?state=failed").text)
+
+    assert older
+    assert 'id="row-2"' in second
+    assert 'id="row-3"' not in second
+    assert "No such runs." in none
+
+
+# -- other people's text
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_text_of_jobs_is_shown_and_never_becomes_markup(browser: Browser, stack: Stack, text: str) -> None:
+    """S13"""
+    outcome = Outcome(State.FAILED, error=text, result={text: text, "headline": text}, output=Output(head=text))
+    stack.ledger.request_run("self_heal", stack.clock.now(), actor=text, params={"x": text})
+    stack.finish(stack.start(), outcome)
+
+    for path in ("/", "/runs", "/runs/1", "/live"):
+        page = Seen(browser.client.get(path).text)
+        assert text in page.text or path == "/runs/1"
+        assert not [tag for tag, facts in page.tags if any(name.startswith("on") for name in facts)]
+        assert not [
+            facts for tag, facts in page.tags if tag == "script" and not (facts.get("src") or "").startswith("/static/")
+        ]
+        assert not [facts for tag, facts in page.tags if (facts.get("href") or "").startswith("javascript:")]
+    assert text in Seen(browser.client.get("/runs/1").text).text
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_hidden_characters_are_shown_as_what_they_are(browser: Browser, stack: Stack, text: str) -> None:
+    """S14"""
+    stack.carry_out("self_heal", Outcome(State.FAILED, error=f"x{text}y", output=Output(head=f"x{text}y")))
+
+    for path in ("/", "/runs/1"):
+        page = browser.client.get(path).text
+        assert text not in page
+        assert re.search(r"xa?U\+[0-9A-F]{4}", page) or re.search(r"a?U\+[0-9A-F]{4}", page)
+
+
+def test_no_template_switches_escaping_off_and_no_script_writes_markup() -> None:
+    """S13, S23"""
+    ours = [*WEB.glob("templates/*.html"), WEB / "static" / "live.js", *WEB.glob("*.py")]
+    guilty = [(path.name, word) for path in ours for word in UNSAFE if word in path.read_text(encoding="utf-8")]
+
+    assert not guilty
+
+
+def test_no_template_has_inline_script_or_style(browser: Browser, stack: Stack) -> None:
+    """S10: the policy would refuse it."""
+    stack.carry_out("self_heal", Outcome(State.FAILED, error="x"))
+
+    for path in ("/", "/runs", "/runs/1", "/login", "/nope"):
+        for tag, facts in Seen(browser.client.get(path).text).tags:
+            assert tag != "style", path
+            assert "style" not in facts, (path, tag)
+            assert not [name for name in facts if name.startswith("on")], (path, tag)
+            assert tag != "script" or facts.get("src"), path
+            assert not [value for name, value in facts.items() if name.startswith("hx-") and "js:" in (value or "")]
+
+
+def test_refusals_have_a_page_for_people(browser: Browser) -> None:
+    missing, unknown_run = browser.client.get("/nope"), browser.client.get("/runs/99")
+
+    assert (missing.status_code, unknown_run.status_code) == (404, 404)
+    assert "Nothing here" in missing.text
+    assert "no run 99" in seen(unknown_run.text)
+    assert missing.headers["X-Request-Id"] in missing.text
+    assert "Sign out" in missing.text
