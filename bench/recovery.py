@@ -56,7 +56,8 @@ def child_pid(stack: Stack, program: str) -> int:
 
 def started(stack: Stack, pid: int) -> bool:
     """Whether the scheduler *pid* has written its `startup` line: it holds the lease and plans."""
-    return f'"pid":{pid}}}' in (stack.home / "logs" / "scheduler.log").read_text().replace(" ", "")
+    log = stack.home / "logs" / "scheduler.log"
+    return log.exists() and f'"pid":{pid}}}' in log.read_text().replace(" ", "")
 
 
 def kill_scheduler(stack: Stack, figures: Figures) -> None:
@@ -183,7 +184,8 @@ def leftovers(home: Path) -> dict[str, int]:
         ledger.close()
     slots = [(run.job_name, run.slot.due_at, run.attempt) for run in every if run.slot]
     beats = {due for job, due, _ in slots if job == "heartbeat"}
-    due = {min(beats) + timedelta(minutes=n) for n in range((max(beats) - min(beats)) // timedelta(minutes=1))}
+    span = (max(beats) - min(beats)) // timedelta(minutes=1) if beats else 0
+    due = {min(beats) + timedelta(minutes=n) for n in range(span)}
     return {
         "runs": len(every),
         "still running": len(running),
@@ -200,6 +202,24 @@ def show(figures: Figures) -> None:
         print(f"{name:48}{len(values):4d}{statistics.median(values):10.3f}{max(values):10.3f}")
 
 
+def kills(home: Path, rounds: int, minutes: float, figures: Figures) -> dict[str, object]:
+    """One stack through all kills, then at rest, then stopped; what the ledger says of it."""
+    stack = Stack(home / "kills")
+    try:
+        stack.start()
+        stack.settle()
+        for kill in (kill_scheduler, kill_master, kill_worker):
+            for _ in range(rounds):
+                kill(stack, figures)
+                stack.settle()
+        figures["health, quiet (ms)"] = [health_ms(stack) for _ in range(50)]
+        rest = at_rest(stack, minutes) if minutes else {}
+        stack.end()
+        return {"idle_minutes": minutes, "idle": rest, "ledger": leftovers(stack.home)}
+    finally:
+        stack.tear_down()
+
+
 def main() -> None:
     """Measure everything asked for, print it, write it."""
     parser = argparse.ArgumentParser(description="measure starts, kills, stops and rest of the stack")
@@ -209,30 +229,16 @@ def main() -> None:
     wanted = parser.parse_args()
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="echopilot-bench-") as folder:
-        stack = Stack(Path(folder) / "kills")
-        try:
-            stack.start()
-            stack.settle()
-            for kill in (kill_scheduler, kill_master, kill_worker):
-                for _ in range(wanted.kills):
-                    kill(stack, figures)
-                    stack.settle()
-            figures["health, quiet (ms)"] = [health_ms(stack) for _ in range(50)]
-            rest = at_rest(stack, wanted.idle_minutes) if wanted.idle_minutes else {}
-            stack.end()
-            ledger = leftovers(stack.home)
-        finally:
-            stack.tear_down()
         lives(Path(folder), wanted.lives, figures)
+        rest = kills(Path(folder), wanted.kills, wanted.idle_minutes, figures)
     show(figures)
-    for name, row in rest.items():
+    for name, row in rest["idle"].items():  # type: ignore[attr-defined]
         print(f"{name:24}{row['cpu_s']:8.2f} CPU-s{row['rss_mb']:8.1f} MB RSS{row['pss_mb']:8.1f} MB PSS")
-    print(f"ledger after {3 * wanted.kills} kills: {ledger}")
+    print(f"ledger after {3 * wanted.kills} kills: {rest['ledger']}")
     where = {"python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count()}
-    result = {"where": where, "idle_minutes": wanted.idle_minutes, "idle": rest, "ledger": ledger, "figures": figures}
     target = ROOT / "bench" / "results" / "recovery.json"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n")
+    target.write_text(json.dumps({"where": where, **rest, "figures": figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

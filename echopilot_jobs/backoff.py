@@ -18,5 +18,5 @@ def delay(attempt: int, *, seed: int) -> timedelta:
     """
     doubled: int = 2 ** min(attempt - 1, 30)
     ceiling = min(BASE * doubled, MOST)
-    share = random.Random(f"{seed}:{attempt}").random()  # nosec B311: spreading load, not secrets
+    share = random.Random(f"{seed}:{attempt}").random()  # nosec B311  # spreading load, not secrets
     return LEAST + share * (ceiling - LEAST)

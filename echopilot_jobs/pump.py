@@ -15,7 +15,6 @@ import schedule
 
 from echopilot_jobs.jobs import Job, next_slot
 
-
 LOOK_AGAIN = timedelta(minutes=1)
 
 

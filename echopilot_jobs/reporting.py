@@ -12,13 +12,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
 
 from echopilot_jobs.jobs import Job, slots
-from echopilot_jobs.ledger import RENEW_EVERY, Ledger
+from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import BAD_ENDS, Gap, Origin, Run, Skip, SkipReason, State, Stint
 
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 JUST_DUE = timedelta(seconds=60)  # a slot this young may not have met its planner yet
-ALIVE_WITHIN = 3 * RENEW_EVERY
 FAILURES_MOST = 50
 
 
@@ -251,7 +250,7 @@ def _percentile(ordered: list[int], percent: int) -> int:
 
 def _lived_until(stint: Stint, now: datetime) -> datetime:
     """The last moment a life is proved for; one that still beats lives until now."""
-    alive = stint.ended_at is None and now - stint.beat_at <= ALIVE_WITHIN
+    alive = stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
     return max(stint.beat_at, now) if alive else stint.beat_at
 
 

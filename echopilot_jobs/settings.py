@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import tempfile
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from echopilot_jobs.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+HOST_NAME = r"[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f:.]{2,45}\]"
 KEY_MIN_BYTES = 16
 COMMON_KEYS = frozenset(
     {"changeme", "password", "secret", "dashboard", "dashboardkey", "echopilot", "letmein", "test", "admin"}
@@ -44,6 +46,19 @@ def _port(value: Any) -> int:
 def _globs(value: Any) -> tuple[str, ...]:
     parts = value.replace(",", os.pathsep).split(os.pathsep) if isinstance(value, str) else value
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def _proxies(value: Any) -> int:
+    if not re.fullmatch(r"[0-5]", str(value)):
+        raise ValueError("how many proxies of yours stand before the web process, 0 to 5")
+    return int(value)
+
+
+def _host_names(value: Any) -> frozenset[str]:
+    names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else list(value)
+    if bad := [name for name in names if name and not re.fullmatch(HOST_NAME, name)]:
+        raise ValueError(f"host names without ports, separated by ','; not '{bad[0][:80]}'")
+    return frozenset(name.strip("[]") for name in names if name)
 
 
 def weak_key(key: str) -> str | None:
@@ -109,6 +124,29 @@ class Settings(BaseSettings):
         ),
     ] = ("logs/*.ndjson",)
 
+    trusted_proxies: Annotated[
+        int | None,
+        BeforeValidator(lambda v: None if v is None else _proxies(v)),
+        Field(
+            alias="ECHOPILOT_TRUSTED_PROXIES",
+            description="How many proxies of yours stand before the web process, 0 to 5; only then are their "
+            "`X-Forwarded-*` headers believed.",
+        ),
+    ] = None
+    hosts: Annotated[
+        frozenset[str],
+        NoDecode,
+        BeforeValidator(_host_names),
+        Field(alias="ECHOPILOT_HOSTS", description="Host names the web answers to, separated by `,`; unset: any."),
+    ] = frozenset()
+    plain_http: Annotated[
+        Literal["refuse", "allow"],
+        Field(
+            alias="ECHOPILOT_PLAIN_HTTP",
+            description="Whether the key may be sent over unencrypted HTTP from another machine: `refuse` or `allow`.",
+        ),
+    ] = "refuse"
+
     @property
     def var_dir(self) -> Path:
         """State: ledger, sockets, locks, generated key. 0700."""
@@ -169,8 +207,8 @@ def dashboard_key(settings: Settings) -> str:
 
 def _create_once(path: Path, text: str) -> None:
     """Write *text* to *path* unless somebody was first: whole or absent, because `link` decides the race."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    draft = Path(name)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text + "\n")
     try:

@@ -68,9 +68,12 @@ class Supervisor:
         return int(self._call("getPID"))
 
     def _change(self, method: str, name: str, *, harmless: int, wait: bool) -> None:
-        known = [program.name for program in self.programs()]
-        if name not in known:
-            raise unknown_name("program", name, known)
+        states = {program.name: program.state for program in self.programs()}
+        if name not in states:
+            raise unknown_name("program", name, list(states))
+        if method == "startProcess" and states[name] == "STOPPING":
+            # supervisord would answer that all is well and forget the order.
+            raise WrongState(f"'{name}' is still stopping; start it when it has stopped, within seconds")
         try:
             self._call(method, name, wait)
         except xmlrpc.client.Fault as fault:

@@ -437,9 +437,9 @@ def test_the_pair_is_written_and_named_in_the_result(settings: Settings, evening
     result = daily_report.run(context())
     again = daily_report.run(context())
 
-    written = Path(result["json_path"]).read_bytes()
-    assert Path(result["json_path"]) == tmp_path / "logs" / "reports" / "report_20260301.json"
-    assert Path(result["html_path"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    written = (settings.home / result["json_path"]).read_bytes()
+    assert result["json_path"] == "logs/reports/report_20260301.json"
+    assert (settings.home / result["html_path"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (result["bytes"], result["sha256"]) == (len(written), hashlib.sha256(written).hexdigest())
     assert json.loads(written)["headline"] == result["headline"]
     assert Path(again["json_path"]).name == "report_20260301_2.json"

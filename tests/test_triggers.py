@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -36,7 +36,7 @@ def test_intervals_are_anchored_to_the_epoch_and_never_drift_I16(moment: datetim
 
     assert dues[0] > moment >= dues[0] - trigger.interval
     assert all((due.timestamp() - phase) % seconds == 0 for due in dues)
-    assert all(b - a == trigger.interval for a, b in zip(dues, dues[1:], strict=False))
+    assert all(b - a == trigger.interval for a, b in pairwise(dues))
 
 
 @given(moment=MOMENTS, minute=st.integers(0, 1439), zone=st.sampled_from(ZONES))

@@ -32,7 +32,8 @@ class NoSuchDay(EchoPilotError):
 def run(ctx: RunContext) -> dict[str, Any]:
     """Write `logs/reports/report_YYYYMMDD.json` and `.html` of the day before, or of `date` among the parameters.
 
-    Returns headline, json_path, html_path, sha256 and bytes (of the JSON). A day reported again gets `_2`, `_3`…
+    Returns headline, json_path and html_path (relative to the home), sha256 and bytes (of the JSON).
+    A day reported again gets `_2`, `_3`…
     """
     settings = load()
     day = day_of(ctx)
@@ -41,8 +42,8 @@ def run(ctx: RunContext) -> dict[str, Any]:
     pair = write_pair(settings.logs_dir / "reports", f"report_{day:%Y%m%d}", data, page)
     return {
         "headline": data["headline"],
-        "json_path": str(pair.json_path),
-        "html_path": str(pair.html_path),
+        "json_path": str(pair.json_path.relative_to(settings.home)),
+        "html_path": str(pair.html_path.relative_to(settings.home)),
         "sha256": pair.sha256,
         "bytes": pair.bytes,
     }

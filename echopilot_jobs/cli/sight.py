@@ -66,12 +66,12 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     """What the newest stint says about the scheduler."""
     if stint is None:
         return Standing("never", "never started here; start it with `bin/stack`")
-    from echopilot_jobs.ledger import RENEW_EVERY
+    from echopilot_jobs.ledger import LEASE_TTL
 
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
         how = "" if stint.ended_how == "stopped" else f" ({stint.ended_how})"
         return Standing("stopped", f"{relative(stint.ended_at, now)}{how}; start it with `bin/stack`", age)
-    if age > 3 * RENEW_EVERY.total_seconds():
+    if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)

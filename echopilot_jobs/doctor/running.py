@@ -12,13 +12,11 @@ from datetime import timedelta
 
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.ledger import RENEW_EVERY, SqliteLedger
+from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
 from echopilot_jobs.processes import command_line
 from echopilot_jobs.settings import weak_key
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
-
-SILENT_AFTER = 3 * RENEW_EVERY
 
 
 def settings(place: Place) -> Iterator[Finding]:
@@ -132,7 +130,7 @@ def scheduler(place: Place) -> Iterator[Finding]:
         yield Finding(WARN, "no scheduler is running, so nothing is planned", "start the stack with `bin/stack`")
         return
     age = place.now - stint.beat_at
-    if age > SILENT_AFTER:
+    if age > LEASE_TTL:
         fix = "see `supervisorctl status` and the end of `logs/scheduler.log`; `supervisorctl restart scheduler`"
         yield Finding(FAIL, f"the scheduler's last beat was {span(age)} ago", fix)
     else:

@@ -30,7 +30,7 @@ def main() -> int:
 
 def _become(argv: list[str]) -> int:
     try:
-        os.execvp(argv[0], argv)  # nosec B606: an argument list, never a shell
+        os.execvp(argv[0], argv)  # nosec B606  # an argument list, never a shell
     except OSError as error:
         sys.stderr.write(f"cannot start '{argv[0]}': {error.strerror}\n")
         return 127

@@ -7,7 +7,7 @@ import json
 import os
 import selectors
 import signal
-import subprocess  # nosec B404: running programs is what this module is for
+import subprocess  # nosec B404  # running programs is what this module is for
 import sys
 from dataclasses import asdict, dataclass, field
 from typing import IO
@@ -76,7 +76,7 @@ def _start(job: Job, context: RunContext, mark: str) -> _Child:
     answer_read, answer_write = os.pipe()
     os.set_blocking(answer_read, False)
     try:
-        process = subprocess.Popen(  # nosec B603: an argument list from the operator's own definition
+        process = subprocess.Popen(  # nosec B603  # an argument list from the operator's own definition
             _argv(job),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -61,7 +61,10 @@ def perform(
     }
     if own:
         if not _wait_until_ready(own_web, deadline, cancel, clock):
-            return _given_up(cancel.asked or own_web.stopping(), f"our own web at {own_web.base_url} did not answer within {seconds:g} s")
+            return _given_up(
+                cancel.asked or own_web.stopping(),
+                f"our own web at {own_web.base_url} did not answer within {seconds:g} s",
+            )
         headers["X-Dash-Key"] = own_web.key()
     exchange = _Exchange(action.method, url, headers, deadline, clock)
     exchange.start()

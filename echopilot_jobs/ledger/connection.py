@@ -86,7 +86,9 @@ def require_version(db: sqlite3.Connection) -> None:
     if found > newest:
         raise _too_new(found, newest)
     if found < newest:
-        raise LedgerUnavailable(f"ledger at version {found}, this release needs {newest}; start the stack, which migrates it")
+        raise LedgerUnavailable(
+            f"ledger at version {found}, this release needs {newest}; start the stack, which migrates it"
+        )
 
 
 def _too_new(found: int, newest: int) -> LedgerTooNew:

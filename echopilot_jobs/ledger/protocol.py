@@ -12,8 +12,8 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.planner import Plan, Standing
 from echopilot_jobs.runs import Event, Gap, Origin, Outcome, Output, Run, Skip, State, Stint
 
-LEASE_TTL = timedelta(seconds=15)
 RENEW_EVERY = timedelta(seconds=5)
+LEASE_TTL = 3 * RENEW_EVERY  # three beats missed: whoever judges a scheduler's beat calls it silent from here on
 MAX_PAGE = 200
 
 

@@ -150,9 +150,10 @@ class SqliteLedger:
         before_id: int | None = None,
         limit: int = 50,
     ) -> list[Run]:
+        of_job: dict[str, object] = {} if job_name is None else {"job_name": job_name}
         rows = self._rows(
-            "runs_page",
-            job_name=job_name,
+            "runs_page_of_job" if of_job else "runs_page",
+            **of_job,
             states=f",{','.join(sorted(states))}," if states else None,
             before_id=min(before_id, _LAST_ID) if before_id is not None else _LAST_ID,
             limit=min(limit, MAX_PAGE),

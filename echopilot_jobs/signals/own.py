@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from echopilot_jobs.clock import iso
-from echopilot_jobs.ledger import RENEW_EVERY, Ledger
+from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import BAD_ENDS, Run, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, count, percent, quoted
 from echopilot_jobs.signals.moments import lasting
@@ -20,7 +20,6 @@ from echopilot_jobs.supervision import Program
 
 LEDGER, PROCESSES, HOST = "run ledger", "process table", "host"
 DAY = timedelta(hours=24)
-ALIVE_WITHIN = 3 * RENEW_EVERY
 GIB = 1024**3
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -75,7 +74,7 @@ def dark_minutes(stints: Sequence[Stint], since: datetime, now: datetime) -> int
     reached, dark = max(since, min(stint.started_at for stint in stints)), timedelta(0)
     for stint in sorted(stints, key=lambda stint: stint.started_at):
         dark += max(timedelta(0), stint.started_at - reached)
-        alive = stint.ended_at is None and now - stint.beat_at <= ALIVE_WITHIN
+        alive = stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
         reached = max(reached, now if alive else stint.beat_at)
     return (dark + max(timedelta(0), now - reached)) // timedelta(minutes=1)
 

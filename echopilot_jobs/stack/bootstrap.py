@@ -43,12 +43,19 @@ def environment(lock_name: str, root: Path = ROOT) -> Path:
 def ready_python(pins: dict[str, str], root: Path) -> Path | None:
     """An environment not made by us that has all *pins*: the running one, or the one Replit names."""
     own_venv = Path(sys.prefix).resolve() == (root / ".venv").resolve()
-    if not own_venv and not lacking(pins, sys.path):
+    if not own_venv and _is_the_python3_of_its_folder() and not lacking(pins, sys.path):
         return Path(sys.executable)
     named = os.environ.get("UV_PROJECT_ENVIRONMENT")
     if named and not lacking(pins, site_packages(root / named)):
         return root / named / "bin" / "python"
     return None
+
+
+def _is_the_python3_of_its_folder() -> bool:
+    """False for a python3.12 beside a python3 that is a 3.10: supervisord.conf starts the programs as `python3`."""
+    with contextlib.suppress(OSError):
+        return Path(sys.executable).with_name("python3").samefile(sys.executable)
+    return False
 
 
 def ready_venv(lock: Path, root: Path) -> Path | None:
@@ -311,4 +318,4 @@ def start(module: str, arguments: list[str], *, install: bool = True, root: Path
     os.environ["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     if install:  # the launcher: a signal before the new program's first statement stays pending, not lost
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    os.execv(python, [str(python), "-P", "-m", module, *arguments])
+    os.execv(python, [str(python), "-P", "-m", module, *arguments])  # nosec B606

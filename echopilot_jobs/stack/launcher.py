@@ -26,10 +26,11 @@ def _leave(_signal: int, _frame: object) -> NoReturn:
     sys.exit(0)
 
 
-# Before anything slow is imported: bin/stack holds the signals back, and from here on they end this process cleanly.
-for _number in HANDLED:
-    signal.signal(_number, _leave)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+if __name__ == "__main__":
+    # Before anything slow is imported: bin/stack holds the signals back, from here on they end this process cleanly.
+    for _number in HANDLED:
+        signal.signal(_number, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 from echopilot_jobs import processes  # noqa: E402
 from echopilot_jobs.clock import SystemClock, iso  # noqa: E402

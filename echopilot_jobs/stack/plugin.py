@@ -28,7 +28,7 @@ from echopilot_jobs.stack.console import Console, Mirror
 
 KNOWN_VERSIONS = ("4.3.",)
 
-# `command=python ...` is to mean the python that runs supervisord, in an activated environment or not.
+# `command=python3 ...` is to mean the python that runs supervisord, in an activated environment or not.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 

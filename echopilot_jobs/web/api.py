@@ -11,12 +11,12 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.healing import heal
 from echopilot_jobs.jobs import Job, next_slot
-from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import Run, State
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import artefacts, audit, figures, guard, inputs, manual
-from echopilot_jobs.web.health import BEAT_STALE_AFTER, Check, desk, public
+from echopilot_jobs.web.health import Check, desk, public
 from echopilot_jobs.web.problems import Refused, reply
 from echopilot_jobs.web.services import NAME, services
 
@@ -155,7 +155,7 @@ def api_automations_status() -> Response:
         program, error = _scheduler(services().supervisor.programs()), None
     except SupervisorUnreachable as reason:
         program, error = None, str(reason)
-    alive = stint is not None and stint.ended_at is None and now - stint.beat_at <= BEAT_STALE_AFTER
+    alive = stint is not None and stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
     return reply(
         {
             "ok": True,

@@ -62,7 +62,7 @@ def services_for(
         registry=registry or builtin.jobs(settings),
         supervisor=supervisor or Supervisor(settings.supervisor_socket),
         door=door(settings),
-        surroundings=surroundings or Surroundings.of(),
+        surroundings=surroundings or Surroundings.of(settings),
         source=GivenLedger(ledger) if ledger is not None else LedgerFile(settings.ledger_path),
         started_at=clock.now(),
         exec_wait=exec_wait,

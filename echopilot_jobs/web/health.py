@@ -11,14 +11,13 @@ from typing import Literal
 from flask import current_app
 
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.ledger import RENEW_EVERY, Ledger
+from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import amount
 
-BEAT_STALE_AFTER = 3 * RENEW_EVERY  # three beats of 5 s: the scheduler renews that often whatever its jobs do
 DISK_FLOOR = 50_000_000
 STARTING_FOR_LONG = timedelta(seconds=60)
 FRESH_FOR_SECONDS = 1.0
@@ -124,9 +123,9 @@ def beat(stint: Stint | None, now: datetime) -> Check:
         what = f"the scheduler has ended ({stint.ended_how or 'no reason given'}) and no other one leads"
         return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
     age = now - stint.beat_at
-    if age > BEAT_STALE_AFTER:
+    if age > LEASE_TTL:
         return Check("scheduler", "fail", "stale", f"the last beat is {span(age)} old", stint.beat_at, restart)
-    if -age > BEAT_STALE_AFTER:
+    if -age > LEASE_TTL:
         what = f"the last beat lies {span(-age)} in the future: the clock was set back"
         return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
     return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.settings import Settings
 
 Replit = Literal["workspace", "deployment"]
 HOST_RULE = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
@@ -30,16 +30,16 @@ class Surroundings:
     replit: Replit | None = None
 
     @classmethod
-    def of(cls, environment: Mapping[str, str] = os.environ) -> Surroundings:
-        """Read from the environment. Raises `ConfigError` with one line for every bad value."""
-        problems: list[str] = []
+    def of(cls, settings: Settings, environment: Mapping[str, str] = os.environ) -> Surroundings:
+        """As the operator set it; on Replit, whose edge is a proxy, one proxy is trusted unless said otherwise."""
         replit = _replit(environment)
-        proxies = _proxies(environment.get("ECHOPILOT_TRUSTED_PROXIES", "1" if replit else "0"), problems)
-        hosts = _hosts(environment.get("ECHOPILOT_HOSTS", ""), problems)
-        plain = _plain(environment.get("ECHOPILOT_PLAIN_HTTP", "refuse"), problems)
-        if problems:
-            raise ConfigError(problems)
-        return cls(proxies=proxies, hosts=hosts, plain_http=plain, replit=replit)
+        usual = 1 if replit else 0
+        return cls(
+            proxies=usual if settings.trusted_proxies is None else settings.trusted_proxies,
+            hosts=settings.hosts,
+            plain_http=settings.plain_http == "allow",
+            replit=replit,
+        )
 
     @property
     def is_framed(self) -> bool:
@@ -132,26 +132,3 @@ def _replit(environment: Mapping[str, str]) -> Replit | None:
     if not environment.get("REPL_ID"):
         return None
     return "deployment" if environment.get("REPLIT_DEPLOYMENT") == "1" else "workspace"
-
-
-def _proxies(value: str, problems: list[str]) -> int:
-    if re.fullmatch(r"[0-5]", value):
-        return int(value)
-    problems.append(f"ECHOPILOT_TRUSTED_PROXIES: came '{value[:80]}'; wanted: how many proxies stand before us, 0 to 5")
-    return 0
-
-
-def _hosts(value: str, problems: list[str]) -> frozenset[str]:
-    names = [name.strip().lower() for name in value.split(",") if name.strip()]
-    problems += [
-        f"ECHOPILOT_HOSTS: came '{name[:80]}'; wanted: host names without ports, separated by ','"
-        for name in names
-        if not is_well_formed(name) or _without_port(name) not in (name, name.strip("[]"))
-    ]
-    return frozenset(map(_without_port, names))
-
-
-def _plain(value: str, problems: list[str]) -> bool:
-    if value not in ("refuse", "allow"):
-        problems.append(f"ECHOPILOT_PLAIN_HTTP: came '{value[:80]}'; wanted: 'refuse' or 'allow'")
-    return value == "allow"

@@ -108,9 +108,13 @@ def test_a_stint_that_ended_can_write_nothing(ledger: SqliteLedger, lease: Lease
 
 
 def test_a_pass_is_all_or_nothing(ledger: SqliteLedger, lease: Lease) -> None:
-    with pytest.raises(RuntimeError, match="power cut"), ledger.leading(lease, NOON + MINUTE) as leading:
-        leading.dispose(JOB, Plan(NOON + MINUTE, (Claim(Slot("j", NOON + MINUTE), Origin.SCHEDULE),)))
-        raise RuntimeError("power cut")
+    def cut_short() -> None:
+        with ledger.leading(lease, NOON + MINUTE) as leading:
+            leading.dispose(JOB, Plan(NOON + MINUTE, (Claim(Slot("j", NOON + MINUTE), Origin.SCHEDULE),)))
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        cut_short()
 
     assert ledger.runs() == []
     with ledger.leading(lease, NOON + MINUTE) as leading:

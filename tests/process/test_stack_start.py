@@ -298,6 +298,26 @@ def test_a_hup_restarts_the_programs_and_keeps_lock_and_plugin(stack: Stack) -> 
     assert stack.end() == 0
 
 
+def test_a_supervisord_that_breaks_ends_with_an_exit_code_that_says_so(new_stack: NewStack, tmp_path: Path) -> None:
+    """Stock ends with 0 or 1 whatever happened; a platform restarts on 70."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal\nfrom supervisor import events, supervisord\n"
+        "def breaks(self, now=None):\n"
+        "    if signal.sigtimedwait([signal.SIGUSR1], 0): raise RuntimeError('broken main loop')\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "supervisord.Supervisor.tick = breaks\n"
+    )
+    stack = new_stack()
+    stack.start(PYTHONPATH=str(tmp_path))
+    owners = stack.owners()
+
+    code = stack.end(signal.SIGUSR1)
+
+    assert code == 70
+    assert "broken main loop" in stack.console
+    eventually(lambda: gone(owners))
+
+
 def test_an_unknown_supervisor_version_only_switches_the_plugin_off(new_stack: NewStack, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import supervisor.options\nsupervisor.options.VERSION = '9.9.9'\n")
     stack = new_stack()

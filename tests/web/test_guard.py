@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.web.auth import Door, new_login_link
 from echopilot_jobs.web.guard import OPEN
@@ -142,7 +142,7 @@ def test_over_tls_the_cookie_is_bound_to_the_host(tls: Flask) -> None:
 
 
 def test_in_a_replit_workspace_the_cookie_works_inside_the_preview_frame(make_app: Callable[..., Flask]) -> None:
-    there = Surroundings.of({"REPL_ID": "x"})
+    there = Surroundings.of(load(), {"REPL_ID": "x"})
     answer = make_app(surroundings=there).test_client().post("/login", data={"key": KEY}, **behind("203.0.113.7"))
 
     assert re.fullmatch(
@@ -153,7 +153,7 @@ def test_in_a_replit_workspace_the_cookie_works_inside_the_preview_frame(make_ap
 
 
 def test_a_replit_deployment_is_framed_by_nobody(make_app: Callable[..., Flask]) -> None:
-    there = Surroundings.of({"REPL_ID": "x", "REPLIT_DEPLOYMENT": "1"})
+    there = Surroundings.of(load(), {"REPL_ID": "x", "REPLIT_DEPLOYMENT": "1"})
     answer = make_app(surroundings=there).test_client().post("/login", data={"key": KEY}, **behind("203.0.113.7"))
 
     assert "SameSite=Strict" in cookie(answer)

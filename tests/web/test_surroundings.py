@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.settings import load
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.web.surroundings import Surroundings
 
@@ -23,9 +24,10 @@ def test_a_malformed_host_is_400(client: FlaskClient, host: str) -> None:
     assert client.get("/livez", headers={"Host": host}).status_code == 400
 
 
-def test_with_a_list_of_hosts_others_are_421(make_app: Callable[..., Flask]) -> None:
+def test_with_a_list_of_hosts_others_are_421(make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
     """S19"""
-    client = make_app(surroundings=Surroundings.of({"ECHOPILOT_HOSTS": "jobs.example, ops.example"})).test_client()
+    monkeypatch.setenv("ECHOPILOT_HOSTS", "jobs.example, ops.example")
+    client = make_app(surroundings=Surroundings.of(load())).test_client()
 
     found = {
         host: client.get("/livez", headers={"Host": host}).status_code
@@ -110,6 +112,11 @@ def test_plain_http_from_outside_takes_no_key(app: Flask, clock: FakeClock) -> N
         {"ECHOPILOT_PLAIN_HTTP": "yes"},
     ],
 )
-def test_a_bad_setting_is_refused_with_what_is_allowed(environment: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="wanted: "):
-        Surroundings.of(environment)
+def test_a_bad_setting_is_refused_with_what_is_allowed(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigError, match=r"ECHOPILOT_\w+: came .*; wanted: "):
+        load()

@@ -61,6 +61,7 @@ create table runs (
 create unique index runs_by_slot on runs (job_id, slot_at, generation) where slot_at is not null and origin <> 'retry';
 create unique index runs_by_request on runs (request_key) where request_key is not null;
 create index runs_open on runs (state, id) where state in ('queued', 'running', 'retry_wait');
+create index runs_by_time on runs (coalesce(slot_at * 1000, claimed_at));
 create index runs_by_job on runs (job_id, id);
 
 create table skips (

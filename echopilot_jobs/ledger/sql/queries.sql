@@ -125,7 +125,14 @@ where runs.id = :run_id
 -- name: runs_page
 select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
 from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
-where (:job_name is null or jobs.name = :job_name)
+where (:states is null or instr(:states, ',' || runs.state || ',') > 0)
+  and runs.id < :before_id
+order by runs.id desc limit :limit
+
+-- name: runs_page_of_job
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
+where runs.job_id = (select id from jobs where name = :job_name)
   and (:states is null or instr(:states, ',' || runs.state || ',') > 0)
   and runs.id < :before_id
 order by runs.id desc limit :limit
@@ -144,13 +151,13 @@ left join stints on stints.id = runs.stint_id
 -- name: skips_between
 select jobs.name as job_name, slot_at, generation, reason, decided_at
 from skips join jobs on jobs.id = skips.job_id
-where slot_at * 1000 >= :start and slot_at * 1000 < :end
+where slot_at >= (:start + 999) / 1000 and slot_at < (:end + 999) / 1000
 order by slot_at, jobs.name
 
 -- name: gaps_between
 select jobs.name as job_name, first_at, last_at, count, reason, cause, decided_at
 from gaps join jobs on jobs.id = gaps.job_id
-where last_at * 1000 >= :start and first_at * 1000 < :end
+where last_at >= (:start + 999) / 1000 and first_at < (:end + 999) / 1000
 order by first_at, jobs.name
 
 -- name: stints_between
