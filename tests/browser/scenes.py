@@ -8,41 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from echopilot_jobs import builtin
-from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.planner import Claim, Plan, SkippedStretch
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
+from tests.programs import Table
 
 NOW = datetime(2026, 3, 2, 12, 4, 41, 300_000, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-class Table:
-    """A process table that stands still; `None` programs is a supervisord that is away."""
-
-    def __init__(self, programs: list[Program] | None) -> None:
-        self._programs = programs
-        self.asked: list[tuple[str, str]] = []
-
-    def programs(self) -> list[Program]:
-        if self._programs is None:
-            raise SupervisorUnreachable("no supervisord at 'var/supervisor.sock'; start it with `bin/stack`")
-        return self._programs
-
-    def start(self, name: str) -> None:
-        self._ask("start", name)
-
-    def stop(self, name: str) -> None:
-        self._ask("stop", name)
-
-    def restart(self, name: str) -> None:
-        self._ask("restart", name)
-
-    def _ask(self, verb: str, name: str) -> None:
-        self.programs()
-        self.asked.append((verb, name))
 
 
 def program(name: str, state: str = "RUNNING", pid: int | None = 4211, since: datetime | None = None) -> Program:

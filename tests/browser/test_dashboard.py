@@ -157,7 +157,7 @@ def test_a_session_that_ended_elsewhere_leads_to_the_sign_in_page(quiet: Site, w
 
     page.evaluate(REFRESH)
 
-    page.wait_for_selector("#key")
+    assert page.wait_for_selector("#key").is_visible()
 
 
 def test_a_change_for_the_worse_is_announced_once(quiet: Site, window: Any) -> None:

@@ -11,7 +11,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs import builtin
-from echopilot_jobs.errors import SupervisorUnreachable, unknown_name
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.runs import Outcome, Run
 from echopilot_jobs.settings import Settings, load
@@ -19,6 +18,7 @@ from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web import create_app
 from echopilot_jobs.web.auth import Door, door
+from tests.programs import Table
 
 KEY = "correct-horse-battery-staple-9"
 
@@ -30,39 +30,18 @@ class Client(FlaskClient):
         return super().open(*args, buffered=buffered, **kwargs)
 
 
-class Table:
-    """supervisord's process table, standing still; away while `programs_now` is None."""
+class HourOld(Table):
+    """Both programs up for an hour, until a test says otherwise."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
-        self.asked: list[tuple[str, str]] = []
-        self.programs_now: list[Program] | None = [self.program("scheduler"), self.program("web")]
+        super().__init__([self.program("scheduler"), self.program("web")])
 
     def program(self, name: str, state: str = "RUNNING", age_s: float = 3600) -> Program:
         up = state in ("RUNNING", "STARTING")
         return Program(
             name, state, 71 if up else None, self._now - timedelta(seconds=age_s), None if up else 1, "as told"
         )
-
-    def programs(self) -> list[Program]:
-        if self.programs_now is None:
-            raise SupervisorUnreachable("no supervisord at 'var/supervisor.sock'; start it with `bin/stack`")
-        return self.programs_now
-
-    def start(self, name: str) -> None:
-        self._ask("start", name)
-
-    def stop(self, name: str) -> None:
-        self._ask("stop", name)
-
-    def restart(self, name: str) -> None:
-        self._ask("restart", name)
-
-    def _ask(self, verb: str, name: str) -> None:
-        known = [program.name for program in self.programs()]
-        if name not in known:
-            raise unknown_name("program", name, known)
-        self.asked.append((verb, name))
 
 
 class Stack:
@@ -138,7 +117,7 @@ def stack(home: Settings, ledger: MemoryLedger, clock: FakeClock) -> Stack:
 @pytest.fixture
 def table(clock: FakeClock) -> Table:
     """Both programs run."""
-    return Table(clock.now())
+    return HourOld(clock.now())
 
 
 @pytest.fixture
