@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from signalkit import NOW, brief_facts, level_log, minutes, sentinel_like, stamp, uptime_like, write
 
 from echopilot_jobs.signals.brief import Brief, as_json
@@ -200,26 +200,22 @@ def test_a_small_part_of_a_bar_is_visible_and_none_leaves_it() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("chromium", [path] if (path := shutil.which("chromium")) else [])
-def test_a_browser_runs_nothing_requests_nothing_and_scrolls_only_down(tmp_path: Path, chromium: str) -> None:
+def test_a_browser_runs_nothing_requests_nothing_and_scrolls_only_down(tmp_path: Path, chromium: Browser) -> None:
     """S12: the hostile page in Chromium, wide and at 360 px, in light, dark and print."""
-    from playwright.sync_api import sync_playwright
-
     folder = tmp_path / "signals"
     folder.mkdir()
     made = tmp_path / "brief.html"
     made.write_text(page_of(hostile(folder)), encoding="utf-8")
     said: list[str] = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-quic"])
-        for width, scheme in ((1000, "light"), (360, "dark")):
-            tab = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme).new_page()  # type: ignore[arg-type]
-            tab.on("dialog", lambda dialog: said.append(dialog.message))
-            tab.on("request", lambda request: said.append(request.url))
-            tab.goto(made.as_uri())
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            tab.emulate_media(media="print")
-            assert tab.evaluate("document.scripts.length") == 0
-        browser.close()
+    for width, scheme in ((1000, "light"), (360, "dark")):
+        context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+        tab = context.new_page()
+        tab.on("dialog", lambda dialog: said.append(dialog.message))
+        tab.on("request", lambda request: said.append(request.url))
+        tab.goto(made.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        tab.emulate_media(media="print")
+        assert tab.evaluate("document.scripts.length") == 0
+        context.close()
 
     assert said == [made.as_uri()] * 2

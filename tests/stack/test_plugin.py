@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,6 +193,46 @@ class TestGuardedLog:
         assert capfd.readouterr().err.count("No space left on device") == 1
         log.baseFilename = os.devnull
         log.reopen()
+
+
+class TestWakeup:
+    @pytest.fixture
+    def options(self) -> Any:
+        """As much of supervisord's options as the pipe needs."""
+        sockets: dict[int, Any] = {}
+        return SimpleNamespace(get_socket_map=lambda: sockets, cleanup=lambda: sockets.update({-1: "cleaned"}))
+
+    @staticmethod
+    def rounds(options: Any) -> int:
+        """How often supervisord's loop goes round before it sleeps again."""
+        ((descriptor, wakeup),) = options.get_socket_map().items()
+        count = 0
+        while select.select([descriptor], [], [], 0)[0]:
+            wakeup.handle_read_event()
+            count += 1
+        return count
+
+    def test_every_signal_gets_a_round_to_reap_and_a_round_to_start(self, options: Any) -> None:
+        """With one round, one kill in twenty was answered only a second later."""
+        before = signal.signal(signal.SIGUSR1, lambda *_: None)
+        plugin.Wakeup(options)
+        try:
+            assert self.rounds(options) == 0
+            for burst in (1, 1, 3):
+                for _ in range(burst):
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                assert self.rounds(options) == 2 * burst
+        finally:
+            options.cleanup()
+            signal.signal(signal.SIGUSR1, before)
+
+    def test_cleaning_up_takes_it_out_before_descriptors_are_closed_by_number(self, options: Any) -> None:
+        plugin.Wakeup(options)
+
+        options.cleanup()
+
+        assert options.get_socket_map() == {-1: "cleaned"}
+        assert signal.set_wakeup_fd(-1) == -1
 
 
 class TestUnknownSupervisor:
