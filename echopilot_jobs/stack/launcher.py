@@ -75,8 +75,9 @@ def installed() -> int:
 def check() -> int:
     """Settings and supervisord.conf, without starting anything."""
     facts = _facts()
+    path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
-    preflight.configuration(facts.home)
+    preflight.no_mistakes(path)
     say("settings and supervisord.conf are fine")
     return 0
 
@@ -107,8 +108,9 @@ def run() -> int:
     os.environ["TZ"] = "UTC"
     time.tzset()
     facts = _facts()
-    preflight.folders(facts.home)
     path = preflight.configuration(facts.home)
+    preflight.folders(facts.home)
+    preflight.no_mistakes(path)
     lock = preflight.StackLock(facts.home)
     lock.take()
     preflight.no_other_supervisord(facts.socket)

@@ -99,6 +99,7 @@ class Wakeup:
 
     def __init__(self, options: Any) -> None:
         self._sockets, self._cleanup = options.get_socket_map(), options.cleanup
+        self._second_round = False
         self._read, self._write = os.pipe()
         for end in (self._read, self._write):
             os.set_blocking(end, False)
@@ -131,9 +132,16 @@ class Wakeup:
         return False
 
     def handle_read_event(self) -> None:
-        """Take one byte only: the loop handles one signal per round, and so each signal gets its own round."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read, 1)
+        """Give each signal two rounds of its own: leave its byte in the pipe once, take it the second time.
+
+        A round starts what is to be started before it reaps: with one round, a child that died in the same moment
+        as its output ended is reaped now and started again only when something else ends the next poll. And a round
+        handles one signal, so no more than one byte is taken at a time.
+        """
+        self._second_round = not self._second_round
+        if not self._second_round:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._read, 1)
 
     def handle_error(self) -> None:
         """The pipe is broken: leave the loop to its stock one-second pace rather than spin."""

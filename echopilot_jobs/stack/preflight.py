@@ -29,13 +29,17 @@ class Refusal(EchoPilotError):
 
 
 def configuration(home: Path) -> Path:
-    """The `supervisord.conf` of *home*, checked. Its folders must exist."""
+    """The `supervisord.conf` of *home*, which is where the stack lives."""
     path = home / "supervisord.conf"
     if not path.is_file():
         raise Refusal(f"no '{path}'; copy the one of the project there, or unset ECHOPILOT_HOME", EX_CONFIG)
+    return path
+
+
+def no_mistakes(path: Path) -> None:
+    """See that supervisord will take the file as it was meant. The folders it names must exist."""
     if found := conflint.problems(path):
         raise Refusal("\n".join(found), EX_CONFIG)
-    return path
 
 
 def folders(home: Path) -> None:
