@@ -79,12 +79,33 @@ class SchedulerLog:
         self._console = console
         self._lost = 0
         self._complained_at = -math.inf
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torn = cut_torn_line(path)
+        self._path = path
+        self._sink: int | None = None
         logger.remove()
+        torn = 0
+        with contextlib.suppress(OSError):  # tried again, and complained about, with the first line
+            torn = cut_torn_line(path)
+            self._open()
+        if torn:
+            self.event("log.repaired", bytes=torn)
+
+    def event(self, name: str, **facts: Any) -> None:
+        line = encode(name, facts, self._clock.now())
+        try:
+            if self._sink is None:
+                self._open()
+            logger.bind(line=line).info("")
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed under us by a failed rotation
+            self._count_lost(error)
+        else:
+            self._tell_lost()
+        self._print(name, line)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         # catch=False: loguru's own handling prints a traceback for every lost line; `event` counts them instead.
         self._sink = logger.add(
-            path,
+            self._path,
             format=_bare_line,
             rotation=ROTATE_AT_BYTES,
             retention=KEEP_FILES,
@@ -93,23 +114,12 @@ class SchedulerLog:
             catch=False,
             encoding="ascii",
         )
-        if torn:
-            self.event("log.repaired", bytes=torn)
-
-    def event(self, name: str, **facts: Any) -> None:
-        line = encode(name, facts, self._clock.now())
-        try:
-            logger.bind(line=line).info("")
-        except (OSError, ValueError) as error:  # ValueError: the stream was closed under us by a failed rotation
-            self._count_lost(error)
-        else:
-            self._tell_lost()
-        self._print(name, line)
 
     def close(self) -> None:
         """Flush and let go of the file; on a full disk what cannot be flushed is lost, as every line before it was."""
-        with contextlib.suppress(OSError):
-            logger.remove(self._sink)
+        if self._sink is not None:
+            with contextlib.suppress(OSError):
+                logger.remove(self._sink)
 
     def _count_lost(self, error: Exception) -> None:
         self._lost += 1

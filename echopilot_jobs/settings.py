@@ -6,7 +6,9 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Mapping
 from datetime import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +61,24 @@ def _host_names(value: Any) -> frozenset[str]:
     if bad := [name for name in names if name and not re.fullmatch(HOST_NAME, name)]:
         raise ValueError(f"host names without ports, separated by ','; not '{bad[0][:80]}'")
     return frozenset(name.strip("[]") for name in names if name)
+
+
+def _refuse_or_allow(value: Any) -> str:
+    if value not in ("refuse", "allow"):
+        raise ValueError("'refuse' or 'allow'")
+    return str(value)
+
+
+def strangers(environ: Mapping[str, str]) -> list[str]:
+    """A line for every variable that looks like a setting of ours and is none: most likely a slip of the pen."""
+    known = [str(field.alias) for field in Settings.model_fields.values()]
+    ours = [name for name in environ if name.startswith(("SCHED_", "ECHOPILOT_")) and name not in known]
+    lines = []
+    for name in sorted(ours):
+        near = get_close_matches(name, known, n=1, cutoff=0.85)
+        if near:
+            lines.append(f"{name}: no such setting; did you mean {near[0]}?")
+    return lines
 
 
 def weak_key(key: str) -> str | None:
@@ -141,6 +161,7 @@ class Settings(BaseSettings):
     ] = frozenset()
     plain_http: Annotated[
         Literal["refuse", "allow"],
+        BeforeValidator(_refuse_or_allow),
         Field(
             alias="ECHOPILOT_PLAIN_HTTP",
             description="Whether the key may be sent over unencrypted HTTP from another machine: `refuse` or `allow`.",
@@ -194,14 +215,17 @@ def dashboard_key(settings: Settings) -> str:
     if settings.dashboard_key is not None:
         return settings.dashboard_key.get_secret_value()
     path = settings.var_dir / "dashboard_key"
-    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        _create_once(path, secrets.token_urlsafe(32))
-    kept = path.read_text(encoding="utf-8").strip()
+    try:
+        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create_once(path, secrets.token_urlsafe(32))
+        kept = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        problem = f"var/{path.name}: uid {os.getuid()} cannot read or make it: {error.strerror}"
+        raise ConfigError([f"{problem}; give it to this account, or set DASHBOARD_KEY"]) from None
     if wrong := weak_key(kept):
-        raise ConfigError(
-            [f"{path.name}: the generated key is damaged; wanted: {wrong}; delete the file to get a new one"]
-        )
+        problem = f"var/{path.name}: this is no key of ours; wanted: {wrong}"
+        raise ConfigError([f"{problem}; delete the file to get a new one"])
     return kept
 
 

@@ -159,6 +159,22 @@ def test_a_full_disk_never_reaches_a_job_and_complains_once_a_minute_I22_F29(
     assert "log line lost (1 so far)" in complaints[0]
 
 
+def test_a_log_that_cannot_be_opened_stops_nothing_and_is_tried_again_F31(
+    tmp_path: Path, clock: FakeClock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scheduler.log"
+    path.mkdir()  # nobody can open a folder for writing, not even root
+    log = SchedulerLog(path, clock)
+    log.event("run.finished", run=1)
+
+    path.rmdir()
+    log.event("run.finished", run=2)
+    log.close()
+
+    assert "log line lost (1 so far)" in capfd.readouterr().err
+    assert [(line["event"], line.get("run")) for line in lines_of(path)] == [("run.finished", 2), ("log.lost", None)]
+
+
 def test_lost_lines_are_counted_in_the_log_once_it_can_be_written_again_I22(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

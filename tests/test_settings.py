@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from echopilot_jobs.errors import ConfigError
-from echopilot_jobs.settings import Settings, dashboard_key, load, weak_key
+from echopilot_jobs.settings import Settings, dashboard_key, load, strangers, weak_key
 
 NAMES = (
     "DASHBOARD_KEY",
@@ -91,6 +91,22 @@ def test_every_error_comes_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = refused(monkeypatch, PORT="x", SCHED_BRIEF_UTC="x", SCHED_REPORT_UTC="x", SCHED_SELFHEAL_EVERY_HOURS="x")
 
     assert len(problems) == 4
+
+
+def test_a_slip_in_a_setting_s_name_is_said_and_our_own_variables_are_not() -> None:
+    environ = {"SCHED_BREIF_UTC": "8", "ECHOPILOT_SIGNAL": "x", "ECHOPILOT_STACK_PID": "1", "PORT": "1", "SCHED_X": ""}
+
+    assert strangers(environ) == [
+        "ECHOPILOT_SIGNAL: no such setting; did you mean ECHOPILOT_SIGNALS?",
+        "SCHED_BREIF_UTC: no such setting; did you mean SCHED_BRIEF_UTC?",
+    ]
+
+
+def test_a_key_file_that_cannot_be_read_is_named(settings: Settings) -> None:
+    (settings.var_dir / "dashboard_key").mkdir(parents=True)
+
+    with pytest.raises(ConfigError, match=r"var/dashboard_key: uid .* cannot read or make it: Is a directory"):
+        dashboard_key(settings)
 
 
 def test_signals_are_globs_split_at_colons_and_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,9 +152,17 @@ def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:
     return [
         Finding(
             "scheduler_dark",
-            Severity.CRITICAL if dark >= 360 else Severity.HIGH if dark >= 60 else Severity.MEDIUM,
+            Severity.CRITICAL
+            if dark >= 360
+            else Severity.HIGH
+            if dark >= 60
+            else Severity.MEDIUM
+            if dark
+            else Severity.LOW,
             LEDGER,
-            f"no scheduler lived for {count(dark, 'minute')} of the last 24 h; it started {count(len(starts), 'time')}",
+            f"the scheduler was away for {count(dark, 'minute')} of the last 24 h and started {count(len(starts), 'time')}"
+            if dark
+            else f"the scheduler started {count(len(starts), 'time')} in the last 24 h",
             tuple(
                 f"started {iso(s.started_at)}, last beat {iso(s.beat_at)}, {s.ended_how or 'no end seen'}"
                 for s in starts[-5:]

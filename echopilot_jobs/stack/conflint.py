@@ -101,6 +101,13 @@ def problems(path: Path) -> list[str]:
     return [f"{path.name} line {line}: {problem}" if line else f"{path.name}: {problem}" for line, problem in found]
 
 
+def absent_programs(path: Path) -> list[str]:
+    """The programs the dashboard, the command line and the health check know by name and *path* does not have."""
+    parser = _parser(path.read_text(encoding="utf-8"))
+    wanted = ("program:scheduler", "program:web")
+    return [f"{path.name}: no [{name}]; the stack needs it by this name" for name in wanted if name not in parser]
+
+
 def _parser(text: str) -> configparser.RawConfigParser:
     """The file as supervisord reads it."""
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)

@@ -77,6 +77,7 @@ def check() -> int:
     facts = _facts()
     path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
+    preflight.log_files(facts.home)
     preflight.no_mistakes(path)
     say("settings and supervisord.conf are fine")
     return 0
@@ -110,6 +111,7 @@ def run() -> int:
     facts = _facts()
     path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
+    preflight.log_files(facts.home)
     preflight.no_mistakes(path)
     lock = preflight.StackLock(facts.home)
     lock.take()
@@ -169,6 +171,8 @@ def _read_settings() -> tuple[str, int, str]:
     from echopilot_jobs import settings
 
     configuration = settings.load()
+    for line in settings.strangers(os.environ):
+        say(line)
     return str(configuration.home), configuration.port, str(configuration.supervisor_socket)
 
 

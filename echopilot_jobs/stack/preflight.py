@@ -38,7 +38,7 @@ def configuration(home: Path) -> Path:
 
 def no_mistakes(path: Path) -> None:
     """See that supervisord will take the file as it was meant. The folders it names must exist."""
-    if found := conflint.problems(path):
+    if found := conflint.problems(path) or conflint.absent_programs(path):
         raise Refusal("\n".join(found), EX_CONFIG)
 
 
@@ -56,6 +56,14 @@ def folders(home: Path) -> None:
         except OSError as error:
             sentence = f"cannot write in '{folder}' as uid {os.getuid()}: {error.strerror}"
             raise Refusal(f"{sentence}; give the folder to this account or free some space", EX_CANTCREAT) from None
+
+
+def log_files(home: Path) -> None:
+    """See that supervisord can write the log files that are there already: it ends in a traceback otherwise."""
+    for path in sorted((home / "logs").glob("*.log")):
+        if not os.access(path, os.W_OK):
+            sentence = f"cannot write '{path}' as uid {os.getuid()}"
+            raise Refusal(f"{sentence}; give the file to this account, or move it away", EX_CANTCREAT)
 
 
 class StackLock:

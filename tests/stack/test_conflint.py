@@ -142,3 +142,12 @@ class TestTheShippedPolicy:
 
         assert not [name for name in names if name.startswith("scheduler.")]
         assert len({name for name in names if name.endswith(".log")}) == 3
+
+
+def test_the_programs_everybody_knows_by_name_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "supervisord.conf"
+    path.write_text("[supervisord]\n[program:schedulr]\ncommand=true\n[program:web]\ncommand=true\n")
+
+    assert conflint.absent_programs(path) == [
+        "supervisord.conf: no [program:scheduler]; the stack needs it by this name"
+    ]
