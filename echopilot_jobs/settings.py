@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.plain import plain
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 HOST_NAME = r"[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f:.]{2,45}\]"
@@ -207,7 +208,7 @@ def _problem(item: ErrorDetails) -> str:
     allowed = str(item["msg"]).removeprefix("Value error, ")
     if name == "DASHBOARD_KEY":
         return f"DASHBOARD_KEY: this value is refused; wanted: {allowed}"
-    return f"{name}: came '{str(item['input'])[:80]}'; wanted: {allowed}"
+    return f"{name}: came '{plain(str(item['input'])[:80])}'; wanted: {allowed}"
 
 
 def dashboard_key(settings: Settings) -> str:

@@ -33,7 +33,7 @@ def nudge(path: Path) -> bool:
 def open_for_waiting(path: Path) -> int:
     """The scheduler's end, made anew (0600). Opened for both ways so that a departing writer is not an end of file."""
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+        path.rmdir() if path.is_dir() else path.unlink()
     os.mkfifo(path, 0o600)
     return os.open(path, os.O_RDWR | os.O_NONBLOCK)
 

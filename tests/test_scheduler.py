@@ -234,6 +234,25 @@ def test_a_ledger_out_of_reach_for_long_ends_the_process_with_one_clear_line(
         scheduler.beat()
 
 
+def test_an_outcome_that_cannot_be_written_is_kept_as_long_as_it_takes_I12_F25(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = world.scheduler(job())
+    world.run_for(scheduler, 31)
+    world.engine.end_all()
+
+    def refuse(*_args: object) -> None:
+        raise LedgerUnavailable("locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.ledger), "leading", refuse)
+        for _ in range(int(2 * LEDGER_PATIENCE_SECONDS)):
+            world.clock.sleep(scheduler.beat())
+    scheduler.beat()
+
+    assert world.ledger.runs()[-1].state is State.SUCCEEDED
+
+
 def test_a_job_whose_trigger_breaks_is_passed_over_I15(world: World) -> None:
     class Broken(Every):
         def after(self, moment):  # type: ignore[no-untyped-def]

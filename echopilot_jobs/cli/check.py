@@ -42,4 +42,6 @@ def _conf_problems(home: Path) -> list[str]:
     path = home / "supervisord.conf"
     if not path.is_file():
         return [f"no '{path}'; copy the one of the project there, or unset ECHOPILOT_HOME"]
-    return conflint.problems(path)
+    for name in ("var", "logs"):
+        (home / name).mkdir(mode=0o700, exist_ok=True)  # the file names places in them
+    return conflint.problems(path) or conflint.program_mistakes(path)

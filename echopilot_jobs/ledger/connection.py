@@ -52,6 +52,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
+def impatient(db: sqlite3.Connection) -> Iterator[None]:
+    """Inside the block a lock is waited for a quarter of a second: for a health check, which must answer soon (F75)."""
+    db.execute("pragma busy_timeout = 250").close()
+    try:
+        yield
+    finally:
+        db.execute(f"pragma busy_timeout = {round(BUSY_TIMEOUT_SECONDS * 1000)}").close()
+
+
+@contextmanager
 def readable_errors(verb: str) -> Iterator[None]:
     """Turn what SQLite says about the file into a sentence for a person; broken promises of ours stay bugs."""
     try:

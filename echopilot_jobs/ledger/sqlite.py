@@ -12,7 +12,7 @@ from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import LeaseLost, UnknownName, WrongState, unknown_name
-from echopilot_jobs.ledger.connection import connect, migrate, readable_errors, require_version, transaction
+from echopilot_jobs.ledger.connection import connect, impatient, migrate, readable_errors, require_version, transaction
 from echopilot_jobs.ledger.protocol import MAX_PAGE, Lease
 from echopilot_jobs.ledger.rows import event_of, gap_of, run_of, skip_of, stint_of, to_json
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
@@ -186,7 +186,7 @@ class SqliteLedger:
         return [row["name"] for row in self._rows("defined_names")]
 
     def ping(self) -> None:
-        with self._writing() as sql:
+        with impatient(self._sql.db), self._writing() as sql:
             sql.rows("newest_stint")  # the write lock is the proof; that bytes reach the disk is proved by every beat
 
     def close(self) -> None:

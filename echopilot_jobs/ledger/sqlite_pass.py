@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import datetime
 
@@ -93,17 +94,15 @@ class SqlitePass:
         self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now)
 
     def _job_row(self, job: Job) -> sqlite3.Row:
-        """The job's row, made on first sight. A changed definition owes nothing for the time before the change."""
+        """The job's row, made on first sight. New times owe nothing for the time before the change."""
         row = self._sql.maybe("job_by_name", name=job.name)
         if row is not None and row["revision"] == job.revision and row["is_defined"]:
             return row
-        facts = {
-            "name": job.name,
-            "definition": to_json(job.definition()),
-            "revision": job.revision,
-            "now": self._now,
-        }
-        return self._sql.one("redefine_job" if row else "register_job", **facts)
+        facts = {"name": job.name, "definition": to_json(job.definition()), "revision": job.revision}
+        if row is None:
+            return self._sql.one("register_job", **facts, now=self._now)
+        same_times = row["is_defined"] and json.loads(row["definition"])["trigger"] == str(job.trigger)
+        return self._sql.one("redefine_job", **facts, owes_nothing_before=0 if same_times else self._now)
 
     def _claim(self, job_id: int, claim: Claim) -> Run | None:
         """The run of a slot, or None when the slot already had one: the unique index decides (I1)."""

@@ -76,7 +76,7 @@ class Scheduler:
 
         With *planning* off nothing is claimed or started, as during a stop. A ledger that cannot be written loses nothing:
         outcomes are kept and slots stay due until a pass commits. Raises `LeaseLost` when another scheduler leads, and
-        `LedgerUnavailable` when the ledger stayed out of reach for a minute.
+        `LedgerUnavailable` when the ledger stayed out of reach for a minute and nothing waits to be recorded.
         """
         now = self._clock.now()
         self._unrecorded += self._engine.collect()
@@ -187,8 +187,8 @@ class Scheduler:
         if self._failing_since is None:
             self._failing_since = now
             self._log.event("ledger.unreachable", error=str(error))
-        elif now - self._failing_since > LEDGER_PATIENCE_SECONDS:
-            raise error
+        elif now - self._failing_since > LEDGER_PATIENCE_SECONDS and self.is_idle:
+            raise error  # with nothing to lose; an outcome nobody could write yet is kept as long as it takes
 
     def _tell_reachable(self) -> None:
         if self._failing_since is not None:

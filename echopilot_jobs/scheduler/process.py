@@ -31,8 +31,7 @@ DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
 STANDBY_LOOK_SECONDS = 1.0
-OPEN_PATIENCE_SECONDS = 300.0
-CHECKPOINT_SECONDS = 60.0
+CHORES_SECONDS = 15.0
 
 
 def main(settings: Settings, registry: Registry | None = None) -> int:
@@ -137,15 +136,10 @@ class _Process:
 
     def run(self) -> int:
         """The whole life; the exit status."""
-        ledger = self._open_ledger()
-        if ledger is None:
+        opened = self._lead()
+        if opened is None:
             return 0
-        before = ledger.stint()
-        lease = ledger.take_lease(self._owner, platform.node(), code_revision(), self._clock.now())
-        self._log.event("startup", ok=True, pid=os.getpid())
-        self._log.event("lease.taken", term=lease.term, owner=self._owner)
-        self._reconcile(ledger)
-        cause = "unknown" if before is None else ("stopped" if before.ended_how == "stopped" else "crash")
+        ledger, lease, cause = opened
         duties = {"tick": self._tick}
         scheduler = Scheduler(
             self._registry, ledger, self._engine, self._clock, self._log, lease, duties, gap_cause=cause
@@ -160,34 +154,53 @@ class _Process:
         finally:
             ledger.close()
 
-    def _open_ledger(self) -> SqliteLedger | None:
-        """The ledger, however long a full disk or a foreign lock keeps it shut, within five minutes."""
-        give_up_at = self._clock.monotonic() + OPEN_PATIENCE_SECONDS
+    def _lead(self) -> tuple[SqliteLedger, Lease, str] | None:
+        """Open the ledger, take the lease and put the past in order, however long a full disk or a lock prevents it.
+
+        Giving up would bring nothing: the next process would stand before the same ledger, and after a few such starts
+        supervisord would not start one any more. `/health` is red meanwhile. None when asked to stop first.
+        """
         told = False
         while not self._stop.asked:
             try:
-                return SqliteLedger(self._settings.ledger_path)
+                return self._try_to_lead()
             except LedgerUnavailable as error:
-                if self._clock.monotonic() > give_up_at:
-                    raise
                 if not told:
                     self._log.event("ledger.unreachable", error=str(error))
                     told = True
                 self._waiter.wait(1.0)
         return None
 
+    def _try_to_lead(self) -> tuple[SqliteLedger, Lease, str]:
+        ledger = SqliteLedger(self._settings.ledger_path)
+        try:
+            before = ledger.stint()
+            lease = ledger.take_lease(self._owner, platform.node(), code_revision(), self._clock.now())
+            self._reconcile(ledger)
+        except LedgerUnavailable:
+            ledger.close()
+            raise
+        self._log.event("startup", ok=True, pid=os.getpid())
+        self._log.event("lease.taken", term=lease.term, owner=self._owner)
+        if before is None:
+            return ledger, lease, "unknown"
+        return ledger, lease, "stopped" if before.ended_how == "stopped" else "crash"
+
     def _reconcile(self, ledger: SqliteLedger) -> None:
         """End what the scheduler before left: its children that live on, its `running` rows, work of jobs now gone."""
         for run in ledger.runs(states=frozenset({State.RUNNING})):
             if run.owner and not owner_lives(run.owner):
                 self._sweep(run, run.owner)
-        for run in abandon_lost(ledger, self._clock.now()):
-            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+        self._abandon_lost(ledger)
         ledger.set_defined(list(self._registry))
         for run in ledger.runs(states=OPEN_STATES):
             if run.job_name not in self._registry:
                 gone = ledger.cancel(run.id, self._clock.now(), "its job is no longer defined")
                 self._log.event("run.cancelled", job=run.job_name, run=run.id, error=gone.error)
+
+    def _abandon_lost(self, ledger: SqliteLedger) -> None:
+        for run in abandon_lost(ledger, self._clock.now()):
+            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
 
     def _sweep(self, run: Run, owner: str) -> None:
         """A killed scheduler's child dies with it, but a grandchild may not: it still carries the run's mark (I8)."""
@@ -203,13 +216,14 @@ class _Process:
         return Outcome(State.SUCCEEDED)
 
     def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> None:
-        checkpoint_at = self._clock.monotonic() + CHECKPOINT_SECONDS
+        chores_at = self._clock.monotonic() + CHORES_SECONDS
         while not self._stop.asked:
             seconds = scheduler.beat()
-            if self._clock.monotonic() >= checkpoint_at:
-                checkpoint_at = self._clock.monotonic() + CHECKPOINT_SECONDS
+            if self._clock.monotonic() >= chores_at:
+                chores_at = self._clock.monotonic() + CHORES_SECONDS
                 with contextlib.suppress(LedgerUnavailable):  # the next beat says so if it lasts
                     ledger.checkpoint()
+                    self._abandon_lost(ledger)  # an owner may have been deposed while it still lived
             if seconds:
                 self._waiter.wait(seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -101,11 +102,19 @@ def problems(path: Path) -> list[str]:
     return [f"{path.name} line {line}: {problem}" if line else f"{path.name}: {problem}" for line, problem in found]
 
 
-def absent_programs(path: Path) -> list[str]:
-    """The programs the dashboard, the command line and the health check know by name and *path* does not have."""
+def program_mistakes(path: Path) -> list[str]:
+    """What supervisord would notice only when it starts a program, and the programs everybody knows by name."""
     parser = _parser(path.read_text(encoding="utf-8"))
     wanted = ("program:scheduler", "program:web")
-    return [f"{path.name}: no [{name}]; the stack needs it by this name" for name in wanted if name not in parser]
+    found = [f"no [{name}]; the stack needs it by this name" for name in wanted if name not in parser]
+    for name in parser.sections():
+        try:
+            shlex.split(parser.get(name, "command", fallback=""))
+        except ValueError as error:
+            found.append(f"[{name}] command cannot be split into words: {str(error).lower()}")
+        if parser.get(name, "stopwaitsecs", fallback="1").startswith("-"):
+            found.append(f"[{name}] stopwaitsecs is negative; wanted: seconds, more than the program's own grace")
+    return [f"{path.name}: {problem}" for problem in found]
 
 
 def _parser(text: str) -> configparser.RawConfigParser:

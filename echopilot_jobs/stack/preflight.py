@@ -38,7 +38,7 @@ def configuration(home: Path) -> Path:
 
 def no_mistakes(path: Path) -> None:
     """See that supervisord will take the file as it was meant. The folders it names must exist."""
-    if found := conflint.problems(path) or conflint.absent_programs(path):
+    if found := conflint.problems(path) or conflint.program_mistakes(path):
         raise Refusal("\n".join(found), EX_CONFIG)
 
 

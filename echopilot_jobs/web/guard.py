@@ -73,9 +73,13 @@ def try_key(given: bytes) -> bool:
     """Whether *given* is the dashboard key. Wrong tries are counted per client, too many answer 429 (S7)."""
     now, door = services().clock.now(), services().door
     client = client_of(request)
-    if wait := door.wait_for(client, now):
+    # On this very machine the right key always works: else anybody who can reach the port from here could keep our own
+    # scheduler out. Behind a proxy, declared or not, the client has another name and waits like everybody.
+    here = is_loopback_client(client) and " " not in client
+    fits = door.key_fits(given)
+    if (wait := door.wait_for(client, now)) and not (here and fits):
         raise too_many(wait)
-    if door.key_fits(given):
+    if fits:
         door.forgive(client)
         return True
     count_failure("key")

@@ -222,13 +222,22 @@ def test_rows_of_a_dead_owner_are_abandoned_and_others_are_not_I5_I7(ledger: Sql
     assert (lost.id, lost.state, lost.error) == (run.id, State.ABANDONED, "dead")
 
 
-def test_an_edited_job_owes_nothing_for_the_time_before_the_edit(ledger: SqliteLedger, lease: Lease) -> None:
+def test_a_job_with_new_times_owes_nothing_for_the_time_before_the_edit(ledger: SqliteLedger, lease: Lease) -> None:
     edited = Job(name="j", trigger=Every(timedelta(seconds=30)), action=Inline("tick"))
 
     with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
         standing = leading.standing(edited)
 
     assert standing.planned_through == NOON + timedelta(hours=1)
+
+
+def test_an_edit_of_anything_but_the_times_forgets_no_slot_I2_I32(ledger: SqliteLedger, lease: Lease) -> None:
+    edited = Job(name="j", trigger=Every(MINUTE), action=Inline("tick"), description="new words", retries=3)
+
+    with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
+        standing = leading.standing(edited)
+
+    assert standing.planned_through == NOON
 
 
 def test_skips_and_gaps_are_told_apart_and_found_by_time(ledger: SqliteLedger, lease: Lease) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -221,6 +222,22 @@ def test_without_its_supervisor_the_scheduler_ends_by_itself_F7(lone: Lone, tmp_
 
     assert lone.left_behind(run) == []
     assert [run.state for run in lone.runs()] == [State.CANCELLED]
+
+
+def test_a_scheduler_before_a_locked_ledger_waits_and_goes_on_by_itself_F15_I27(lone: Lone) -> None:
+    (lone.home / "var").mkdir()
+    stranger = sqlite3.connect(lone.home / "var" / "ledger.sqlite3", isolation_level=None)
+    stranger.execute("begin exclusive")
+    process = lone.start("exit 0")
+    eventually(lambda: lone.events("ledger.unreachable"))
+    before = lone.events("startup")
+
+    stranger.execute("rollback")
+    stranger.close()
+    eventually(lambda: lone.events("startup"))
+
+    assert before == []
+    assert process.poll() is None
 
 
 def test_a_manual_run_starts_when_it_is_asked_for_and_not_at_the_next_beat_I24(lone: Lone) -> None:

@@ -144,10 +144,12 @@ class TestTheShippedPolicy:
         assert len({name for name in names if name.endswith(".log")}) == 3
 
 
-def test_the_programs_everybody_knows_by_name_must_be_there(tmp_path: Path) -> None:
+def test_what_supervisord_would_notice_only_when_it_starts_a_program_is_found_before(tmp_path: Path) -> None:
     path = tmp_path / "supervisord.conf"
-    path.write_text("[supervisord]\n[program:schedulr]\ncommand=true\n[program:web]\ncommand=true\n")
+    path.write_text('[supervisord]\n[program:schedulr]\ncommand="open\n[program:web]\ncommand=true\nstopwaitsecs=-5\n')
 
-    assert conflint.absent_programs(path) == [
-        "supervisord.conf: no [program:scheduler]; the stack needs it by this name"
+    assert conflint.program_mistakes(path) == [
+        "supervisord.conf: no [program:scheduler]; the stack needs it by this name",
+        "supervisord.conf: [program:schedulr] command cannot be split into words: no closing quotation",
+        "supervisord.conf: [program:web] stopwaitsecs is negative; wanted: seconds, more than the program's own grace",
     ]

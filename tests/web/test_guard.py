@@ -117,6 +117,18 @@ def test_an_undeclared_proxy_can_lock_nobody_out_for_more_than_a_minute(client: 
         assert client.get("/api/jobs", headers={"X-Dash-Key": KEY}).status_code == 200
 
 
+def test_wrong_keys_from_this_machine_do_not_keep_our_own_scheduler_out(client: FlaskClient) -> None:
+    """S7, I15: the right key works at once, a wrong one still waits; behind an undeclared proxy both wait."""
+    codes = [client.get("/api/jobs", headers={"X-Dash-Key": "wrong"}).status_code for _ in range(7)]
+    proxied = {"X-Forwarded-For": "203.0.113.7"}
+    proxied_codes = [client.get("/api/jobs", headers={"X-Dash-Key": "wrong", **proxied}).status_code for _ in range(6)]
+
+    assert codes == [401] * 5 + [429] * 2
+    assert client.get("/api/jobs", headers={"X-Dash-Key": KEY}).status_code == 200
+    assert proxied_codes[-1] == 429
+    assert client.get("/api/jobs", headers={"X-Dash-Key": KEY, **proxied}).status_code == 429
+
+
 # -- cookies
 
 

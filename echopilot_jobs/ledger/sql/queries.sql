@@ -26,7 +26,7 @@ values (:name, :definition, :revision, :now, :now)
 returning *
 
 -- name: redefine_job
-update jobs set definition = :definition, revision = :revision, planned_through = max(planned_through, :now), is_defined = 1
+update jobs set definition = :definition, revision = :revision, planned_through = max(planned_through, :owes_nothing_before), is_defined = 1
 where name = :name
 returning *
 
