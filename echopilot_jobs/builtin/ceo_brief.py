@@ -24,7 +24,7 @@ def run(ctx: RunContext) -> dict[str, Any]:
     settings = load()
     folder, now = settings.logs_dir / "exec_briefs", ctx.started_at
     stem = free_stem(folder, f"brief_{now:%Y%m%d_%H%M%S}")
-    brief = make(settings.signals, settings.home, now, settings.ledger_path, own_signals(settings, ctx))
+    brief = make(patterns(settings), settings.home, now, settings.ledger_path, own_signals(settings, ctx))
     data = as_json(brief, [f"{stem}.html"])
     pair = write_pair(folder, stem, data, page(brief, data))
     return {
@@ -35,6 +35,12 @@ def run(ctx: RunContext) -> dict[str, Any]:
         "bytes": pair.bytes,
         "top_risks": len(data["top_risks"]),
     }
+
+
+def patterns(settings: Settings) -> tuple[str, ...]:
+    """The globs to read. The default one, which nobody asked for, is not missed where nothing matches it."""
+    asked_for = "signals" in settings.model_fields_set
+    return settings.signals if asked_for or any(any(settings.home.glob(each)) for each in settings.signals) else ()
 
 
 def own_signals(settings: Settings, ctx: RunContext) -> dict[str, Callable[[], OwnSignal]]:

@@ -244,7 +244,10 @@ def confidence(brief: Brief) -> dict[str, Any]:
     ours = sum(each["signal"] in ("run ledger", "process table", "host") for each in brief.missing)
     losses = [
         (0.15 * ours, f"{count(ours, 'signal')} of our own missing"),
-        (0.3 * unread / len(files) if files else 0.3, f"{unread:,} of {count(len(files), 'file')} gave no records"),
+        (
+            0.3 * unread / len(files) if files else 0.3 * bool(brief.reading.notes),
+            f"{unread:,} of {count(len(files), 'file')} gave no records",
+        ),
         (0.3 * damaged / (damaged + records or 1), f"{count(damaged, 'corrupted line')}"),
         (0.2 * untimed / (records or 1), f"{count(untimed, 'record')} without a time"),
         (0.05 * min(partial, 2), f"{count(partial, 'file')} read from the end only"),

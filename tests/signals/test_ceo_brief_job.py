@@ -67,11 +67,15 @@ def test_two_briefs_in_one_second_are_two_pairs(home: Path) -> None:
     assert (home / first["json_path"]).exists()
 
 
-def test_on_a_fresh_machine_the_brief_names_what_is_missing(home: Path) -> None:
-    """F68."""
-    data = json.loads((home / run(CONTEXT)["json_path"]).read_text())
+def test_on_a_fresh_machine_the_brief_names_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F68. Files are missed only where somebody asked for them, not by the default glob of a machine without any."""
+    unasked = json.loads((home / run(CONTEXT)["json_path"]).read_text())
+    monkeypatch.setenv("ECHOPILOT_SIGNALS", "logs/*.ndjson")
+    asked = json.loads((home / run(CONTEXT)["json_path"]).read_text())
 
-    assert [each["signal"] for each in data["missing_signals"]] == ["files", "run ledger", "process table"]
+    assert [each["signal"] for each in unasked["missing_signals"]] == ["run ledger", "process table"]
+    assert [each["signal"] for each in asked["missing_signals"]] == ["files", "run ledger", "process table"]
+    assert unasked["confidence"] > asked["confidence"]
 
 
 def test_the_ledger_is_a_signal_once_it_is_there(home: Path) -> None:

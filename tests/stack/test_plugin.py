@@ -102,8 +102,7 @@ class TestConsole:
         os.close(read)
 
         with os.fdopen(write, "wb") as stream:
-            Console(stream).write("nobody hears this\n")
-        Console(None).write("nor this\n")
+            assert Console(stream).write("nobody hears this\n") == Console(None).write("nor this\n")
 
 
 class TestGuardedLog:
