@@ -186,7 +186,8 @@ class _Exchange:
         with _session() as session:
             session.mount("http://", self._line.adapter())
             session.mount("https://", self._line.adapter())
-            timeout = (min(CONNECT_SECONDS, left), left)
+            # A second longer than the deadline, so that the deadline itself, and not this, ends what is too slow.
+            timeout = (min(CONNECT_SECONDS, left + 1), left + 1)
             with session.request(
                 method, url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
             ) as answer:
