@@ -50,8 +50,7 @@ def make_ledger(home: Path) -> None:
     ledger, now = SqliteLedger(settings.ledger_path), datetime.now(UTC)  # a bench owns its clock
     lease = ledger.take_lease("bench:1:1", "bench", "bench", now)
     with ledger.leading(lease, now) as work:
-        for job in jobs(settings).values():
-            work.standing(job)
+        work.standings(list(jobs(settings).values()))
     for name in jobs(settings):
         ledger.request_run(name, now)
     ledger.end_stint(lease, "stopped", now)

@@ -18,6 +18,10 @@ class Clock(Protocol):
         """Seconds that only ever grow, for durations. They stand still while the machine is suspended."""
         ...
 
+    def boottime(self) -> float:
+        """Seconds since the machine booted, time spent suspended included: the judge of what the wall clock says."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -29,6 +33,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds of CLOCK_MONOTONIC."""
         return time.monotonic()
+
+    def boottime(self) -> float:
+        """Seconds of CLOCK_BOOTTIME, which only Linux has; elsewhere suspended time cannot be told apart."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

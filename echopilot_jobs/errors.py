@@ -47,6 +47,12 @@ class LeaseLost(EchoPilotError):
     status = 409
 
 
+class LeaseHeld(EchoPilotError):
+    """Another scheduler leads and is alive; this one may only stand by."""
+
+    status = 409
+
+
 class LedgerUnavailable(EchoPilotError):
     """The ledger cannot be read or written right now (locked, full disk, missing folder)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,7 +31,7 @@ def heal(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> HealRepo
     """Abandon runs whose owner is dead, queue one retry of failed ones whose job allows it, and prune old history."""
     abandoned = abandon_lost(ledger, now)
     retried = retry_failed(ledger, registry, now)
-    pruned = ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now)
+    pruned = ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now).count
     notes = [f"run {run.id} of {run.job_name} was abandoned: its scheduler died while it ran" for run in abandoned]
     notes += [f"{run.job_name} runs again as run {run.id}" for run in retried]
     if pruned:
@@ -66,6 +66,13 @@ def may_retry(job: Job, last: Run, now: datetime) -> bool:
     ended = last.finished_at
     recent = ended is not None and now - ended <= job.window
     return job.idempotent and last.state in BAD_ENDS and last.origin is not Origin.RETRY and recent
+
+
+def retry_abandoned(ledger: Ledger, registry: Mapping[str, Job], abandoned: Iterable[Run], now: datetime) -> list[Run]:
+    """One more run for each of the *abandoned* that may be repeated: nobody has to wait for the next healing."""
+    known = ((registry.get(lost.job_name), lost) for lost in abandoned)
+    wanted = [lost for job, lost in known if job is not None and may_retry(job, lost, now)]
+    return [run for lost in wanted if (run := _retry(ledger, lost, now))]
 
 
 def _retry(ledger: Ledger, lost: Run, now: datetime) -> Run | None:

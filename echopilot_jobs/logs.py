@@ -11,22 +11,24 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from loguru import logger
 
 from echopilot_jobs.clock import Clock, iso
 
-if TYPE_CHECKING:
-    from loguru import Record
-
 ROTATE_AT_BYTES = 5_000_000
 KEEP_FILES = 10
 LINE_MOST_BYTES = 256 * 1024
+BATCH_MOST_BYTES = 256 * 1024
+SHOWN_MOST = 50
 COMPLAIN_EVERY_SECONDS = 60.0
 
 # Object first, past tense. The value says what the line means and which fields it carries.
@@ -45,6 +47,19 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "ledger.reachable": "passes are written again (passes missed)",
         "slot.claimed": "a slot became a run (job, slot, run, origin)",
         "slot.skipped": "slots were given up (job, reason, count, first, last, cause)",
+        "outage.recorded": "nobody planned for a while (cause, since, until, detail)",
+        "clock.stepped": "the wall clock moved by itself (generation, step_s, held: calendar jobs wait)",
+        "clock.trusted": "calendar jobs are planned again after a step of the clock (held_from)",
+        "backlog.held": "a large or late backlog waits for a person (runs, until)",
+        "backlog.answered": "nobody answered in time; the newest of each job run (runs, answer)",
+        "job.overlapping": "three slots in a row met a run of the same job (job, count)",
+        "run.cancel_asked": "a running run was asked to stop (run, actor)",
+        "ledger.new": "this ledger is new here (ledger_id, said)",
+        "ledger.vanished": "the ledger file is gone or another one stands in its place (verdict, copy)",
+        "ledger.set_aside": "a damaged ledger was set aside (as, error)",
+        "ledger.adopted": "a rescued copy of a deleted ledger was put in place (from)",
+        "ledger.refused": "the ledger is an older copy than this folder knew (said)",
+        "lock.lost": "the lock file was removed or replaced; this scheduler steps down (path)",
         "run.queued": "a run without a slot was queued (job, run, origin)",
         "run.started": "an attempt began (job, run, attempt, lag_ms)",
         "run.finished": "an attempt ended (job, run, state, attempt, ms, error)",
@@ -58,30 +73,44 @@ EVENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 LEGACY = frozenset({"startup", "tick", "self_heal_startup"})
+_WITHOUT_TS = LEGACY - {"startup"}
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class Log(Protocol):
-    """Where events go."""
+    """Where events go. A fake that inherits from this needs only `event`."""
 
     def event(self, name: str, **facts: Any) -> None:
         """Write one event of `EVENTS` with its facts. Never raises for a full disk or a strange value."""
         ...
 
+    def batch(self) -> AbstractContextManager[None]:
+        """Events inside the block may be written together when it ends, however it ends; blocks may be nested."""
+        return contextlib.nullcontext()
 
-class SchedulerLog:
-    """`logs/scheduler.log` and, for whoever watches the console, one short line an event on *console*.
 
-    The scheduler process is the only writer. A line that cannot be written is counted, never raised (I22).
+class SchedulerLog(Log):
+    """`logs/scheduler.log` and, for whoever watches, one short line an event on *console*; used by one thread.
+
+    The scheduler process is the only writer. A line that cannot be written is counted, never raised (I22). A batch costs
+    one write; a kill inside it loses at most its lines.
     """
 
     def __init__(self, path: Path, clock: Clock, console: TextIO | None = None) -> None:
         self._clock = clock
-        self._console = console
+        self._console = _Console(console) if console is not None else None
         self._lost = 0
         self._complained_at = -math.inf
         self._path = path
         self._sink: int | None = None
+        self._open_file: tuple[int, int] | None = None
+        self._nowhere = os.open(os.devnull, os.O_WRONLY)
+        self._batches = 0
+        self._waiting: list[str] = []
+        self._waiting_bytes = 0
         logger.remove()
+        self._library = logger.opt(raw=True)
         torn = 0
         with contextlib.suppress(OSError):  # tried again, and complained about, with the first line
             torn = cut_torn_line(path)
@@ -90,69 +119,176 @@ class SchedulerLog:
             self.event("log.repaired", bytes=torn)
 
     def event(self, name: str, **facts: Any) -> None:
-        line = encode(name, facts, self._clock.now())
+        line, shown = _encode(name, facts, self._clock.now())
+        self._waiting.append(line)
+        self._waiting_bytes += len(line) + 1
+        if self._console is not None:
+            self._console.note(name, shown)
+        if not self._batches:
+            self._write_all()
+        elif self._waiting_bytes >= BATCH_MOST_BYTES:
+            self._write_lines()
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            if not self._batches and self._waiting_bytes:
+                self._write_all()
+
+    def close(self) -> None:
+        """Write what waits and let go of the file; on a full disk that is lost, as every line before it was."""
+        self._write_all()
+        self._let_go()
+        os.close(self._nowhere)
+
+    # -- the file
+
+    def _write_all(self) -> None:
+        self._write_lines()
+        if self._console is not None:
+            self._console.show()
+
+    def _write_lines(self) -> None:
+        lines, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not lines:
+            return
+        before = _place(self._path)
         try:
             if self._sink is None:
                 self._open()
-            logger.bind(line=line).info("")
+            self._library.info("\n".join(lines) + "\n")
         except (OSError, ValueError) as error:  # ValueError: the stream was closed under us by a failed rotation
-            self._count_lost(error)
+            self._let_go()
+            self._count_lost(len(lines) - self._salvaged(before), error)
         else:
             self._tell_lost()
-        self._print(name, line)
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # catch=False: loguru's own handling prints a traceback for every lost line; `event` counts them instead.
+        # catch=False: loguru's own handling prints a traceback for every lost line; we count them instead.
         self._sink = logger.add(
             self._path,
-            format=_bare_line,
+            format="{message}",  # not used: every call is raw
             rotation=ROTATE_AT_BYTES,
             retention=KEEP_FILES,
             compression="gz",
             watch=True,
             catch=False,
             encoding="ascii",
+            opener=self._opener,
         )
 
-    def close(self) -> None:
-        """Flush and let go of the file; on a full disk what cannot be flushed is lost, as every line before it was."""
-        if self._sink is not None:
-            with contextlib.suppress(OSError):
-                logger.remove(self._sink)
+    def _opener(self, path: str, flags: int) -> int:
+        """Open as `open` would, and remember the descriptor with its inode."""
+        descriptor = os.open(path, flags, 0o666)
+        self._open_file = descriptor, os.fstat(descriptor).st_ino
+        return descriptor
 
-    def _count_lost(self, error: Exception) -> None:
-        self._lost += 1
+    def _let_go(self) -> None:
+        """Close the file. What a failed write left in the library's buffers goes nowhere: it would tear a later line."""
+        if self._sink is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._open_file is not None and os.fstat(self._open_file[0]).st_ino == self._open_file[1]:
+                os.dup2(self._nowhere, self._open_file[0], inheritable=False)
+        with contextlib.suppress(OSError, ValueError):
+            logger.remove(self._sink)
+        self._sink = self._open_file = None
+
+    def _salvaged(self, before: tuple[int, int]) -> int:
+        """After a failed write: cut the torn line off and say how many whole lines reached the file."""
+        with contextlib.suppress(OSError):
+            cut_torn_line(self._path)
+            inode, end = _place(self._path)
+            start = before[1] if inode == before[0] else 0  # it was rotated first, or made by this very write
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(max(end - start, 0)).count(b"\n")
+        return 0
+
+    def _count_lost(self, count: int, error: Exception) -> None:
+        self._lost += count
         if self._clock.monotonic() - self._complained_at >= COMPLAIN_EVERY_SECONDS:
             self._complained_at = self._clock.monotonic()
-            self._say(f"log line lost ({self._lost} so far): {error}", sys.stderr)
+            _say(f"log line lost ({self._lost} so far): {error}", sys.stderr)
 
     def _tell_lost(self) -> None:
         if self._lost:
             lost, self._lost = self._lost, 0
             self.event("log.lost", count=lost)
 
-    def _print(self, name: str, line: str) -> None:
-        if self._console is not None:
-            self._say(line if name in LEGACY else _plain(line), self._console)
 
-    def _say(self, text: str, stream: TextIO) -> None:
-        try:
-            stream.write(text + "\n")
-            stream.flush()
-        except (OSError, ValueError):  # the console may be a closed pipe; the file has the line
-            self._console = None
+class _Console:
+    """One plain line an event for whoever watches; a batch of many becomes one line that counts them.
+
+    The lines people grep for are shown in any case.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._noted: list[tuple[str, Mapping[str, Any]]] = []
+        self._counts: Counter[str] = Counter()
+
+    def note(self, name: str, shown: Mapping[str, Any]) -> None:
+        """Remember an event until `show`."""
+        self._counts[name] += 1
+        if len(self._noted) < SHOWN_MOST or name in LEGACY:
+            self._noted.append((name, shown))
+
+    def show(self) -> None:
+        """Print what was noted since the last time."""
+        noted, counts, self._noted, self._counts = self._noted, self._counts, [], Counter()
+        if self._stream is None or not noted:
+            return
+        if counts.total() <= SHOWN_MOST:
+            lines = [_console_line(name, shown) for name, shown in noted]
+        else:
+            lines = [_console_line(name, shown) for name, shown in noted if name in LEGACY]
+            told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+            lines.append(f"{counts.total()} events at once: {told}")
+        if not _say("\n".join(lines), self._stream):
+            self._stream = None  # it may be a closed pipe; the file has the lines
+
+
+def _say(text: str, stream: TextIO) -> bool:
+    """Whether *stream* took *text* and a line end."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def encode(name: str, facts: Mapping[str, Any], now: datetime) -> str:
     """One strict JSON line in ASCII without its line end, whatever the facts hold; too long ones say so (I21)."""
+    return _encode(name, facts, now)[0]
+
+
+def _encode(name: str, facts: Mapping[str, Any], now: datetime) -> tuple[str, Mapping[str, Any]]:
+    """The line, and the facts it holds."""
     if name not in EVENTS:
         raise KeyError(f"no event named '{name}'; add it to logs.EVENTS")
-    head: dict[str, Any] = {"event": name} if name in LEGACY - {"startup"} else {"ts": iso(now), "event": name}
-    line = _dumps({**head, **{key: strict(value) for key, value in facts.items()}})
+    head = {"event": name} if name in _WITHOUT_TS else {"ts": iso(now), "event": name}
+    try:
+        shown = {
+            **head,
+            **{key: value if type(value) in _AS_THEY_ARE else strict(value) for key, value in facts.items()},
+        }
+        line = _dumps(shown)
+    except (
+        Exception
+    ) as error:  # a value no JSON can hold, or whose own `str` fails, costs its line's facts, not the pass
+        shown = {**head, "unreadable": type(error).__name__}
+        line = _dumps(shown)
     if len(line) > LINE_MOST_BYTES:
-        line = _dumps({**head, "cut": True, "bytes": len(line), "start": line[: LINE_MOST_BYTES // 8]})
-    return line
+        shown = {**head, "cut": True, "bytes": len(line), "start": line[: LINE_MOST_BYTES // 8]}
+        line = _dumps(shown)
+    return line, shown
 
 
 def strict(value: Any) -> Any:
@@ -194,22 +330,23 @@ def _last_line_end(descriptor: int, end: int) -> int:
     return 0
 
 
-def _dumps(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+def _place(path: Path) -> tuple[int, int]:
+    """The file's inode and size; zeros when there is none."""
+    try:
+        facts = os.stat(path)  # noqa: PTH116  # twice as fast as Path.stat, and asked before every write
+    except OSError:
+        return 0, 0
+    return facts.st_ino, facts.st_size
 
 
-def _bare_line(_record: Record) -> str:
-    """loguru formats what this returns with the record, so the JSON's braces must not be part of it."""
-    return "{extra[line]}\n"
+def _console_line(name: str, shown: Mapping[str, Any]) -> str:
+    """The line itself where people grep for it, else `ts event key=value …`; control characters stay escaped JSON."""
+    if name in LEGACY:
+        return _dumps(shown)
+    facts = (f"{key}={_console_value(value)}" for key, value in shown.items() if value is not None)
+    return " ".join([f"{shown['ts']} {name}", *islice(facts, 2, None)])
 
 
-def _plain(line: str) -> str:
-    """`ts event key=value …` for a console. The values stay JSON, so control characters stay escaped."""
-    facts = json.loads(line)
-    head = f"{facts.pop('ts')} {facts.pop('event')}"
-    return " ".join([head, *(f"{key}={_dumps_value(value)}" for key, value in facts.items() if value is not None)])
-
-
-def _dumps_value(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+def _console_value(value: Any) -> str:
+    text = _dumps(value)
     return text.strip('"') if isinstance(value, str) and " " not in value else text

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from echopilot_jobs.jobs import Job, slots
-from echopilot_jobs.runs import Origin, SkipReason, Slot
+from echopilot_jobs.jobs import Job, planned_at, slots
+from echopilot_jobs.outages import SILENT_ABOVE
+from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
+from echopilot_jobs.triggers import Every
 
-LIVE_WITHIN = timedelta(seconds=15)  # G, the detection allowance: later than this is catching up
+LIVE_WITHIN = SILENT_ABOVE  # later than this is catching up
 CATCH_UP_MOST = 10
+WAITING_MOST = 100
 GAP_ABOVE = 100
 SETTLE = timedelta(seconds=10)
 PACE = timedelta(seconds=5)
+CONSENT_ABOVE = 20
+CONSENT_LATE = timedelta(hours=24)
+CONSENT_WITHIN = timedelta(hours=1)
+
+_MILLISECOND = timedelta(milliseconds=1)  # the ledger's grain: a marker this far before a slot leaves it to be planned
+_KEPT = 40  # more than the slots of fifteen seconds and a full catch-up together
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the ledger knows of a job: how far it is planned, and whether a run of it is still open."""
+    """What the ledger knows of a job: how far it is planned, in which clock generation, and what of it is open.
+
+    *waiting* counts queued runs that were not caught up or backfilled: those never hinder a live slot.
+    """
 
     planned_through: datetime
-    busy: bool = False
+    running: int = 0
+    waiting: int = 0
+    generation: int = 0
+    pauses: tuple[Pause, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,79 +46,231 @@ class Claim:
 
     slot: Slot
     origin: Origin
+    planned_at: datetime
     not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
 class SkippedStretch:
-    """Consecutive skipped slots of one reason. One row each up to `GAP_ABOVE` of them, a single gap row beyond."""
+    """Consecutive skipped slots of one reason. One row each up to `GAP_ABOVE` of them, a single gap row beyond.
+
+    *slots* is empty when there are more than `GAP_ABOVE`.
+    """
 
     reason: SkipReason
-    slots: tuple[Slot, ...]
+    first: Slot
+    last: Slot
+    count: int
+    slots: tuple[Slot, ...] = ()
 
     @property
     def is_gap(self) -> bool:
         """Whether these become one gap row."""
-        return len(self.slots) > GAP_ABOVE
+        return self.count > GAP_ABOVE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every slot in (planned_through before, planned_through now], each with exactly one disposition."""
+    """Every slot in (planned_through before, planned_through now], each with exactly one disposition.
+
+    With *cancels_previous* the job's open runs give way to the claim.
+    """
 
     planned_through: datetime
     claims: tuple[Claim, ...] = ()
     skipped: tuple[SkippedStretch, ...] = ()
-    cause: str = "unknown"
+    cancels_previous: bool = False
 
 
 def plan(
-    job: Job, standing: Standing, now: datetime, *, paced_from: datetime | None = None, cause: str = "unknown"
+    job: Job, standing: Standing, now: datetime, *, latest_only: bool = False, held_from: datetime | None = None
 ) -> Plan:
     """Dispose of every slot of *job* that came due since it was last planned (I2, I4).
 
-    *paced_from* is when catching up may begin (ten seconds after the scheduler started); live slots never wait for it.
-    *cause* labels the gap, whatever opened it. A clock that stepped back plans nothing and keeps the marker.
+    *latest_only* caps catching up at one run, after a clock nobody could trust. Slots from *held_from* on that are not
+    run were missed because calendar jobs were on hold. A clock behind the marker plans nothing and keeps the marker.
     """
     if now <= standing.planned_through:
         return Plan(standing.planned_through)
-    due = list(slots(job, standing.planned_through, now))
-    live = [slot for slot in due if now - slot.due_at <= LIVE_WITHIN]
-    missed = due[: len(due) - len(live)]
-    kept, dropped = _catch_up(job, missed, now, superseded=bool(live))
-    if standing.busy:
-        overlapping = kept + live
-        return _plan(now, [], [*dropped, *_stretch(SkipReason.OVERLAP, overlapping)], cause)
-    claims = [Claim(slot, Origin.CATCH_UP, _not_before(n, now, paced_from)) for n, slot in enumerate(kept)]
-    claims += [Claim(slot, Origin.SCHEDULE) for slot in live]
-    return _plan(now, claims, dropped, cause)
+    through = _planned_through(job, standing.planned_through, now)
+    gathered = _gather(job, standing, through, now)
+    kept = _catch_up(job, gathered, now, latest_only=latest_only)
+    claims = _overlap(job, standing, kept, gathered)
+    skipped = tuple(_stretches(gathered, held_from))
+    return Plan(through, tuple(_claim(job, slot, now) for slot in claims), skipped, _cancels(job, claims))
 
 
-def _plan(now: datetime, claims: list[Claim], skipped: list[SkippedStretch], cause: str) -> Plan:
-    return Plan(now, tuple(claims), tuple(skipped), cause)
+def needs_consent(claims: Iterable[Claim], now: datetime) -> bool:
+    """Whether a backlog is so large or so late that a person should say what becomes of it."""
+    late = [claim for claim in claims if claim.origin is Origin.CATCH_UP]
+    return len(late) > CONSENT_ABOVE or any(now - claim.slot.due_at > CONSENT_LATE for claim in late)
 
 
-def _catch_up(
-    job: Job, missed: list[Slot], now: datetime, *, superseded: bool
-) -> tuple[list[Slot], list[SkippedStretch]]:
-    """Split *missed* into the slots still to run and the stretches given up, by the job's policy and window."""
-    inside = [slot for slot in missed if now - slot.due_at <= job.window]
-    expired = missed[: len(missed) - len(inside)]
-    if job.catch_up == "none":
-        return [], _stretch(SkipReason.EXPIRED, missed)
-    if job.catch_up == "all":
-        cut = max(len(inside) - CATCH_UP_MOST, 0)
-        return inside[cut:], _stretch(SkipReason.EXPIRED, expired) + _stretch(SkipReason.CAP, inside[:cut])
-    cut = len(inside) if superseded else max(len(inside) - 1, 0)
-    return inside[cut:], _stretch(SkipReason.EXPIRED, expired) + _stretch(SkipReason.COALESCED, inside[:cut])
+def paced(plans: Sequence[tuple[Job, Plan]], start: datetime, *, apart: timedelta = PACE) -> list[tuple[Job, Plan]]:
+    """The plans with their catch-up claims held back: the oldest until *start*, each further one *apart* more."""
+    late = sorted(claim.slot for _job, made in plans for claim in made.claims if claim.origin is Origin.CATCH_UP)
+    if not late:
+        return list(plans)
+    turn = {slot: start + place * apart for place, slot in enumerate(sorted(late, key=lambda slot: slot.due_at))}
+    return [
+        (job, replace(made, claims=tuple(replace(claim, not_before=turn.get(claim.slot)) for claim in made.claims)))
+        for job, made in plans
+    ]
 
 
-def _stretch(reason: SkipReason, skipped: list[Slot]) -> list[SkippedStretch]:
-    return [SkippedStretch(reason, tuple(skipped))] if skipped else []
+# -- one job
 
 
-def _not_before(position: int, now: datetime, paced_from: datetime | None) -> datetime | None:
-    """One start every five seconds, beginning when the start-up has settled."""
-    if paced_from is None:
-        return None
-    return max(now, paced_from) + position * PACE
+@dataclass
+class _Tally:
+    """Consecutive slots of one fate, counted; listed only while there are few."""
+
+    reason: SkipReason
+    first: Slot
+    last: Slot
+    count: int = 0
+    slots: list[Slot] = field(default_factory=list)
+
+    def add(self, slot: Slot) -> None:
+        self.last = slot
+        self.count += 1
+        if self.count <= GAP_ABOVE:
+            self.slots.append(slot)
+
+    def stretch(self) -> SkippedStretch:
+        listed = () if self.count > GAP_ABOVE else tuple(self.slots)
+        return SkippedStretch(self.reason, self.first, self.last, self.count, listed)
+
+
+@dataclass
+class _Gathered:
+    """What came due: the newest slots one by one, all older ones counted under their reason."""
+
+    open: deque[Slot] = field(default_factory=deque)
+    tallies: list[_Tally] = field(default_factory=list)
+
+    def skip(self, slot: Slot, reason: SkipReason) -> None:
+        if not self.tallies or self.tallies[-1].reason is not reason:
+            self.tallies.append(_Tally(reason, slot, slot))
+        self.tallies[-1].add(slot)
+
+    def skip_all(self, found: Iterable[Slot], reason: SkipReason) -> None:
+        for slot in found:
+            self.skip(slot, reason)
+
+
+def _planned_through(job: Job, marker: datetime, now: datetime) -> datetime:
+    """How far planning may advance: not past a slot whose jitter is still to come."""
+    if job.jitter:
+        for slot in slots(job, max(marker, now - job.jitter), now):
+            if planned_at(job, slot) > now:
+                return slot.due_at - _MILLISECOND
+    return now
+
+
+def _gather(job: Job, standing: Standing, through: datetime, now: datetime) -> _Gathered:
+    """Everything due, split into what may still be run and what is past it, paused or disabled."""
+    gathered = _Gathered()
+    within = LIVE_WITHIN if job.catch_up == "none" else max(job.window, LIVE_WITHIN)
+    marker, older = standing.planned_through, _when_older_goes(job)
+    if not standing.pauses and job.enabled:
+        marker = _expire_many(job, standing, gathered, until=min(now - within - _MILLISECOND, through))
+    for slot in slots(job, marker, through, standing.generation):
+        if not job.enabled:
+            gathered.skip(slot, SkipReason.DISABLED)
+        elif any(pause.covers(slot.due_at) for pause in standing.pauses):
+            gathered.skip(slot, SkipReason.PAUSED)
+        elif now - planned_at(job, slot) > within:
+            gathered.skip(slot, SkipReason.EXPIRED)
+        else:
+            gathered.open.append(slot)
+            if len(gathered.open) > _KEPT:
+                gathered.skip(gathered.open.popleft(), older)
+    return gathered
+
+
+def _when_older_goes(job: Job) -> SkipReason:
+    """Why a slot inside the window but far from the newest has no run."""
+    return SkipReason.CAP if job.catch_up == "all" else SkipReason.COALESCED
+
+
+def _expire_many(job: Job, standing: Standing, gathered: _Gathered, until: datetime) -> datetime:
+    """Count the expired slots of an interval job without visiting each: a month of seconds costs as much as a minute.
+
+    Returns the marker from which on slots are looked at one by one.
+    """
+    marker = standing.planned_through
+    if not isinstance(job.trigger, Every) or job.jitter or until <= marker:
+        return marker
+    first = next(job.trigger.after(marker))
+    count = (until - first) // job.trigger.interval + 1
+    if count <= GAP_ABOVE:
+        return marker
+    last = first + (count - 1) * job.trigger.interval
+    oldest, newest = (Slot(job.name, due, standing.generation) for due in (first, last))
+    gathered.tallies.append(_Tally(SkipReason.EXPIRED, oldest, newest, count))
+    return last
+
+
+def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool) -> list[Slot]:
+    """The slots still to run, by the job's policy; the others are skipped.
+
+    A slot of the last fifteen seconds is live, not missed. Of several live ones only `all` runs more than the newest.
+    """
+    found = list(gathered.open)
+    if job.catch_up == "all" and not latest_only:
+        missed = sum(now - planned_at(job, slot) > LIVE_WITHIN for slot in found)
+        cut = max(missed - CATCH_UP_MOST, 0)
+    else:
+        cut = max(len(found) - 1, 0)
+    gathered.skip_all(found[:cut], _when_older_goes(job))
+    return found[cut:]
+
+
+def _overlap(job: Job, standing: Standing, kept: list[Slot], gathered: _Gathered) -> list[Slot]:
+    """The slots that become runs beside what is open of the job; the others are skipped."""
+    room, reason = _room(job, standing, len(kept))
+    if job.overlap == "cancel_previous":  # only the newest could survive
+        gathered.skip_all(kept[:-1], SkipReason.COALESCED)
+        return kept[-1:]
+    gathered.skip_all(kept[room:], reason)
+    return kept[:room]
+
+
+def _room(job: Job, standing: Standing, wanted: int) -> tuple[int, SkipReason]:
+    """How many more runs the job may have, and why a further slot gets none."""
+    occupied = standing.running + standing.waiting
+    match job.overlap:
+        case "skip":
+            return (0 if occupied else wanted), SkipReason.OVERLAP
+        case "queue_one":
+            return (wanted if not occupied else max(1 - standing.waiting, 0)), SkipReason.OVERLAP
+        case "allow":
+            return max(job.max_instances - occupied, 0), SkipReason.OVERLAP
+        case _:
+            return max(WAITING_MOST - standing.waiting, 0), SkipReason.CAP
+
+
+def _cancels(job: Job, claims: list[Slot]) -> bool:
+    return bool(claims) and job.overlap == "cancel_previous"
+
+
+def _claim(job: Job, slot: Slot, now: datetime) -> Claim:
+    planned = planned_at(job, slot)
+    origin = Origin.SCHEDULE if now - planned <= LIVE_WITHIN else Origin.CATCH_UP
+    return Claim(slot, origin, planned)
+
+
+def _stretches(gathered: _Gathered, held_from: datetime | None) -> Iterator[SkippedStretch]:
+    """The tallies as stretches. What came due while calendar jobs were on hold says so, whatever else held it back."""
+    for tally in gathered.tallies:
+        if tally.count > GAP_ABOVE or held_from is None or tally.reason in (SkipReason.PAUSED, SkipReason.DISABLED):
+            yield tally.stretch()
+            continue
+        held = [slot for slot in tally.slots if slot.due_at >= held_from]
+        for part, reason in (
+            ([slot for slot in tally.slots if slot.due_at < held_from], tally.reason),
+            (held, SkipReason.CLOCK_HOLD),
+        ):
+            if part:
+                yield SkippedStretch(reason, part[0], part[-1], len(part), tuple(part))

@@ -135,13 +135,16 @@ def descendants(pid: int) -> list[int]:
     return [stat.pid for stat in _tree(pid)]
 
 
-def marked(name: str, value: str) -> list[int]:
-    """Pids of living processes started with NAME=value in their environment, as far as we may look."""
-    wanted = f"{name}={value}".encode()
+def marked(name: str, value: str, *, prefix: bool = False) -> list[int]:
+    """Pids of living processes started with NAME=value in their environment, as far as we may look.
+
+    With *prefix*, of all whose value begins with *value*.
+    """
+    wanted = b"\0" + f"{name}={value}".encode() + (b"" if prefix else b"\0")
     found = []
     for pid in _pids():
         with contextlib.suppress(OSError):
-            if wanted in (PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+            if wanted in b"\0" + (PROC / str(pid) / "environ").read_bytes():
                 found.append(pid)
     return [pid for pid in found if (stat := _stat(pid)) is not None and stat.state not in DEAD_STATES]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from echopilot_jobs.clock import EPOCH, iso
+from echopilot_jobs.outages import Cause, Outage, Reading
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -115,6 +116,8 @@ class Outcome:
     http_status: int | None = None
     output: Output = Output()
     duration_ms: int = 0
+    retry_after: timedelta | None = None  # the earliest the other side wants to be asked again
+    interrupted: bool = False  # cancelled from outside before it could end by itself
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ class Run:
     result: Any = None
     exit_status: int | None = None
     http_status: int | None = None
+    hold_id: int | None = None
+    cancel_wanted: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -212,11 +217,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Skip:
-    """A slot that got no run, and why."""
+    """A slot that got no run, and why; *outage* is what it was missed in, if it was missed at all."""
 
     slot: Slot
     reason: SkipReason
     decided_at: datetime
+    outage: Outage | None = None
 
 
 @dataclass(frozen=True)
@@ -228,8 +234,55 @@ class Gap:
     last: datetime
     count: int
     reason: SkipReason
-    cause: str
+    cause: Cause
     decided_at: datetime
+    outage: Outage | None = None
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A stretch in which a job's slots are not run. *until* is None while nobody said when it ends."""
+
+    id: int
+    job_name: str
+    since: datetime
+    until: datetime | None
+    actor: str
+    note: str = ""
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether a slot due at *moment* is paused."""
+        return self.since <= moment and (self.until is None or moment < self.until)
+
+
+HoldAnswer = Literal["latest", "all", "drop"]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*."""
+
+    id: int
+    decided_at: datetime
+    expires_at: datetime
+    count: int
+    answered_at: datetime | None = None
+    answer: HoldAnswer | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One run of the wall clock: from a step to the next. *held*: calendar jobs wait until it is trusted.
+
+    *released*: somebody said that it may be trusted, and the scheduler has not acted on that yet.
+    """
+
+    number: int
+    began_at: datetime
+    step: timedelta
+    held: bool = False
+    released: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,3 +298,10 @@ class Stint:
     beat_at: datetime
     ended_at: datetime | None
     ended_how: str | None
+    boottime: float = 0.0
+    monotonic: float = 0.0
+
+    @property
+    def last_reading(self) -> Reading:
+        """All clocks as of the last beat."""
+        return Reading(self.beat_at, self.monotonic, self.boottime, self.owner.rsplit(":", 2)[0])

@@ -19,6 +19,7 @@ class FakeClock:
     def __init__(self, now: datetime = A_MORNING) -> None:
         self._now = now
         self._monotonic = 1000.0
+        self._suspended = 0.0
 
     def now(self) -> datetime:
         return self._now
@@ -26,10 +27,18 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def boottime(self) -> float:
+        return self._monotonic + self._suspended
+
     def sleep(self, seconds: float) -> None:
-        """Let *seconds* pass on both clocks."""
+        """Let *seconds* pass on all clocks."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """Let *seconds* pass as on a machine that sleeps: the monotonic clock stands still."""
+        self._now += timedelta(seconds=seconds)
+        self._suspended += seconds
 
     def step(self, seconds: float) -> None:
         """Move the wall clock alone, as NTP or an operator does."""

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.planner import plan
+from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan, paced, plan
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.testing import FakeClock
+from tests.schedulekit import reading
 
 Ending = Callable[[Run], Outcome | None]
 
@@ -54,11 +56,17 @@ def beat(
 ) -> None:
     """One pass: plan, claim, start, end."""
     with ledger.leading(lease, now) as work:
-        for job in jobs.values():
-            work.dispose(job, plan(job, work.standing(job), now, paced_from=paced_from, cause="crash"))
-        started = work.start_ready(50)
-        work.renew()
+        known = work.standings(list(jobs.values()))
+        plans = paced([(job, plan(job, known[job.name], now)) for job in jobs.values()], max(now, paced_from or now))
+        outage = Outage(min(one.planned_through for one in known.values()), now, Cause.CRASH)
+        work.dispose(plans, outage_id=work.record_outage(outage) if _missed(plans) else None)
+        started = work.start_ready(Limits(50))
+        work.renew(reading(now))
     with ledger.leading(lease, now + timedelta(milliseconds=40)) as work:
         for run in started:
             if outcome := ending(run):
                 work.finish(run, outcome)
+
+
+def _missed(plans: list[tuple[Job, Plan]]) -> bool:
+    return any(made.skipped for _, made in plans)

@@ -21,11 +21,13 @@ from echopilot_jobs.builtin.report_data import headline, report_data, verdict
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.reporting import DAY, DayReport, Facts, Period, darkness, gather, report, spread
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, State, Stint
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Every
+from tests.schedulekit import dispose
 
 THE_DAY = date(2026, 3, 1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -128,9 +130,7 @@ def test_a_slot_without_a_row_is_said_to_be_missing(memory, settings):
     clock = FakeClock(START - timedelta(minutes=1))
     lease = live(memory, registry, clock, START + 5 * HOUR, stop=None)
     with memory.leading(lease, START + 9 * HOUR) as work:
-        from echopilot_jobs.planner import Plan
-
-        work.dispose(registry["hourly"], Plan(START + 9 * HOUR))
+        dispose(work, registry["hourly"], Plan(START + 9 * HOUR))
 
     made = figures(memory, registry, START + 26 * HOUR)
 

@@ -10,11 +10,12 @@ import pytest
 from echopilot_jobs.healing import heal, owner_lives
 from echopilot_jobs.jobs import Job, Python, Registry
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.planner import Claim, Plan
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import Owner, this_process
 from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
+from tests.schedulekit import PLACES, claim, dispose
 
 HOUR = timedelta(hours=1)
 
@@ -26,10 +27,9 @@ def job(**limits: Any) -> Job:
 def a_run(ledger: SqliteLedger, clock: FakeClock, one: Job, owner: str, end: State | None = None) -> Run:
     lease = ledger.take_lease(owner, "h", "r", clock.now())
     with ledger.leading(lease, clock.now()) as leading:
-        leading.standing(one)
         slot = Slot(one.name, clock.now().replace(microsecond=0))
-        leading.dispose(one, Plan(clock.now(), (Claim(slot, Origin.SCHEDULE),)))
-        (run,) = leading.start_ready(9)
+        dispose(leading, one, Plan(clock.now(), (claim(slot),)))
+        (run,) = leading.start_ready(PLACES)
         return leading.finish(run, Outcome(end)) if end else run
 
 
@@ -100,7 +100,7 @@ def test_a_repetition_that_fails_is_not_repeated_for_ever(ledger: SqliteLedger, 
     heal(ledger, Registry([one]), clock.now())
     lease = ledger.take_lease("b:2:2", "h", "r", clock.now())
     with ledger.leading(lease, clock.now()) as leading:
-        (run,) = leading.start_ready(9)
+        (run,) = leading.start_ready(PLACES)
         leading.finish(run, Outcome(State.FAILED))
 
     assert heal(ledger, Registry([one]), clock.now()).retried == []

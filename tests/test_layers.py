@@ -13,15 +13,16 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 # Ring by ring, inside out. A module may import its own ring and the rings before it.
 RINGS = [
     {"errors", "clock", "processes", "plain", "spans"},
-    {"runs", "triggers", "settings", "wake", "backoff"},
-    {"jobs", "context", "planner", "logs"},
+    {"outages", "runs", "triggers", "settings", "wake", "backoff"},
+    {"jobs", "fluent", "context", "planner", "logs"},
     {"ledger", "executor", "supervision", "artefacts"},
     {"engines", "healing", "signals", "reporting"},
-    {"pump", "scheduler", "builtin", "testing", "doctor"},
+    {"pump", "scheduler", "builtin", "testing", "doctor", "simulator"},
     {"cli", "web", "stack", "__main__"},
 ]
 HOMES = {
-    "schedule": "pump",
+    "schedule": {"pump", "fluent"},
+    "cronsim": "triggers",
     "loguru": "logs",
     "flask": "web",
     "werkzeug": "web",
@@ -30,11 +31,11 @@ HOMES = {
     "requests": "executor",
     "supervisor": "stack",
     "gunicorn": "stack",
-    "sqlite3": {"ledger", "web", "doctor"},
+    "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
     "pydantic": "settings",
     "pydantic_settings": "settings",
-    "psutil": {"signals", "doctor"},
+    "psutil": {"signals", "doctor", "simulator"},
 }
 RING_OF = {module: number for number, ring in enumerate(RINGS) for module in ring}
 

@@ -7,6 +7,11 @@ import gzip
 import io
 import json
 import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs import logs
-from echopilot_jobs.logs import EVENTS, SchedulerLog, cut_torn_line, encode
+from echopilot_jobs.errors import LeaseLost
+from echopilot_jobs.logs import EVENTS, Log, SchedulerLog, cut_torn_line, encode
 from echopilot_jobs.testing import FakeClock
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -138,8 +144,6 @@ def test_a_deleted_log_comes_back_F30(tmp_path: Path, clock: FakeClock) -> None:
     assert [line["run"] for line in lines_of(path)][-1] == 3
 
 
-# What the library had buffered for the full device is flushed once more when its file object is collected, in vain.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_never_reaches_a_job_and_complains_once_a_minute_I22_F29(
     tmp_path: Path, clock: FakeClock, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,7 +156,7 @@ def test_a_full_disk_never_reaches_a_job_and_complains_once_a_minute_I22_F29(
         clock.sleep(1)
     log.close()
     del log
-    gc.collect()
+    gc.collect()  # a file object that still held lines would try the full device once more, and warn
 
     complaints = [line for line in capfd.readouterr().err.splitlines() if line]
     assert len(complaints) == 2
@@ -216,3 +220,188 @@ def test_control_characters_reach_the_console_escaped_S15(tmp_path: Path, clock:
     said = console.getvalue()
     assert said == "2026-03-02T07:59:30Z run.finished job=j error=\\u001b[31mred\\u2028\n"
     assert os.linesep in said
+
+
+def test_a_batch_is_written_when_it_ends_in_the_order_of_its_events(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+
+    with log.batch():
+        log.event("run.started", run=1)
+        with log.batch():
+            log.event("run.started", run=2)
+        inside = path.read_bytes()
+        log.event("run.started", run=3)
+
+    assert inside == b""
+    assert [line["run"] for line in lines_of(path)] == [1, 2, 3]
+
+
+def test_a_batch_is_written_even_when_its_pass_fails(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+
+    def one_pass() -> None:
+        with log.batch():
+            log.event("run.started", run=1)
+            raise LeaseLost("another one leads")
+
+    with pytest.raises(LeaseLost):
+        one_pass()
+    log.event("run.started", run=2)
+
+    assert [line["run"] for line in lines_of(path)] == [1, 2]
+
+
+def test_a_huge_batch_does_not_wait_whole_in_memory_and_still_rotates(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "ROTATE_AT_BYTES", 3_000)
+    monkeypatch.setattr(logs, "BATCH_MOST_BYTES", 1_000)
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+
+    with log.batch():
+        for number in range(100):
+            log.event("run.finished", run=number)
+        inside = path.stat().st_size
+    log.close()
+
+    packed = sorted(tmp_path.glob("scheduler.*.log.gz"), key=lambda file: file.stat().st_mtime_ns)
+    text = b"".join(gzip.decompress(file.read_bytes()) for file in packed) + path.read_bytes()
+    assert inside > 0
+    assert packed
+    assert sorted(json.loads(line)["run"] for line in text.splitlines()) == list(range(100))
+
+
+def test_a_kill_inside_a_batch_loses_its_lines_and_no_other_I21(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.log"
+    script = f"""
+import os, pathlib
+from echopilot_jobs.logs import SchedulerLog
+from echopilot_jobs.testing import FakeClock
+log = SchedulerLog(pathlib.Path({str(path)!r}), FakeClock())
+log.event("run.started", run=1)
+with log.batch():
+    log.event("run.started", run=2)
+    os._exit(9)
+"""
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+
+    assert ended.returncode == 9
+    assert [line["run"] for line in lines_of(path)] == [1]
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """The kernel takes a write up to *size* and refuses the rest, as a disk does that fills up in the middle of one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("many", [3, 300], ids=["smaller than the buffers", "larger than the buffers"])
+def test_a_disk_that_fills_up_inside_a_batch_tears_no_line_and_every_lost_one_is_counted_I21_I22_F29(
+    tmp_path: Path, clock: FakeClock, many: int
+) -> None:
+    size = len(encode("run.started", {"run": 100_000}, clock.now())) + 1
+    for fits in (0, 1, size - 1, size, size + 1, 2 * size, (many - 1) * size + 5, many * size - 1):
+        path = tmp_path / f"scheduler-{fits}.log"
+        log = SchedulerLog(path, clock)
+
+        with no_file_longer_than(fits), log.batch():
+            for number in range(many):
+                log.event("run.started", run=100_000 + number)
+        after_the_batch = path.read_bytes()
+        log.event("run.finished", run=7)
+        log.close()
+
+        lines = lines_of(path)
+        kept = fits // size
+        assert after_the_batch.count(b"\n") * size == len(after_the_batch) == kept * size
+        assert [line["run"] for line in lines[:kept]] == [100_000 + number for number in range(kept)]
+        assert [(line["event"], line.get("run"), line.get("count")) for line in lines[kept:]] == [
+            ("run.finished", 7, None),
+            ("log.lost", None, many - kept),
+        ]
+
+
+def test_a_failed_rotation_loses_one_write_and_counts_it_I22(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "ROTATE_AT_BYTES", 300)
+    path = tmp_path / "scheduler.log"
+    log = SchedulerLog(path, clock)
+    log.event("run.started", run=1)
+
+    def refuse(*_: object) -> None:
+        raise OSError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refuse)
+        with log.batch():
+            for number in range(2, 7):
+                log.event("run.started", run=number)
+    log.event("run.finished", run=7)
+    log.close()
+
+    text = b"".join(gzip.decompress(file.read_bytes()) for file in tmp_path.glob("*.gz")) + path.read_bytes()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line.get("run") for line in lines if line["event"] != "log.lost"} == {1, 7}
+    assert [line["count"] for line in lines if line["event"] == "log.lost"] == [5]
+
+
+def test_many_events_at_once_are_one_line_on_the_console_and_all_in_the_file(tmp_path: Path, clock: FakeClock) -> None:
+    console = io.StringIO()
+    log = SchedulerLog(tmp_path / "scheduler.log", clock, console=console)
+
+    with log.batch():
+        for number in range(40):
+            log.event("run.started", run=number)
+        log.event("tick", tick=1, next={})
+        for number in range(20):
+            log.event("run.finished", run=number)
+    log.event("run.finished", run=99)
+
+    assert console.getvalue().splitlines() == [
+        '{"event":"tick","tick":1,"next":{}}',
+        "61 events at once: 40 run.started, 20 run.finished, 1 tick",
+        "2026-03-02T07:59:30Z run.finished run=99",
+    ]
+    assert len(lines_of(tmp_path / "scheduler.log")) == 62
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+ENDLESS: list[object] = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize("value", [Unspeakable(), 10**5000, ENDLESS], ids=["its text raises", "too long", "endless"])
+def test_a_value_nobody_can_write_down_costs_its_line_only_the_facts_I22(value: object) -> None:
+    back = json.loads(encode("run.finished", {"job": "j", "result": value}, NOON))
+
+    assert (back["event"], back["ts"]) == ("run.finished", "2026-03-02T12:00:00Z")
+    assert back["unreadable"] in {"RuntimeError", "ValueError", "RecursionError"}
+
+
+def test_a_fake_log_needs_only_the_method_event() -> None:
+    class Heard(Log):
+        def __init__(self) -> None:
+            self.names: list[str] = []
+
+        def event(self, name: str, **_facts: Any) -> None:
+            self.names.append(name)
+
+    heard = Heard()
+    with heard.batch():
+        heard.event("run.started")
+
+    assert heard.names == ["run.started"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs.jobs import CatchUp, Inline, Job, slots
-from echopilot_jobs.planner import CATCH_UP_MOST, GAP_ABOVE, Plan, Standing, plan
+from echopilot_jobs.planner import CATCH_UP_MOST, GAP_ABOVE, Plan, SkippedStretch, Standing, paced, plan
 from echopilot_jobs.runs import Origin, SkipReason, Slot
 from echopilot_jobs.triggers import DailyAt, Every
 
@@ -21,7 +21,15 @@ DAILY = Job(name="daily", trigger=DailyAt(time(8, 0)), action=Inline("tick"))
 
 def disposed(made: Plan) -> list[Slot]:
     claimed = [claim.slot for claim in made.claims]
-    return sorted(claimed + [slot for stretch in made.skipped for slot in stretch.slots])
+    return sorted(claimed + [slot for stretch in made.skipped for slot in within(stretch)])
+
+
+def within(stretch: SkippedStretch) -> list[Slot]:
+    """The slots of a stretch, those of a long one counted off from its ends."""
+    if stretch.slots:
+        return list(stretch.slots)
+    step = (stretch.last.due_at - stretch.first.due_at) / (stretch.count - 1)
+    return [Slot(stretch.first.job_name, stretch.first.due_at + n * step) for n in range(stretch.count)]
 
 
 @given(
@@ -39,7 +47,7 @@ def test_every_due_slot_is_disposed_of_exactly_once_I2(
     now = NOON + timedelta(seconds=offset)
     through = now - timedelta(seconds=gap)
 
-    made = plan(job, Standing(through, busy), now)
+    made = plan(job, Standing(through, running=int(busy)), now)
 
     assert disposed(made) == list(slots(job, through, now))
     assert all(claim.slot.due_at <= now for claim in made.claims)  # I3: never early
@@ -74,7 +82,7 @@ def test_a_missed_slot_outside_its_window_is_skipped_with_that_reason_I4() -> No
 def test_a_month_of_missed_heartbeats_becomes_one_gap() -> None:
     made = plan(MINUTELY, Standing(NOON - timedelta(days=30, seconds=30)), NOON - timedelta(seconds=30))
 
-    assert [(stretch.reason, len(stretch.slots), stretch.is_gap) for stretch in made.skipped] == [
+    assert [(stretch.reason, stretch.count, stretch.is_gap) for stretch in made.skipped] == [
         (SkipReason.EXPIRED, 43_199, True)
     ]
     assert [claim.origin for claim in made.claims] == [Origin.CATCH_UP]
@@ -97,14 +105,14 @@ def test_catching_up_all_runs_the_newest_ten_oldest_first_and_paced() -> None:
     )
     now = NOON + timedelta(seconds=30)
 
-    made = plan(job, Standing(now - timedelta(minutes=30)), now, paced_from=now + timedelta(seconds=10))
+    ((_, made),) = paced([(job, plan(job, Standing(now - timedelta(minutes=30)), now))], now + timedelta(seconds=10))
 
     starts = [claim.not_before for claim in made.claims if claim.not_before]
     assert len(starts) == CATCH_UP_MOST
     assert starts[0] == now + timedelta(seconds=10)
     assert all(b - a == timedelta(seconds=5) for a, b in pairwise(starts))
     assert [claim.slot.due_at for claim in made.claims] == sorted(claim.slot.due_at for claim in made.claims)
-    assert [(stretch.reason, len(stretch.slots)) for stretch in made.skipped] == [(SkipReason.CAP, 20)]
+    assert [(stretch.reason, stretch.count) for stretch in made.skipped] == [(SkipReason.CAP, 20)]
 
 
 def test_a_job_that_wants_no_catching_up_gets_none() -> None:
@@ -117,7 +125,7 @@ def test_a_job_that_wants_no_catching_up_gets_none() -> None:
 
 
 def test_a_slot_that_meets_a_running_run_is_skipped_for_overlap_I8() -> None:
-    made = plan(MINUTELY, Standing(NOON - timedelta(seconds=30), busy=True), NOON)
+    made = plan(MINUTELY, Standing(NOON - timedelta(seconds=30), running=1), NOON)
 
     assert made.claims == ()
     assert [stretch.reason for stretch in made.skipped] == [SkipReason.OVERLAP]
@@ -146,6 +154,7 @@ def test_a_hundred_skips_are_rows_and_one_more_is_a_gap() -> None:
     job = Job(name="j", trigger=Every(timedelta(seconds=1)), action=Inline("tick"), catch_up="none")
 
     exactly = plan(job, Standing(NOON - timedelta(seconds=GAP_ABOVE + 16)), NOON - timedelta(0))
-    counts = [(len(stretch.slots), stretch.is_gap) for stretch in exactly.skipped]
+    beyond = plan(job, Standing(NOON - timedelta(seconds=GAP_ABOVE + 17)), NOON)
+    counts = [(stretch.count, stretch.is_gap) for made in (exactly, beyond) for stretch in made.skipped[:1]]
 
-    assert counts == [(GAP_ABOVE, False)]
+    assert counts == [(GAP_ABOVE, False), (GAP_ABOVE + 1, True)]

@@ -12,10 +12,13 @@ from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import LeaseLost, LedgerUnavailable
 from echopilot_jobs.jobs import Action, Inline, Job, Python, Registry
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.logs import Log
 from echopilot_jobs.runs import Origin, Outcome, Run, State
-from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS, Scheduler, retry_at
+from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS, Scheduler
+from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
+from tests.schedulekit import begin
 
 MINUTE = timedelta(minutes=1)
 WORK = Python("somewhere:work")
@@ -46,6 +49,11 @@ class Recorder:
         ended, self.ended = self.ended, []
         return ended
 
+    def cancel(self, run_id: int) -> None:
+        stopped = [(job, run) for job, run in self.out if run.id == run_id]
+        self.out = [(job, run) for job, run in self.out if run.id != run_id]
+        self.ended += [Ended(job, run, Outcome(State.CANCELLED, interrupted=True)) for job, run in stopped]
+
     def cancel_all(self) -> None:
         self.end_all(State.CANCELLED)
 
@@ -55,7 +63,7 @@ class Recorder:
 
 
 @dataclass
-class Diary:
+class Diary(Log):
     """A log that remembers."""
 
     lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -78,9 +86,10 @@ class World:
     ticks: int = 0
 
     def scheduler(self, *jobs: Job, owner: str = "b:1:1", engine: Recorder | None = None) -> Scheduler:
-        lease = self.ledger.take_lease(owner, "host", "rev", self.clock.now())
+        registry = Registry(jobs)
+        leadership = begin(self.ledger, registry, self.clock, self.log, owner)
         duties = {"tick": self._tick}
-        return Scheduler(Registry(jobs), self.ledger, engine or self.engine, self.clock, self.log, lease, duties)
+        return Scheduler(registry, self.ledger, engine or self.engine, self.clock, self.log, leadership, duties)
 
     def _tick(self, _run: Run) -> Outcome:
         self.ticks += 1
@@ -173,7 +182,7 @@ def test_what_was_missed_while_down_is_caught_up_after_the_settling_time(world: 
     world.run_for(world.scheduler(hourly), 1)
     world.clock.sleep(20 * 60)  # 08:00 passes while nothing runs
 
-    scheduler = world.scheduler(hourly)
+    scheduler = world.scheduler(hourly, owner="b:2:2")
     world.run_for(scheduler, 9)
     early = len(world.engine.taken)
     world.run_for(scheduler, 3)
@@ -299,7 +308,10 @@ def test_nothing_wakes_the_loop_between_moments_but_the_lease(world: World) -> N
 def test_an_interrupted_startup_run_is_not_continued_because_the_next_start_brings_its_own(world: World) -> None:
     run = Run(1, "j", Origin.STARTUP, State.RUNNING, world.clock.now(), attempt=1)
 
-    assert retry_at(Ended(job(idempotent=True), run, Outcome(State.CANCELLED)), world.clock.now()) is None
+    assert (
+        retry_at(Ended(job(idempotent=True), run, Outcome(State.CANCELLED, interrupted=True)), world.clock.now())
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -319,6 +331,6 @@ def test_another_attempt_is_due_only_where_the_job_allows_it(
     one = job(retries=2, idempotent=idempotent)
     run = Run(1, "j", Origin.SCHEDULE, State.RUNNING, world.clock.now(), attempt=attempt)
 
-    due = retry_at(Ended(one, run, Outcome(state)), world.clock.now())
+    due = retry_at(Ended(one, run, Outcome(state, interrupted=state is State.CANCELLED)), world.clock.now())
 
     assert (due is not None) == again

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime, time, timedelta
-from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+from itertools import islice, pairwise, takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echopilot_jobs.triggers import DailyAt, Every
+from echopilot_jobs.triggers import (
+    Cron,
+    DailyAt,
+    Every,
+    EveryBetween,
+    OnRequest,
+    Trigger,
+    Until,
+    Weekly,
+    dst_notes,
+    trigger_of,
+    zone_named,
+)
 
 MOMENTS = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2050, 1, 1), timezones=st.just(UTC))
-ZONES = [
-    "UTC",
-    "Europe/Riga",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Africa/Cairo",
-    "America/Nuuk",
-    "Asia/Kolkata",
-]
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def slots(trigger: Trigger, after: datetime, until: datetime) -> list[datetime]:
+    return list(takewhile(lambda due: due <= until, trigger.after(after)))
 
 
 @given(moment=MOMENTS, seconds=st.integers(1, 30 * 86_400), phase=st.integers(0, 3600))
@@ -39,65 +49,371 @@ def test_intervals_are_anchored_to_the_epoch_and_never_drift_I16(moment: datetim
     assert all(b - a == trigger.interval for a, b in pairwise(dues))
 
 
-@given(moment=MOMENTS, minute=st.integers(0, 1439), zone=st.sampled_from(ZONES))
-def test_daily_slots_do_not_depend_on_when_one_asks_I3(moment: datetime, minute: int, zone: str) -> None:
-    trigger = DailyAt(time(minute // 60, minute % 60), zone)
+# zone, wall time, effect of the jump, the one moment at which a fixed time runs
+DST_TABLE = [
+    ("America/New_York", "2026-03-08 02:30", "moved", "2026-03-08T07:00"),  # 03:00 EDT
+    ("America/New_York", "2026-11-01 01:30", "first_copy", "2026-11-01T05:30"),  # EDT
+    ("Europe/Berlin", "2026-03-29 02:30", "moved", "2026-03-29T01:00"),
+    ("Europe/Berlin", "2026-10-25 02:30", "first_copy", "2026-10-25T00:30"),
+    ("Australia/Lord_Howe", "2026-10-04 02:15", "moved", "2026-10-03T15:30"),  # a gap of half an hour
+    ("Australia/Lord_Howe", "2026-04-05 01:45", "first_copy", "2026-04-04T14:45"),
+    ("Africa/Cairo", "2026-04-24 00:30", "moved", "2026-04-23T22:00"),  # a gap that begins at midnight
+    ("Africa/Cairo", "2026-10-29 23:30", "first_copy", "2026-10-29T20:30"),
+    ("America/Nuuk", "2026-03-28 23:30", "moved", "2026-03-29T01:00"),  # a gap that ends at midnight
+    ("America/Nuuk", "2026-10-24 23:30", "first_copy", "2026-10-25T00:30"),
+    ("America/Havana", "2026-03-08 00:30", "moved", "2026-03-08T05:00"),
+    ("America/Havana", "2026-11-01 00:30", "first_copy", "2026-11-01T04:30"),
+    ("Pacific/Apia", "2011-12-30 08:00", "moved", "2011-12-30T10:00"),  # the whole day was left out
+    ("Africa/Casablanca", "2026-02-15 02:30", "first_copy", "2026-02-15T01:30"),  # winter time for Ramadan
+    ("Africa/Casablanca", "2026-03-22 02:30", "moved", "2026-03-22T02:00"),
+]
+of_the_dst_table = pytest.mark.parametrize(("zone", "wall", "effect", "expected"), DST_TABLE)
 
-    dues = list(islice(trigger.after(moment), 5))
 
-    assert dues[0] > moment
-    assert dues == sorted(set(dues))
-    assert list(islice(trigger.after(dues[1]), 3)) == dues[2:5]
-    assert next(trigger.after(dues[0] - timedelta(seconds=1))) == dues[0]
+def forms(zone: str, wall: str) -> list[DailyAt | Weekly | Cron]:
+    """One time of day in every form that can say it."""
+    nominal = datetime.fromisoformat(wall)
+    return [
+        DailyAt(nominal.time(), zone),
+        Weekly([nominal.weekday()], nominal.time(), zone),
+        Cron(f"{nominal.minute} {nominal.hour} * * *", zone),
+        Cron(f"{nominal.minute} {nominal.hour} {nominal.day} {nominal.month} *", zone),
+    ]
+
+
+@of_the_dst_table
+def test_a_fixed_time_runs_once_just_after_a_gap_and_at_the_first_copy_in_a_fold_F38(
+    zone: str, wall: str, effect: str, expected: str
+) -> None:
+    near = utc(expected)
+
+    for trigger in forms(zone, wall):
+        assert slots(trigger, near - 12 * HOUR, near + 7 * HOUR) == [near], trigger
+        assert slots(trigger, near, near + 7 * HOUR) == []
+        assert slots(trigger, near + 45 * MINUTE, near + 7 * HOUR) == []  # asked inside the second copy
+
+
+@of_the_dst_table
+def test_jumps_are_noted_with_the_nominal_and_the_real_time_F38(
+    zone: str, wall: str, effect: str, expected: str
+) -> None:
+    near = utc(expected)
+
+    for trigger in forms(zone, wall):
+        (note,) = dst_notes(trigger, near - 12 * HOUR, near + 12 * HOUR)
+
+        assert (note.effect, note.wall, note.at) == (effect, datetime.fromisoformat(wall), near)
+        assert dst_notes(trigger, near + 12 * HOUR, near + 13 * HOUR) == []
+
+
+@of_the_dst_table
+def test_wildcards_follow_real_time_nothing_in_a_gap_and_both_copies_of_a_fold_F38(
+    zone: str, wall: str, effect: str, expected: str
+) -> None:
+    nominal, near = datetime.fromisoformat(wall), utc(expected)
+    trigger = Cron(f"*/15 {nominal.hour} * * *", zone)
+
+    dues = slots(trigger, near - 12 * HOUR, near + 7 * HOUR)
+    shown = [due.astimezone(zone_named(zone)).replace(tzinfo=None) for due in dues]
+    notes = [note for note in dst_notes(trigger, near - 12 * HOUR, near + 7 * HOUR) if note.wall == nominal]
+
+    assert shown.count(nominal) == (0 if effect == "moved" else 2)
+    assert [note.effect for note in notes] == ["left_out" if effect == "moved" else "both_copies"]
+
+
+def test_several_times_of_one_gap_run_once_F38() -> None:
+    trigger = Cron("0,20,40 2,3 * * *", "America/New_York")
+
+    dues = slots(trigger, utc("2026-03-08T06:30"), utc("2026-03-08T09:00"))
+
+    assert dues == [utc("2026-03-08T07:00"), utc("2026-03-08T07:20"), utc("2026-03-08T07:40")]
+    assert len(dst_notes(trigger, utc("2026-03-08T00:00"), utc("2026-03-09T00:00"))) == 3
+
+
+def test_rules_that_no_jump_can_surprise_have_no_notes() -> None:
+    year = (utc("2026-01-01"), utc("2027-01-01"))
+
+    for trigger in (
+        Every(MINUTE),
+        EveryBetween(MINUTE, HOUR),
+        OnRequest(),
+        DailyAt(time(2, 30)),
+        Cron("*/5 * * * *", "Europe/Riga"),
+        Cron("17 * * * *", "Europe/Riga"),
+        Until(DailyAt(time(3, 30), "Europe/Riga"), utc("2026-02-01")),
+    ):
+        assert dst_notes(trigger, *year) == []
+
+
+def test_notes_say_what_happens_in_a_sentence() -> None:
+    notes = dst_notes(DailyAt(time(3, 30), "Europe/Riga"), utc("2026-01-01"), utc("2027-01-01"))
+
+    assert [str(note) for note in notes] == [
+        "2026-03-29 03:30:00 Europe/Riga does not exist; runs at the first instant after it (2026-03-29T01:00:00Z)",
+        "2026-10-25 03:30:00 Europe/Riga comes twice; the first copy runs (2026-10-25T00:30:00Z)",
+    ]
+
+
+def test_days_are_counted_in_the_zones_own_calendar() -> None:
+    trigger = DailyAt(time(8), "Pacific/Apia", every_days=3)
+
+    dues = list(islice(trigger.after(utc("2026-03-01T00:00")), 3))
+
+    # 2026-03-02 is 20,514 days after 1970-01-01, which three divides; at 08:00 there it is still the day before in UTC.
+    assert dues == [utc("2026-03-01T19:00"), utc("2026-03-04T19:00"), utc("2026-03-07T19:00")]
+
+
+def test_weekly_rules_name_their_days_once_and_in_order() -> None:
+    trigger = Weekly([3, 0, 3], time(9, 30), "Europe/Riga")
+
+    dues = list(islice(trigger.after(utc("2026-03-01T00:00")), 3))
+
+    assert trigger.days == (0, 3)
+    assert trigger.period == timedelta(days=3)
+    assert Weekly([2], time(9)).period == timedelta(days=7)
+    assert dues == [utc("2026-03-02T07:30"), utc("2026-03-05T07:30"), utc("2026-03-09T07:30")]
+
+
+def test_an_end_is_the_last_moment_and_is_itself_included() -> None:
+    trigger = Until(Every(HOUR), datetime(2026, 3, 1, 4, 0, tzinfo=zone_named("Europe/Riga")))
+
+    assert list(trigger.after(utc("2026-03-01T00:00"))) == [utc("2026-03-01T01:00"), utc("2026-03-01T02:00")]
+    assert list(trigger.after(utc("2026-03-01T02:00"))) == []
+    assert trigger.period == HOUR
+    assert trigger.follows_real_time
+
+
+def test_a_rule_on_request_has_no_moments_and_is_never_late() -> None:
+    assert list(OnRequest().after(utc("2026-03-01"))) == []
+    assert OnRequest().period > timedelta(days=10_000)
+
+
+def test_intervals_and_wildcards_follow_real_time_and_fixed_times_the_calendar() -> None:
+    follow: list[Trigger] = [
+        Every(HOUR),
+        EveryBetween(MINUTE, HOUR),
+        Cron("*/5 9 * * *"),
+        Cron("15 */2 * * *"),
+        Cron("@hourly"),
+    ]
+    name: list[Trigger] = [DailyAt(time(8)), Weekly([0], time(8)), Cron("0 8 * * *"), Cron("0-59 8 * * *"), OnRequest()]
+
+    assert [trigger.follows_real_time for trigger in follow] == [True] * 5
+    assert [trigger.follows_real_time for trigger in name] == [False] * 5
 
 
 @pytest.mark.parametrize(
-    ("zone", "at", "day", "expected"),
+    ("expression", "period"),
     [
-        ("America/New_York", "02:30", "2026-03-08", "2026-03-08T07:00"),  # gap: the first instant after it, 03:00 EDT
-        ("America/New_York", "01:30", "2026-11-01", "2026-11-01T05:30"),  # fold: the first copy, EDT
-        ("Europe/Berlin", "02:30", "2026-03-29", "2026-03-29T01:00"),
-        ("Europe/Berlin", "02:30", "2026-10-25", "2026-10-25T00:30"),
-        ("Australia/Lord_Howe", "02:15", "2026-10-04", "2026-10-03T15:30"),  # a gap of half an hour
-        ("Australia/Lord_Howe", "01:45", "2026-04-05", "2026-04-04T14:45"),
-        ("Africa/Cairo", "00:30", "2026-04-24", "2026-04-23T22:00"),
-        ("America/Nuuk", "23:30", "2026-03-28", "2026-03-29T01:00"),
-        ("America/Havana", "00:30", "2026-03-08", "2026-03-08T05:00"),  # a gap that begins at midnight
-        ("America/Havana", "00:30", "2026-11-01", "2026-11-01T04:30"),
+        ("*/5 * * * *", 5 * MINUTE),
+        ("*/5 9-17 * * 1-5", 5 * MINUTE),
+        ("15 2 * * 1-5", DAY),
+        ("0 9,17 * * *", 8 * HOUR),
+        ("@weekly", 7 * DAY),
+        ("0 0 1 * *", 31 * DAY),
+        ("0 0 29 2 *", 1461 * DAY),
     ],
 )
-def test_gap_times_run_once_just_after_and_fold_times_at_their_first_copy_F38(
-    zone: str, at: str, day: str, expected: str
-) -> None:
-    trigger = DailyAt(time.fromisoformat(at), zone)
-    before = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) - timedelta(hours=1)
-
-    first, second = islice((due for due in trigger.after(before) if due >= utc(expected) - timedelta(hours=3)), 2)
-
-    assert first == utc(expected)
-    assert second - first > timedelta(hours=20)
+def test_the_period_of_a_cron_rule_is_its_usual_distance(expression: str, period: timedelta) -> None:
+    assert Cron(expression).period == period
 
 
-def test_a_day_that_a_zone_skipped_yields_one_slot_at_the_jump() -> None:
-    trigger = DailyAt(time(8, 0), "Pacific/Apia")  # there was no 2011-12-30 in Samoa
+def test_cron_macros_are_their_expressions() -> None:
+    start = utc("2026-03-01T00:30")
 
-    dues = list(islice(trigger.after(utc("2011-12-29T00:00")), 3))
+    assert next(Cron("@hourly").after(start)) == utc("2026-03-01T01:00")
+    assert next(Cron("@daily", "Europe/Riga").after(start)) == utc("2026-03-01T22:00")
+    assert next(Cron("@Weekly").after(start)) == utc("2026-03-08T00:00")
+    assert next(Cron("@monthly").after(start)) == utc("2026-04-01T00:00")
+    assert next(Cron("@yearly").after(start)) == utc("2027-01-01T00:00")
 
-    assert dues == sorted(set(dues))
-    assert utc("2011-12-29T18:00") in dues
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("31 2 31 2 *", "can never fire; wanted: days and times that exist"),
+        ("0 0 30 2 *", "can never fire"),
+        ("0 0 31 4,6,9,11 *", "can never fire"),
+        ("*/5 2 * 3 SUN#2", "can never fire in 'America/New_York'"),  # the hour that its spring gap leaves out
+        ("61 * * * *", "bad minute"),
+        ("*/0 * * * *", "bad minute"),
+        ("0 24 * * *", "bad hour"),
+        ("0 0 32 * *", "bad day-of-month"),
+        ("0 0 * 13 *", "bad month"),
+        ("0 0 * * 8", "bad day-of-week"),
+        ("0 0 * * MON#2/3", "bad"),
+        ("0 0 1W * *", "bad day-of-month"),
+        ("a b c d e", "bad minute"),
+        ("-5 * * * *", "bad minute"),
+        ("1,,2 * * * *", "bad minute"),
+        ("", "has 0 fields; wanted five: minute hour day-of-month month day-of-week"),
+        ("* * * *", "has 4 fields"),
+        ("0 * * * * *", "has 6 fields; wanted five: .*; for seconds use 'every'"),
+        ("@reboot", "wanted: @yearly, .*; for a run at start-up use 'on_startup'"),
+        ("@often", "wanted: @yearly"),
+        ("1" * 5000 + " * * * *", "at most 200 characters"),
+        ("٣ * * * *", "bad minute"),
+        ("\x1b[2J * * * *", r"cron 'U\+001B\[2J"),
+    ],
+)
+def test_a_cron_expression_that_cannot_be_is_refused_in_one_line(expression: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        Cron(expression, "America/New_York")
+
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@given(text=st.text(alphabet="0123456789*/,-#LWMONSUN ", max_size=30))
+def test_any_text_is_a_cron_expression_or_refused(text: str) -> None:
+    try:
+        trigger = Cron(text)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        refused = ""
+        assert next(trigger.after(utc("2026-01-01"))) > utc("2026-01-01")
+
+    assert refused.startswith("cron '" if refused else "")
+
+
+def test_a_cron_rule_explains_itself_in_english() -> None:
+    assert Cron("15 2 * * 1-5").in_words() == "At 02:15 on Monday through Friday"
+    assert Cron("@daily").in_words() == "At 00:00 every day"
+
+
+def test_a_scheduler_without_cron_rules_does_not_load_the_cron_library() -> None:
+    program = "import sys; from echopilot_jobs.triggers import *; Weekly([0], __import__('datetime').time(8)); "
+
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-c", program + more], capture_output=True, check=True, text=True
+        ).stdout.strip()
+        for more in ("print('cronsim' in sys.modules)", "Cron('* * * * *'); print('cronsim' in sys.modules)")
+    ]
+
+    assert loaded == ["False", "True"]
+
+
+NO_ZONES = ["", " ", "Mars/Phobos", "/etc/passwd", "../../x", "Europe/Riga\0", "Europe/", "Europe", "EST", "CET", "GMT"]
+MISLEADING = ["UTC+2", "GMT+2", "europe/riga", "E. Europe Standard Time", "right/UTC", "posix/UTC", "localtime"]
+
+
+@pytest.mark.parametrize("name", [*NO_ZONES, *MISLEADING, "Eur\u202eope/Riga", "x" * 999])
+def test_a_zone_that_is_none_is_refused_in_one_line_that_names_near_ones_F39(name: str) -> None:
+    with pytest.raises(ValueError, match=r"wanted: 'UTC' or an IANA name such as '[A-Z][A-Za-z]+/") as refused:
+        zone_named(name)
+
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 300
+
+
+def test_the_nearest_zones_are_named_for_a_slip() -> None:
+    with pytest.raises(ValueError, match="such as 'Europe/Riga'"):
+        DailyAt(time(8), "europe/rigga")
+    with pytest.raises(ValueError, match="'America/New_York'"):
+        Cron("0 8 * * *", "America/NewYork")
 
 
 @pytest.mark.parametrize("interval", [timedelta(0), timedelta(seconds=-5), timedelta(milliseconds=500)])
 def test_an_interval_that_cannot_be_is_refused(interval: timedelta) -> None:
     with pytest.raises(ValueError, match="whole seconds, at least 1 s"):
         Every(interval)
+    with pytest.raises(ValueError, match="whole seconds, at least 1 s"):
+        EveryBetween(interval, HOUR)
+
+
+def test_rules_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"phase '0:00:00.500000'; wanted: whole seconds"):
+        Every(MINUTE, timedelta(milliseconds=500))
+    with pytest.raises(ValueError, match=r"from '1:00:00' to '0:01:00'; wanted: the shorter length first"):
+        EveryBetween(HOUR, MINUTE)
+    with pytest.raises(ValueError, match="every '0' days; wanted: from 1 to 36500"):
+        DailyAt(time(8), every_days=0)
+    with pytest.raises(ValueError, match=r"wanted: at least one, from 0 .monday. to 6 .sunday."):
+        Weekly([], time(8))
+    with pytest.raises(ValueError, match=r"days \[7\]; wanted"):
+        Weekly([7], time(8))
+    with pytest.raises(ValueError, match="whole seconds, without a zone of its own"):
+        DailyAt(time(8, tzinfo=UTC))
+    with pytest.raises(ValueError, match="whole seconds, without a zone of its own"):
+        Weekly([0], time(8, 0, 0, 5))
+    with pytest.raises(ValueError, match="wanted: a moment with a zone"):
+        Until(Every(HOUR), datetime(2026, 3, 1))
+    with pytest.raises(ValueError, match="two ends"):
+        Until(Until(Every(HOUR), utc("2026-03-01")), utc("2026-03-02"))
+
+
+WORDS: dict[str, Trigger] = {
+    "every 1 min": Every(MINUTE),
+    "every 6 h": Every(6 * HOUR),
+    "every 1 d": Every(DAY),
+    "every 90 s": Every(timedelta(seconds=90)),
+    "every 5 s to 2 min": EveryBetween(5 * SECOND, 2 * MINUTE),
+    "daily at 08:00 UTC": DailyAt(time(8, 0)),
+    "every 3 days at 08:00:30 Europe/Riga": DailyAt(time(8, 0, 30), "Europe/Riga", 3),
+    "mondays, thursdays at 09:30 UTC": Weekly([0, 3], time(9, 30)),
+    "weekdays at 09:30 UTC": Weekly(range(5), time(9, 30)),
+    "cron '15 2 * * 1-5' Europe/Riga": Cron("15  2 * *   1-5", "Europe/Riga"),
+    "on request": OnRequest(),
+    "every 1 h, until 2026-03-01T02:00:00Z": Until(Every(HOUR), utc("2026-03-01T02:00")),
+}
+FACTS: dict[str, dict[str, object]] = {
+    "every 90 s": {"kind": "every", "interval_s": 90, "phase_s": 0},
+    "every 5 s to 2 min": {"kind": "every_between", "low_s": 5, "high_s": 120},
+    "daily at 08:00 UTC": {"kind": "daily", "at": "08:00", "zone": "UTC", "every_days": 1},
+    "mondays, thursdays at 09:30 UTC": {"kind": "weekly", "days": [0, 3], "at": "09:30", "zone": "UTC"},
+    "cron '15 2 * * 1-5' Europe/Riga": {"kind": "cron", "expression": "15 2 * * 1-5", "zone": "Europe/Riga"},
+    "on request": {"kind": "on_request"},
+    "every 1 h, until 2026-03-01T02:00:00Z": {
+        "kind": "until",
+        "trigger": {"kind": "every", "interval_s": 3600, "phase_s": 0},
+        "moment": "2026-03-01T02:00:00Z",
+    },
+}
 
 
 def test_triggers_say_what_they_are_in_words() -> None:
-    assert [str(Every(timedelta(seconds=s))) for s in (60, 21_600, 86_400, 90)] == [
-        "every 1 min",
-        "every 6 h",
-        "every 1 d",
-        "every 90 s",
-    ]
-    assert str(DailyAt(time(8, 0))) == "daily at 08:00 UTC"
+    assert [str(trigger) for trigger in WORDS.values()] == list(WORDS)
+
+
+@pytest.mark.parametrize("words", FACTS)
+def test_the_stored_form_of_a_rule_is_pinned_for_ledgers_of_earlier_releases(words: str) -> None:
+    assert WORDS[words].as_dict() == FACTS[words]
+    assert trigger_of(FACTS[words]) == WORDS[words]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ("{}", "a trigger of the kind 'None'; known: every, every_between, daily"),
+        ("[]", "a trigger of the kind 'None'"),
+        ('"every"', "a trigger of the kind 'None'"),
+        ('{"kind": ["every"]}', "a trigger of the kind 'None'|known: every"),
+        ('{"kind": "monthly"}', "a trigger of the kind 'monthly'; known"),
+        ('{"kind": "every"}', "a trigger of the kind 'every' with nothing; wanted: interval_s, phase_s"),
+        ('{"kind": "every", "interval_s": 60, "phase_s": 0, "x": 1}', "with interval_s, phase_s, x; wanted"),
+        ('{"kind": "every", "interval_s": "60", "phase_s": 0}', "interval_s '60'; wanted: a whole number"),
+        ('{"kind": "every", "interval_s": true, "phase_s": 0}', "interval_s 'True'; wanted: a whole number"),
+        ('{"kind": "every", "interval_s": 1.5, "phase_s": 0}', "interval_s '1.5'; wanted: a whole number"),
+        ('{"kind": "every", "interval_s": NaN, "phase_s": 0}', "interval_s 'nan'; wanted: a whole number"),
+        ('{"kind": "every", "interval_s": 0, "phase_s": 0}', "at least 1 s"),
+        ('{"kind": "every", "interval_s": 1' + "0" * 4000 + ', "phase_s": 0}', "a number of more than 30 digits"),
+        ('{"kind": "daily", "at": "24:00", "zone": "UTC", "every_days": 1}', "at '24:00'; wanted: 'HH:MM'"),
+        ('{"kind": "daily", "at": "8:00", "zone": "UTC", "every_days": 1}', "at '8:00'; wanted: 'HH:MM'"),
+        ('{"kind": "daily", "at": 800, "zone": "UTC", "every_days": 1}', "at '800'; wanted: a text"),
+        ('{"kind": "daily", "at": "08:00", "zone": "EST", "every_days": 1}', "zone 'EST'; wanted: 'UTC' or"),
+        ('{"kind": "weekly", "days": 1, "at": "08:00", "zone": "UTC"}', "days '1'; wanted: a list of weekday numbers"),
+        ('{"kind": "weekly", "days": ["mon"], "at": "08:00", "zone": "UTC"}', "days 'mon'; wanted: a whole number"),
+        ('{"kind": "cron", "expression": "x", "zone": "UTC"}', "has 1 field;"),
+        ('{"kind": "until", "trigger": {"kind": "on_request"}, "moment": "2026-03-01"}', "wanted: a moment such as"),
+        ('{"kind": "until", "trigger": {"kind": "on_request"}, "moment": "soon\\n"}', "moment 'soonU\\+000A'"),
+        ('{"kind": "until", "trigger": {"kind": "until"}, "moment": "2026-03-01T00:00Z"}', "without an end of its own"),
+        ('{"kind": "until", "trigger": 5, "moment": "2026-03-01T00:00Z"}', "trigger '5'; wanted"),
+    ],
+)
+def test_facts_that_are_no_rule_are_refused_in_one_line(facts: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        trigger_of(json.loads(facts))
+
+    assert "\n" not in str(refused.value)

@@ -81,7 +81,7 @@ def job_data(job: JobDay, ledger: Ledger) -> dict[str, Any]:
         "failures_total": len(job.failures),
         "gaps": [
             {"first": iso(gap.first), "last": iso(gap.last), "count": gap.count}
-            | {"reason": gap.reason.value, "cause": gap.cause}
+            | {"reason": gap.reason.value, "cause": gap.cause.value}
             for gap in job.gaps
         ],
     }

@@ -31,7 +31,7 @@ def command(as_json: bool) -> None:
     else:
         last = ledger.last_runs()
         ledger.close()
-    lines = [(registry[slot.job_name], slot.due_at, last.get(slot.job_name)) for slot in registry.upcoming(now)]
+    lines = [(job, due, last.get(job.name)) for job, due in registry.with_next(now)]
     if as_json:
         out.emit_json("jobs", [rows.job_json(*each) for each in lines], now)
     else:

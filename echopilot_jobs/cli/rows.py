@@ -53,9 +53,9 @@ def brief_error(run: Run) -> str | None:
     return shorten(plain(run.error), ERROR_MOST) if run.error else None
 
 
-def job_row(job: Job, next_at: datetime, last: Run | None, now: datetime) -> list[object]:
+def job_row(job: Job, next_at: datetime | None, last: Run | None, now: datetime) -> list[object]:
     """A job under `JOB_COLUMNS`."""
-    return [job.name, str(job.trigger), _moment(next_at, now), last_words(last, now)]
+    return [job.name, str(job.trigger), _moment(next_at, now) if next_at else "no more", last_words(last, now)]
 
 
 def last_words(last: Run | None, now: datetime) -> str | None:
@@ -70,6 +70,6 @@ def _moment(moment: datetime, now: datetime) -> str:
     return near_stamp(moment, now) if is_terminal() else stamped(moment, now)
 
 
-def job_json(job: Job, next_at: datetime, last: Run | None) -> dict[str, Any]:
+def job_json(job: Job, next_at: datetime | None, last: Run | None) -> dict[str, Any]:
     """A job with its next slot and its newest run, JSON types only."""
-    return {**job.definition(), "next_at": iso(next_at), "last_run": last.as_dict() if last else None}
+    return {**job.definition(), "next_at": iso(next_at) if next_at else None, "last_run": last.as_dict() if last else None}

@@ -78,7 +78,7 @@ def look(settings: Settings, now: datetime) -> Sight:
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime, Run | None]]:
-    return [(registry[slot.job_name], slot.due_at, last.get(slot.job_name)) for slot in registry.upcoming(now)]
+    return [(job, due, last.get(job.name)) for job, due in registry.with_next(now)]
 
 
 def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:

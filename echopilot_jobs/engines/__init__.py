@@ -39,6 +39,10 @@ class Engine(Protocol):
         """The runs that ended since the last call."""
         ...
 
+    def cancel(self, run_id: int) -> None:
+        """Ask one run to stop; it still comes back through `collect`. A run that is not here is no matter."""
+        ...
+
     def cancel_all(self) -> None:
         """Ask every run to stop; each still comes back through `collect`."""
         ...

@@ -48,6 +48,10 @@ class LocalEngine:
             self._cancels.pop(item.run.id).close()
         return ended
 
+    def cancel(self, run_id: int) -> None:
+        if run_id in self._cancels:
+            self._cancels[run_id].ask()
+
     def cancel_all(self) -> None:
         for cancel in self._cancels.values():
             cancel.ask()

@@ -212,7 +212,9 @@ def _outcome(job: Job, child: _Child, watch: _Watch) -> Outcome:
         error = f"ran longer than its timeout of {job.timeout.total_seconds():g} s and was ended"
         return Outcome(State.TIMED_OUT, error=error, exit_status=status, output=output)
     if watch.ended_because is State.CANCELLED:
-        return Outcome(State.CANCELLED, error="it was asked to stop", exit_status=status, output=output)
+        return Outcome(
+            State.CANCELLED, error="it was asked to stop", exit_status=status, output=output, interrupted=True
+        )
     if isinstance(job.action, Python):
         return _python_outcome(status, bytes(child.answer), output)
     error_text = None if status == 0 else _exit_words(status)

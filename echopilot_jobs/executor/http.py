@@ -77,7 +77,7 @@ def perform(
 
 def _given_up(was_asked: bool, error: str) -> Outcome:
     if was_asked:
-        return Outcome(State.CANCELLED, error="it was asked to stop")
+        return Outcome(State.CANCELLED, error="it was asked to stop", interrupted=True)
     return Outcome(State.TIMED_OUT, error=error)
 
 

@@ -1,6 +1,29 @@
 """What became of every slot, durably."""
 
-from echopilot_jobs.ledger.protocol import LEASE_TTL, MAX_PAGE, RENEW_EVERY, Lease, Ledger, Pass
+from echopilot_jobs.ledger.protocol import (
+    LEASE_TTL,
+    MAX_PAGE,
+    RENEW_EVERY,
+    Dispositions,
+    Lease,
+    Ledger,
+    Limits,
+    Obligation,
+    Pass,
+    Pruned,
+)
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 
-__all__ = ["LEASE_TTL", "MAX_PAGE", "RENEW_EVERY", "Lease", "Ledger", "Pass", "SqliteLedger"]
+__all__ = [
+    "LEASE_TTL",
+    "MAX_PAGE",
+    "RENEW_EVERY",
+    "Dispositions",
+    "Lease",
+    "Ledger",
+    "Limits",
+    "Obligation",
+    "Pass",
+    "Pruned",
+    "SqliteLedger",
+]

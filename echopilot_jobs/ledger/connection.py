@@ -12,11 +12,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.statements import migrations, split
 
 BUSY_TIMEOUT_SECONDS = 5.0
+
+
+class Connector(Protocol):
+    """How a ledger gets its connections: `connect`, unless a simulator stands in between."""
+
+    def __call__(self, path: Path | None, *, create: bool) -> sqlite3.Connection:
+        """A connection by the rules above."""
+        ...
 
 
 def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:

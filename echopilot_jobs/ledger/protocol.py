@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
-from echopilot_jobs.runs import Event, Gap, Origin, Outcome, Output, Run, Skip, State, Stint
+from echopilot_jobs.runs import (
+    Event,
+    Gap,
+    Generation,
+    Hold,
+    HoldAnswer,
+    Origin,
+    Outcome,
+    Output,
+    Pause,
+    Run,
+    Skip,
+    Slot,
+    State,
+    Stint,
+)
 
 RENEW_EVERY = timedelta(seconds=5)
 LEASE_TTL = 3 * RENEW_EVERY  # three beats missed: whoever judges a scheduler's beat calls it silent from here on
@@ -24,28 +40,74 @@ class Lease:
     stint_id: int
     owner: str
     term: int
+    host: str = ""
+    code_revision: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone."""
+
+    places: int
+    uncounted: frozenset[str] = frozenset()
+    instances: Mapping[str, int] = field(default_factory=dict)
+    group_of: Mapping[str, str] = field(default_factory=dict)
+    group_limits: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pass(Protocol):
     """One transaction of the leading scheduler. Entering it proves the lease; leaving it commits all or nothing."""
 
-    def standing(self, job: Job) -> Standing:
-        """What the planner needs to know about *job* (registers it on first sight, owing nothing for the past)."""
+    def generation(self) -> Generation:
+        """The clock generation slots are planned in now."""
         ...
 
-    def dispose(self, job: Job, plan: Plan) -> list[Run]:
-        """Write the plan's claims, skips and gaps and advance the job's marker; returns the runs that were claimed."""
+    def begin_generation(self, step: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
+        """Begin the next one. The *rewound* jobs owe their slots from now on in it, and nothing more in those before."""
+        ...
+
+    def trust_clock(self, rewound: Sequence[Job] = ()) -> None:
+        """Let no job wait for the clock any more. Of the *rewound* jobs those that were planned beyond the beginning of this
+        clock generation owe their slots from there on.
+        """
+        ...
+
+    def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
+        """By name, what the planner needs to know about *jobs* (registered on first sight, owing nothing for the past)."""
+        ...
+
+    def record_outage(self, outage: Outage) -> int:
+        """Keep the stretch nobody planned in; its number, for what was missed in it."""
+        ...
+
+    def open_hold(self, count: int, expires_at: datetime) -> int:
+        """Ask a person about *count* runs of a backlog; the number their claims are to carry."""
+        ...
+
+    def settle_holds(self) -> Hold | None:
+        """Answer `latest` for the backlog nobody spoke about in time; that hold, or None."""
+        ...
+
+    def dispose(
+        self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
+    ) -> list[Run]:
+        """Write the plans' claims, skips and gaps and advance the jobs' markers; returns the runs that were claimed."""
         ...
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
         """Queue a run that no slot asked for (start-up, retry); None when *request_key* was used before."""
         ...
 
-    def start_ready(self, limit: int, uncounted: frozenset[str] = frozenset()) -> list[Run]:
-        """Move queued or waiting runs that may start now to `running`, oldest first, one a job (I8).
+    def start_ready(self, limits: Limits) -> list[Run]:
+        """Move queued or waiting runs that may start now to `running`, within *limits* (I8).
 
-        At most *limit* of them, not counting those of the jobs in *uncounted*, which need no place in the engine.
+        Live ones first, then caught-up ones, then backfilled ones; the oldest first. While a job is paused only what a
+        person asked for starts.
         """
+        ...
+
+    def to_cancel(self) -> list[tuple[int, str]]:
+        """(run, actor) of the running runs that somebody wants stopped."""
         ...
 
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
@@ -56,16 +118,58 @@ class Pass(Protocol):
         """When the earliest run that is held back (a retry, a paced catch-up) may start; None when none is."""
         ...
 
-    def renew(self) -> None:
-        """Write the beat: the lease holds for another TTL."""
+    def renew(self, reading: Reading) -> None:
+        """Write the beat with all clocks: the lease holds for another TTL."""
         ...
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """From when until when a job owed its slots, under which definition (JSON) and in which clock generation."""
+
+    generation: int
+    after: datetime
+    until: datetime
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Dispositions:
+    """What the ledger holds about one job's slots in a stretch, oldest first: moments as epoch seconds.
+
+    *runs*: (slot, generation, run, state, origin); *skips*: (slot, generation, reason); *gaps*: (first, last, count,
+    generation, reason).
+    """
+
+    runs: list[tuple[int, int, int, str, str]]
+    skips: list[tuple[int, int, str]]
+    gaps: list[tuple[int, int, int, int, str]]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What one small batch of retention did: runs removed, and the last run looked at (None: there is nothing older)."""
+
+    count: int
+    looked_at: int | None
 
 
 class Ledger(Protocol):
     """The promises about runs. All moments are aware and in UTC; every write is durable when the call returns."""
 
-    def take_lease(self, owner: str, host: str, code_revision: str, now: datetime) -> Lease:
-        """Become the planner: ends the stint before, opens a new one with the next term."""
+    def take_lease(
+        self,
+        owner: str,
+        host: str,
+        code_revision: str,
+        now: datetime,
+        *,
+        may_follow: Callable[[Stint], bool] = lambda _stint: True,
+    ) -> Lease:
+        """Become the planner: ends the stint before, opens a new one with the next term.
+
+        Raises `LeaseHeld` when that stint goes on and *may_follow* does not say that its scheduler is gone.
+        """
         ...
 
     def leading(self, lease: Lease, now: datetime) -> AbstractContextManager[Pass]:
@@ -104,15 +208,53 @@ class Ledger(Protocol):
         ...
 
     def cancel(self, run_id: int, now: datetime, note: str) -> Run:
-        """End a run that has not started; raises `WrongState` for any other."""
+        """End a run that has not started, or ask the scheduler to end one that runs; raises `WrongState` for ended ones."""
         ...
 
-    def set_defined(self, names: Sequence[str]) -> None:
-        """Mark every job not among *names* as no longer defined; its history stays."""
+    def backfill(self, job_name: str, slots: Sequence[Slot], actor: str, now: datetime) -> list[Run]:
+        """Queue a run for each of *slots* that has none yet; they start one after another, after everything else."""
         ...
 
-    def prune(self, older_than: datetime, keep_per_job: int, limit: int, *, now: datetime) -> int:
-        """Delete at most *limit* ended runs finished before *older_than*, never a job's newest ones; records the count."""
+    def pause(self, job_name: str, now: datetime, until: datetime | None, actor: str, note: str) -> Pause:
+        """Let the job's slots pass unrun from now on; raises `WrongState` when it is paused already."""
+        ...
+
+    def resume(self, job_name: str, now: datetime, actor: str) -> list[Pause]:
+        """End the job's pause now; raises `WrongState` when it is not paused."""
+        ...
+
+    def pauses(self, after: datetime, job_name: str | None = None) -> list[Pause]:
+        """The pauses that go on later than *after*, oldest first."""
+        ...
+
+    def waiting_hold(self) -> Hold | None:
+        """The backlog that waits for somebody's word, if there is one."""
+        ...
+
+    def answer_hold(self, answer: HoldAnswer, actor: str, now: datetime) -> Hold:
+        """Run the newest of each job, all, or none of the backlog; raises `WrongState` when none waits."""
+        ...
+
+    def generation(self) -> Generation:
+        """The clock generation slots are planned in now."""
+        ...
+
+    def trust_clock(self) -> None:
+        """Release calendar jobs that wait because of a step of the wall clock; raises `WrongState` when none do."""
+        ...
+
+    def set_defined(self, names: Sequence[str], now: datetime) -> list[Run]:
+        """Mark every job not among *names* as no longer defined: its history stays, its open runs end.
+
+        Returns the runs that were cancelled. A run of it that still goes on ends by itself.
+        """
+        ...
+
+    def prune(self, older_than: datetime, keep_per_job: int, limit: int, *, now: datetime, after: int = 0) -> Pruned:
+        """Look at *limit* runs beyond run *after* and delete those ended before *older_than*, never a job's newest ones.
+
+        What was removed is recorded (I10).
+        """
         ...
 
     def run(self, run_id: int) -> Run:
@@ -146,6 +288,30 @@ class Ledger(Protocol):
         """Gap rows that touch [start, end), oldest first."""
         ...
 
+    def outages_between(self, start: datetime, end: datetime) -> list[Outage]:
+        """The stretches nobody planned in that touch [start, end), oldest first."""
+        ...
+
+    def obligations(self, job_name: str) -> list[Obligation]:
+        """All stretches in which the job owed its slots, oldest first."""
+        ...
+
+    def dispositions(self, job_name: str, start: datetime, end: datetime) -> Dispositions:
+        """What became of the job's slots in [start, end)."""
+        ...
+
+    def definitions(self, job_name: str) -> list[tuple[datetime, Mapping[str, Any]]]:
+        """Every definition the job ever had with the moment it came into force, oldest first."""
+        ...
+
+    def outage_of(self, run_id: int) -> Outage | None:
+        """The outage a caught-up run was missed in."""
+        ...
+
+    def pruned_before(self) -> datetime | None:
+        """Until when retention has removed history; None while it has removed nothing."""
+        ...
+
     def stints_between(self, start: datetime, end: datetime) -> list[Stint]:
         """Scheduler lives that touch [start, end), oldest first."""
         ...
@@ -168,6 +334,23 @@ class Ledger(Protocol):
 
     def job_names(self) -> list[str]:
         """Every job that is defined now, sorted."""
+        ...
+
+    def all_job_names(self) -> list[str]:
+        """Every job the ledger ever saw, sorted."""
+        ...
+
+    def planned_through(self) -> dict[str, datetime]:
+        """By job name, up to when every slot has its row."""
+        ...
+
+    def last_ends(self) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """By job name, when it last succeeded and when it last ended badly."""
+        ...
+
+    @property
+    def ledger_id(self) -> str:
+        """Which ledger this is, for ever: two files with one id are copies of each other."""
         ...
 
     def ping(self) -> None:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from echopilot_jobs.clock import from_ms
-from echopilot_jobs.runs import Event, Gap, Origin, Run, Skip, SkipReason, Slot, State, Stint, slot_moment
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.runs import (
+    Event,
+    Gap,
+    Generation,
+    Hold,
+    Origin,
+    Pause,
+    Run,
+    Skip,
+    SkipReason,
+    Slot,
+    State,
+    Stint,
+    slot_moment,
+)
 
 
 def run_of(row: sqlite3.Row) -> Run:
@@ -21,10 +36,10 @@ def run_of(row: sqlite3.Row) -> Run:
         claimed_at=from_ms(row["claimed_at"]),
         slot=_slot(row),
         attempt=row["attempt"],
-        planned_at=_moment(row["planned_at"]),
-        not_before=_moment(row["not_before"]),
-        started_at=_moment(row["started_at"]),
-        finished_at=_moment(row["finished_at"]),
+        planned_at=moment_of(row["planned_at"]),
+        not_before=moment_of(row["not_before"]),
+        started_at=moment_of(row["started_at"]),
+        finished_at=moment_of(row["finished_at"]),
         duration_ms=row["duration_ms"],
         owner=row["owner"],
         host=row["host"],
@@ -36,6 +51,8 @@ def run_of(row: sqlite3.Row) -> Run:
         result=_json(row["result"]),
         exit_status=row["exit_status"],
         http_status=row["http_status"],
+        hold_id=row["hold_id"],
+        cancel_wanted=row["cancel_wanted"],
     )
 
 
@@ -49,28 +66,63 @@ def stint_of(row: sqlite3.Row) -> Stint:
         term=row["term"],
         started_at=from_ms(row["started_at"]),
         beat_at=from_ms(row["beat_at"]),
-        ended_at=_moment(row["ended_at"]),
+        ended_at=moment_of(row["ended_at"]),
         ended_how=row["ended_how"],
+        boottime=row["boottime_ms"] / 1000,
+        monotonic=row["monotonic_ms"] / 1000,
     )
 
 
 def skip_of(row: sqlite3.Row) -> Skip:
     """A skipped slot from its row."""
     slot = Slot(row["job_name"], slot_moment(row["slot_at"]), row["generation"])
-    return Skip(slot, SkipReason(row["reason"]), from_ms(row["decided_at"]))
+    return Skip(slot, SkipReason(row["reason"]), from_ms(row["decided_at"]), _outage(row))
 
 
 def gap_of(row: sqlite3.Row) -> Gap:
     """A gap from its row."""
+    reason, outage = SkipReason(row["reason"]), _outage(row)
+    paused = Cause.PAUSED if reason is SkipReason.PAUSED else Cause.UNKNOWN
     return Gap(
         job_name=row["job_name"],
         first=slot_moment(row["first_at"]),
         last=slot_moment(row["last_at"]),
         count=row["count"],
-        reason=SkipReason(row["reason"]),
-        cause=row["cause"],
+        reason=reason,
+        cause=outage.cause if outage else paused,
         decided_at=from_ms(row["decided_at"]),
+        outage=outage,
     )
+
+
+def outage_of(row: sqlite3.Row) -> Outage:
+    """An outage from its row."""
+    return Outage(from_ms(row["since_at"]), from_ms(row["until_at"]), Cause(row["cause"]), row["detail"])
+
+
+def pause_of(row: sqlite3.Row) -> Pause:
+    """A pause from its row joined with its job's name."""
+    until = moment_of(row["until_at"])
+    return Pause(row["id"], row["job_name"], from_ms(row["since_at"]), until, row["actor"], row["note"])
+
+
+def hold_of(row: sqlite3.Row) -> Hold:
+    """A held backlog from its row."""
+    return Hold(
+        id=row["id"],
+        decided_at=from_ms(row["decided_at"]),
+        expires_at=from_ms(row["expires_at"]),
+        count=row["count"],
+        answered_at=moment_of(row["answered_at"]),
+        answer=row["answer"],
+        actor=row["actor"],
+    )
+
+
+def generation_of(row: sqlite3.Row) -> Generation:
+    """A clock generation from its row."""
+    step = timedelta(milliseconds=row["step_ms"])
+    return Generation(row["number"], from_ms(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
 
 
 def event_of(row: sqlite3.Row) -> Event:
@@ -83,13 +135,18 @@ def to_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
+def _outage(row: sqlite3.Row) -> Outage | None:
+    return outage_of(row) if row["cause"] is not None else None
+
+
 def _slot(row: sqlite3.Row) -> Slot | None:
     if row["slot_at"] is None:
         return None
     return Slot(row["job_name"], slot_moment(row["slot_at"]), row["generation"])
 
 
-def _moment(ms: int | None) -> datetime | None:
+def moment_of(ms: int | None) -> datetime | None:
+    """The moment of a column that may be empty."""
     return None if ms is None else from_ms(ms)
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger.protocol import Lease
-from echopilot_jobs.ledger.rows import run_of, to_json
+from echopilot_jobs.ledger import backlog
+from echopilot_jobs.ledger.protocol import Lease, Limits
+from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, SkippedStretch, Standing
-from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
+
+_RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
+# What nobody missed: it would not have run without any outage either.
+_NOT_MISSED = frozenset({SkipReason.PAUSED, SkipReason.DISABLED, SkipReason.OVERLAP})
 
 
 class SqlitePass:
@@ -23,20 +32,104 @@ class SqlitePass:
         self._sql = sql
         self._lease = lease
         self._now = to_ms(now)
+        self._at = from_ms(self._now)
+        self._rows: dict[str, sqlite3.Row] = {}
+        self._pauses: list[Pause] | None = None
 
-    def standing(self, job: Job) -> Standing:
-        row = self._job_row(job)
-        busy = self._sql.maybe("is_busy", job_id=row["id"]) is not None
-        return Standing(planned_through=from_ms(row["planned_through"]), busy=busy)
+    # -- the wall clock
 
-    def dispose(self, job: Job, plan: Plan) -> list[Run]:
-        job_id = self._job_row(job)["id"]
-        for stretch in plan.skipped:
-            self._skip(job_id, stretch, plan.cause)
-        if plan.claims:
-            self._give_up_retries(job_id)
-        claimed = [run for claim in plan.claims if (run := self._claim(job_id, claim))]
-        self._sql.do("advance", job_id=job_id, planned_through=to_ms(plan.planned_through))
+    def generation(self) -> Generation:
+        return generation_of(self._sql.one("generation"))
+
+    def begin_generation(self, step: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
+        ms = step // timedelta(milliseconds=1)
+        self._sql.do("settle_generations")
+        self._sql.do("begin_generation", now=self._now, step_ms=ms, held=int(held))
+        for job in rewound:
+            self._owe_from(job, self._now)
+        return self.generation()
+
+    def trust_clock(self, rewound: Sequence[Job] = ()) -> None:
+        began = to_ms(self.generation().began_at)
+        self._sql.do("settle_generations")
+        for job in rewound:
+            self._owe_from(job, began, only_if_beyond=True)
+
+    def _owe_from(self, job: Job, ms: int, *, only_if_beyond: bool = False) -> None:
+        row = self._sql.maybe("job_by_name", name=job.name)
+        if row is None or (only_if_beyond and row["planned_through"] <= ms):
+            return
+        job_id = row["id"]
+        self._sql.do("close_obligation", job_id=job_id)
+        self._sql.do("rewind", job_id=job_id, planned_through=ms)
+        definition = self._sql.one("newest_definition", job_id=job_id)
+        self._sql.do("open_obligation", job_id=job_id, definition_id=definition["id"], from_at=ms)
+
+    def record_outage(self, outage: Outage) -> int:
+        row = self._sql.one(
+            "record_outage",
+            since=to_ms(outage.since),
+            until=to_ms(outage.until),
+            cause=outage.cause.value,
+            detail=outage.detail,
+        )
+        return int(row["id"])
+
+    # -- backlogs
+
+    def open_hold(self, count: int, expires_at: datetime) -> int:
+        return int(self._sql.one("open_hold", now=self._now, expires_at=to_ms(expires_at), count=count)["id"])
+
+    def settle_holds(self) -> Hold | None:
+        hold = backlog.waiting(self._sql)
+        if hold is None or hold.expires_at > self._at:
+            return None
+        return backlog.answer(self._sql, hold, "latest", "default", self._at)
+
+    # -- planning
+
+    def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
+        names = json.dumps([job.name for job in jobs])
+        self._rows.update((row["name"], row) for row in self._sql.rows("jobs_by_names", names=names))
+        for job in jobs:
+            self._define(job)
+        number = self.generation().number
+        return {job.name: self._standing(self._rows[job.name], number) for job in jobs}
+
+    def _standing(self, row: sqlite3.Row, generation: int) -> Standing:
+        through = from_ms(row["planned_through"])
+        return Standing(
+            planned_through=through,
+            running=row["running"],
+            waiting=row["waiting"],
+            generation=generation,
+            pauses=tuple(self._pauses_of(row["name"], through)),
+        )
+
+    def _pauses_of(self, job_name: str, after: datetime) -> Iterator[Pause]:
+        if self._pauses is None:
+            oldest = min((row["planned_through"] for row in self._rows.values()), default=self._now)
+            self._pauses = [pause_of(row) for row in self._sql.rows("pauses", after=oldest, job_name=None)]
+        for pause in self._pauses:
+            if pause.job_name == job_name and (pause.until is None or pause.until > after):
+                yield pause
+
+    def dispose(
+        self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
+    ) -> list[Run]:
+        claimed: list[Run] = []
+        markers = []
+        for job, plan in plans:
+            job_id = self._rows[job.name]["id"]
+            for stretch in plan.skipped:
+                self._skip(job, job_id, stretch, outage_id)
+            if plan.claims:
+                self._make_room(job_id, plan)
+            for claim in plan.claims:
+                claimed += self._claim(job, job_id, claim, outage_id, hold_id)
+            markers.append({"job_id": job_id, "planned_through": to_ms(plan.planned_through)})
+        self._sql.many("advance", markers)
+        self._sql.many("note_last_run", [{"job_id": self._rows[r.job_name]["id"], "run_id": r.id} for r in claimed])
         return claimed
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
@@ -45,25 +138,60 @@ class SqlitePass:
             "request",
             job_id=job_id,
             origin=origin.value,
+            rank=_RANKS.get(origin, 0),
             slot_at=None,
             generation=None,
             now=self._now,
+            not_before=None,
             request_key=request_key,
             actor=None,
             params=None,
         )
-        return self._moved(row["id"]) if row else None
+        if row is None:
+            return None
+        self._sql.do("note_last_run", job_id=job_id, run_id=row["id"])
+        return Run(row["id"], job_name, origin, State.QUEUED, self._at, request_key=request_key)
 
-    def start_ready(self, limit: int, uncounted: frozenset[str] = frozenset()) -> list[Run]:
-        started: dict[str, Run] = {}
-        for row in self._sql.rows("ready", now=self._now):
-            counts = row["name"] not in uncounted
-            if row["name"] in started or (counts and limit <= 0):
+    # -- starting and finishing
+
+    def start_ready(self, limits: Limits) -> list[Run]:
+        room = _Room(limits, {row["name"]: row["running"] for row in self._sql.rows("running_by_job")})
+        paused = {pause.job_name for pause in self._active_pauses()}
+        chosen: list[Run] = []
+        for row in self._sql.each("ready", now=self._now):
+            if room.is_none_left:
+                break
+            if row["job_name"] in paused and row["origin"] != Origin.MANUAL.value:
                 continue
-            limit -= counts
-            self._sql.do("start", run_id=row["id"], now=self._now, stint_id=self._lease.stint_id)
-            started[row["name"]] = self._moved(row["id"])
-        return list(started.values())
+            if room.take(row["job_name"]):
+                chosen.append(run_of(row))
+        started = [self._started(run) for run in chosen]
+        place = {"now": self._now, "stint_id": self._lease.stint_id, "term": self._lease.term}
+        self._sql.many("start", [{"run_id": run.id, **place} for run in started])
+        for run in started:
+            if run.attempt > 1:
+                self._event(run)
+        return started
+
+    def _started(self, run: Run) -> Run:
+        lease = self._lease
+        return replace(
+            run,
+            state=State.RUNNING,
+            attempt=run.attempt + 1,
+            started_at=run.started_at or self._at,
+            not_before=None,
+            owner=lease.owner,
+            host=lease.host,
+            code_revision=lease.code_revision,
+        )
+
+    def _active_pauses(self) -> list[Pause]:
+        rows = self._sql.rows("pauses", after=self._now, job_name=None)
+        return [pause for row in rows if (pause := pause_of(row)).covers(self._at)]
+
+    def to_cancel(self) -> list[tuple[int, str]]:
+        return [(row["id"], row["cancel_wanted"]) for row in self._sql.rows("to_cancel")]
 
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state
@@ -72,6 +200,7 @@ class SqlitePass:
             run_id=run.id,
             stint_id=self._lease.stint_id,
             attempt=run.attempt,
+            term=self._lease.term,
             state=state.value,
             finished_at=None if retry_at else self._now,
             not_before=to_ms(retry_at) if retry_at else None,
@@ -84,58 +213,114 @@ class SqlitePass:
         if changed != 1:
             raise WrongState(f"run {run.id} attempt {run.attempt} is no longer ours to finish")
         self._keep_output(run.id, outcome)
-        return self._moved(run.id, outcome.error if retry_at else None)
+        ended = _after(run, outcome, state, self._at, retry_at)
+        if retry_at:
+            self._event(ended, outcome.error)
+        elif state is State.SUCCEEDED:
+            self._sql.do("note_success", run_id=run.id)
+        elif state in BAD_ENDS:
+            self._sql.do("note_failure", run_id=run.id)
+        return ended
 
     def next_ready_at(self) -> datetime | None:
         at = self._sql.one("next_ready_at", now=self._now)["at"]
         return None if at is None else from_ms(at)
 
-    def renew(self) -> None:
-        self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now)
+    def renew(self, reading: Reading) -> None:
+        clocks = {"boottime_ms": round(reading.boottime * 1000), "monotonic_ms": round(reading.monotonic * 1000)}
+        self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now, **clocks)
 
-    def _job_row(self, job: Job) -> sqlite3.Row:
-        """The job's row, made on first sight. New times owe nothing for the time before the change."""
-        row = self._sql.maybe("job_by_name", name=job.name)
+    # -- definitions
+
+    def _define(self, job: Job) -> None:
+        """Have the job's row and its definition. New times owe nothing for the time before the change."""
+        row = self._rows.get(job.name)
         if row is not None and row["revision"] == job.revision and row["is_defined"]:
-            return row
-        facts = {"name": job.name, "definition": to_json(job.definition()), "revision": job.revision}
+            return
+        facts = {"revision": job.revision, "now": self._now}
         if row is None:
-            return self._sql.one("register_job", **facts, now=self._now)
-        same_times = row["is_defined"] and json.loads(row["definition"])["trigger"] == str(job.trigger)
-        return self._sql.one("redefine_job", **facts, owes_nothing_before=0 if same_times else self._now)
+            row = self._sql.one("register_job", name=job.name, **facts)
+            self._put_definition(job, row["id"], owed_from=self._now)
+        else:
+            self._redefine(job, row)
+        self._rows[job.name] = self._sql.one("jobs_by_names", names=json.dumps([job.name]))
 
-    def _claim(self, job_id: int, claim: Claim) -> Run | None:
-        """The run of a slot, or None when the slot already had one: the unique index decides (I1)."""
+    def _redefine(self, job: Job, row: sqlite3.Row) -> None:
+        before = json.loads(self._sql.one("newest_definition", job_id=row["id"])["definition"])
+        same_times = bool(row["is_defined"]) and before["trigger"] == str(job.trigger)
+        owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
+        self._sql.do("close_obligation", job_id=row["id"])
+        self._sql.do("redefine_job", job_id=row["id"], revision=job.revision, owes_nothing_before=owed_from)
+        self._put_definition(job, row["id"], owed_from=owed_from)
+
+    def _put_definition(self, job: Job, job_id: int, owed_from: int) -> None:
+        facts = {"revision": job.revision, "definition": to_json(job.definition()), "now": self._now}
+        definition = self._sql.one("put_definition", job_id=job_id, **facts)
+        self._sql.do("open_obligation", job_id=job_id, definition_id=definition["id"], from_at=owed_from)
+
+    # -- dispositions
+
+    def _claim(self, job: Job, job_id: int, claim: Claim, outage_id: int | None, hold_id: int | None) -> Iterator[Run]:
+        """The run of a slot; none when the slot already had one: the unique index decides (I1).
+
+        A calendar moment that ran in an earlier clock generation does not run again (I18).
+        """
+        caught_up = claim.origin is Origin.CATCH_UP
+        planned_at = None if claim.planned_at == claim.slot.due_at else claim.planned_at
         row = self._sql.maybe(
             "claim",
             job_id=job_id,
             origin=claim.origin.value,
+            rank=_RANKS.get(claim.origin, 0),
             slot_at=claim.slot.epoch_seconds,
             generation=claim.slot.generation,
+            once=int(claim.slot.generation > 0 and not job.trigger.follows_real_time),
             now=self._now,
-            planned_at=None,
+            planned_at=to_ms(planned_at) if planned_at else None,
             not_before=to_ms(claim.not_before) if claim.not_before else None,
+            hold_id=hold_id if caught_up else None,
+            outage_id=outage_id if caught_up else None,
+            term=self._lease.term,
         )
-        return self._moved(row["id"]) if row else None
+        if row is not None:
+            yield Run(
+                id=row["id"],
+                job_name=job.name,
+                origin=claim.origin,
+                state=State.QUEUED,
+                claimed_at=self._at,
+                slot=claim.slot,
+                planned_at=planned_at,
+                not_before=claim.not_before,
+                hold_id=hold_id if caught_up else None,
+            )
 
-    def _skip(self, job_id: int, stretch: SkippedStretch, cause: str) -> None:
-        first, last = stretch.slots[0], stretch.slots[-1]
+    def _skip(self, job: Job, job_id: int, stretch: SkippedStretch, outage_id: int | None) -> None:
+        facts = {
+            "job_id": job_id,
+            "generation": stretch.first.generation,
+            "reason": stretch.reason.value,
+            "now": self._now,
+            "outage_id": None if stretch.reason in _NOT_MISSED else outage_id,
+            "term": self._lease.term,
+        }
         if stretch.is_gap:
-            span = {
-                "first_at": first.epoch_seconds,
-                "last_at": last.epoch_seconds,
-                "count": len(stretch.slots),
-            }
-            self._sql.do("gap", job_id=job_id, reason=stretch.reason.value, cause=cause, now=self._now, **span)
+            span = {"first_at": stretch.first.epoch_seconds, "last_at": stretch.last.epoch_seconds}
+            self._sql.do("gap", count=stretch.count, **span, **facts)
             return
-        for slot in stretch.slots:
-            place = {"slot_at": slot.epoch_seconds, "generation": slot.generation}
-            self._sql.do("skip", job_id=job_id, reason=stretch.reason.value, now=self._now, **place)
+        facts["once"] = int(stretch.first.generation > 0 and not job.trigger.follows_real_time)
+        self._sql.many("skip", [{"slot_at": slot.epoch_seconds, **facts} for slot in stretch.slots])
 
-    def _give_up_retries(self, job_id: int) -> None:
-        """A retry stops when the next slot is claimed."""
+    def _make_room(self, job_id: int, plan: Plan) -> None:
+        """A retry stops when the next slot is claimed; under `cancel_previous` everything older gives way."""
+        if plan.cancels_previous:
+            self._sql.rows("give_way", job_id=job_id, now=self._now)
+            for row in self._sql.rows("running_ids_of_job", job_id=job_id):
+                self._sql.do("want_cancelled", run_id=row["id"], actor="the next slot")
         for row in self._sql.rows("give_up_retries", job_id=job_id, now=self._now):
-            self._moved(row["id"], "the next slot came due")
+            self._sql.do("note_failure", run_id=row["id"])
+
+    # -- evidence
 
     def _keep_output(self, run_id: int, outcome: Outcome) -> None:
         output = outcome.output
@@ -148,7 +333,54 @@ class SqlitePass:
                 dropped_bytes=output.dropped_bytes,
             )
 
-    def _moved(self, run_id: int, note: str | None = None) -> Run:
-        """Write the event of a move just made; the run as it stands now."""
-        self._sql.do("event", run_id=run_id, now=self._now, note=note)
-        return run_of(self._sql.one("run_by_id", run_id=run_id))
+    def _event(self, run: Run, note: str | None = None) -> None:
+        """Keep a move that a later one will overwrite in the run's own row."""
+        facts = {"state": run.state.value, "attempt": run.attempt, "note": note}
+        self._sql.do("event", run_id=run.id, now=self._now, **facts)
+
+
+class _Room:
+    """How many more runs may start, in the engine, of each job and of each group."""
+
+    def __init__(self, limits: Limits, running: dict[str, int]) -> None:
+        self._limits = limits
+        self._places = limits.places
+        self._running = Counter(running)
+        self._in_group = Counter[str]()
+        for name, count in running.items():
+            self._in_group[limits.group_of.get(name, "")] += count
+
+    @property
+    def is_none_left(self) -> bool:
+        """Whether nothing at all can start any more: then there is no need to look at what waits."""
+        return self._places <= 0 and not self._limits.uncounted
+
+    def take(self, name: str) -> bool:
+        """Whether one more run of the job may start; if so its place is taken."""
+        counted = name not in self._limits.uncounted
+        group = self._limits.group_of.get(name, "")
+        if counted and self._places <= 0:
+            return False
+        if self._running[name] >= self._limits.instances.get(name, 1):
+            return False
+        if group in self._limits.group_limits and self._in_group[group] >= self._limits.group_limits[group]:
+            return False
+        self._places -= counted
+        self._running[name] += 1
+        self._in_group[group] += 1
+        return True
+
+
+def _after(run: Run, outcome: Outcome, state: State, now: datetime, retry_at: datetime | None) -> Run:
+    """*run* as the ledger has it once the attempt's end is written."""
+    return replace(
+        run,
+        state=state,
+        finished_at=None if retry_at else now,
+        not_before=retry_at,
+        duration_ms=outcome.duration_ms,
+        error=outcome.error,
+        result=outcome.result,
+        exit_status=outcome.exit_status,
+        http_status=outcome.http_status,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
@@ -45,6 +45,14 @@ class Sql:
     def do(self, statement: str, **params: object) -> int:
         """Run a statement that returns no rows; the number of rows it changed."""
         return self.db.execute(statements()[statement], params).rowcount
+
+    def many(self, statement: str, params: Sequence[Mapping[str, object]]) -> int:
+        """Run a statement once for each of *params*; the number of rows they changed together."""
+        return self.db.executemany(statements()[statement], params).rowcount if params else 0
+
+    def each(self, statement: str, **params: object) -> Iterator[sqlite3.Row]:
+        """The rows of a statement one by one, for whoever may not need them all."""
+        return self.db.execute(statements()[statement], params)
 
     def rows(self, statement: str, **params: object) -> list[sqlite3.Row]:
         """All rows of a statement."""

@@ -11,7 +11,7 @@ class PlannerLock:
     """`var/scheduler.lock`, held for life. The file holds its owner's text, for whoever has to wait."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self, owner: str) -> bool:
@@ -23,6 +23,15 @@ class PlannerLock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, owner.encode(), 0)
         return True
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file at the path is still the one we locked: a removed one lets somebody else lock a new one (F47)."""
+        try:
+            found, ours = self.path.stat(), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
     @property
     def holder(self) -> str:

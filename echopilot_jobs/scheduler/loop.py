@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from echopilot_jobs import backoff
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.engines import Ended, Engine
 from echopilot_jobs.errors import LedgerUnavailable, WrongState
 from echopilot_jobs.jobs import Inline, Job, Registry
-from echopilot_jobs.ledger import RENEW_EVERY, Lease, Ledger, Pass
+from echopilot_jobs.ledger import RENEW_EVERY, Ledger, Limits, Pass
 from echopilot_jobs.logs import Log
-from echopilot_jobs.planner import SETTLE, Plan, plan
+from echopilot_jobs.outages import Reading
+from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import BAD_ENDS, Origin, Outcome, Run, State
+from echopilot_jobs.runs import Hold, Origin, Outcome, Run, State
+from echopilot_jobs.scheduler.opening import Leadership
+from echopilot_jobs.scheduler.retrying import retry_at
+from echopilot_jobs.scheduler.telling import Teller
+from echopilot_jobs.scheduler.timekeeping import Footing, Timekeeper
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
@@ -23,15 +27,20 @@ LEDGER_PATIENCE_SECONDS = 60.0
 Duty = Callable[[Run], Outcome]
 
 
-@dataclass(frozen=True)
-class _Pass:
+@dataclass
+class PassDone:
     """What one committed pass did, to be told and acted on after the commit."""
 
-    claimed: list[Run]
-    plans: list[tuple[Job, Plan]]
-    started: list[Run]
-    ended: list[tuple[Ended, Run]]
-    refused: list[tuple[Ended, WrongState]]
+    footing: Footing | None = None
+    plans: list[tuple[Job, Plan]] = field(default_factory=list)
+    claimed: list[Run] = field(default_factory=list)
+    started: list[Run] = field(default_factory=list)
+    ended: list[tuple[Ended, Run]] = field(default_factory=list)
+    refused: list[tuple[Ended, WrongState]] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+    to_cancel: list[tuple[int, str]] = field(default_factory=list)
+    held_until: datetime | None = None
+    settled: Hold | None = None
 
 
 class Scheduler:
@@ -47,24 +56,25 @@ class Scheduler:
         engine: Engine,
         clock: Clock,
         log: Log,
-        lease: Lease,
+        leadership: Leadership,
         duties: Mapping[str, Duty],
-        gap_cause: str = "unknown",
     ) -> None:
         self._registry = registry
         self._ledger = ledger
         self._engine = engine
         self._clock = clock
-        self._log = log
-        self._lease = lease
+        self._lease = leadership.lease
         self._duties = duties
-        self._inline = frozenset(name for name, job in registry.items() if isinstance(job.action, Inline))
-        self._cause = gap_cause
-        self._settled_at = clock.now() + SETTLE
+        self._timekeeper = Timekeeper(clock, leadership)
+        self._teller = Teller(log, registry)
+        self._log = log
+        self._limits = _limits(registry)
+        self._paced_from = clock.now() + SETTLE
         self._pump = Pump(registry.values(), clock.now())
         self._unplanned = set(registry)  # every job is looked at once at the start, for the gap before it
-        self._startup_owed = [name for name, job in registry.items() if job.on_startup]
+        self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
         self._unrecorded: list[Ended] = []
+        self._cancelled: dict[int, str] = {}
         self._renew_at = clock.monotonic()
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
@@ -78,107 +88,131 @@ class Scheduler:
         outcomes are kept and slots stay due until a pass commits. Raises `LeaseLost` when another scheduler leads, and
         `LedgerUnavailable` when the ledger stayed out of reach for a minute and nothing waits to be recorded.
         """
-        now = self._clock.now()
+        reading = self._timekeeper.read()
         self._unrecorded += self._engine.collect()
-        self._unplanned.update(self._pump.due(now))
+        if self._timekeeper.has_stepped(reading):
+            self._pump.reset(reading.wall)
+        self._unplanned.update(self._pump.due(reading.wall))
         try:
-            done = self._one_transaction(now, planning)
+            done = self._one_transaction(reading, planning)
         except LedgerUnavailable as error:
             self._put_off(error)
             return LOOK_AGAIN_SECONDS
-        self._after_commit(done, now)
+        with self._log.batch():
+            self._after_commit(done, reading, planning)
         return 0.0 if self._unrecorded else self._seconds_to_wait()
 
-    def _one_transaction(self, now: datetime, planning: bool) -> _Pass:
-        with self._ledger.leading(self._lease, now) as leading:
-            ended, refused = self._record(leading, now)
-            plans: list[tuple[Job, Plan]] = []
-            claimed: list[Run] = []
-            started: list[Run] = []
+    def _one_transaction(self, reading: Reading, planning: bool) -> PassDone:
+        done = PassDone()
+        with self._ledger.leading(self._lease, reading.wall) as leading:
+            self._record(leading, reading.wall, done)
             if planning:
-                plans, claimed = self._plan(leading, now)
-                started = leading.start_ready(self._engine.free, self._inline)
+                unreachable = self._failing_since is not None
+                done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
+                self._plan(leading, reading.wall, done.footing, done)
+                done.started = leading.start_ready(replace(self._limits, places=self._engine.free))
+            done.to_cancel = leading.to_cancel()
             self._next_ready = leading.next_ready_at()
-            leading.renew()
-        return _Pass(claimed, plans, started, ended, refused)
+            leading.renew(reading)
+        return done
 
-    def _record(self, leading: Pass, now: datetime) -> tuple[list[tuple[Ended, Run]], list[tuple[Ended, WrongState]]]:
-        ended, refused = [], []
+    def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
         for item in self._unrecorded:
+            asked = self._cancelled.get(item.run.id)
+            outcome = replace(item.outcome, error=f"cancelled by {asked}") if _stopped(item, asked) else item.outcome
+            again_at = retry_at(item, now, asked_to_stop=asked is not None)
             try:
-                ended.append((item, leading.finish(item.run, item.outcome, retry_at(item, now))))
+                done.ended.append((item, leading.finish(item.run, outcome, again_at)))
             except WrongState as error:
-                refused.append((item, error))
-        return ended, refused
+                done.refused.append((item, error))
 
-    def _plan(self, leading: Pass, now: datetime) -> tuple[list[tuple[Job, Plan]], list[Run]]:
-        plans, claimed = [], []
-        for name in sorted(self._unplanned):
-            try:
-                job = self._registry[name]
-                made = plan(job, leading.standing(job), now, paced_from=self._settled_at, cause=self._cause)
-            except (ValueError, ArithmeticError) as error:  # a trigger that cannot go on must not stop its neighbours
-                self._log.event("job.failed_to_plan", job=name, error=f"{type(error).__name__}: {error}")
-                continue
-            claimed += leading.dispose(job, made)
-            plans.append((job, made))
+    def _plan(self, leading: Pass, now: datetime, footing: Footing, done: PassDone) -> None:
+        done.settled = leading.settle_holds()
+        names = self._registry if footing.replan else self._unplanned
+        due = [job for name in sorted(names) if (job := self._plannable(name, footing))]
+        if due:
+            standings = leading.standings(due)
+            for job in due:
+                try:
+                    made = plan(
+                        job,
+                        standings[job.name],
+                        now,
+                        latest_only=footing.trusted_from is not None,
+                        held_from=footing.trusted_from,
+                    )
+                except (
+                    ValueError,
+                    ArithmeticError,
+                ) as error:  # a trigger that cannot go on must not stop its neighbours
+                    done.failed[job.name] = error
+                else:
+                    done.plans.append((job, made))
+            self._dispose(leading, now, footing, done)
         owed = [
             leading.request(name, Origin.STARTUP, f"startup:{self._lease.term}:{name}") for name in self._startup_owed
         ]
-        return plans, claimed + [run for run in owed if run]
+        done.claimed += [run for run in owed if run]
+
+    def _plannable(self, name: str, footing: Footing) -> Job | None:
+        job = self._registry.find(name)
+        waits = job is not None and footing.held and not job.trigger.follows_real_time
+        return None if waits else job
+
+    def _dispose(self, leading: Pass, now: datetime, footing: Footing, done: PassDone) -> None:
+        """Write the plans; a backlog waits its turn, and a very large or late one for a person's word."""
+        late = [claim for _, made in done.plans for claim in made.claims if claim.origin is Origin.CATCH_UP]
+        hold_id = None
+        if needs_consent(late, now):
+            done.held_until = now + CONSENT_WITHIN
+            hold_id = leading.open_hold(len(late), done.held_until)
+            done.plans = paced(done.plans, done.held_until, apart=timedelta(0))
+        else:
+            done.plans = paced(done.plans, max(now, self._paced_from))
+        done.claimed += leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id)
 
     # -- after the commit
 
-    def _after_commit(self, done: _Pass, now: datetime) -> None:
+    def _after_commit(self, done: PassDone, reading: Reading, planning: bool) -> None:
         self._tell_reachable()
         self._unrecorded.clear()
         self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
-        if done.plans:
-            self._unplanned.clear()
+        self._timekeeper.committed(reading, planned=planning)
+        if done.footing is not None:
+            self._unplanned.difference_update([job.name for job, _ in done.plans], done.failed)
             self._startup_owed.clear()
-            self._cause = "unknown"
-        self._tell(done)
+            self._pace(done, reading.wall)
+        self._teller.tell(done)
+        for _item, run in done.ended:
+            self._cancelled.pop(run.id, None)
+        for run_id, actor in done.to_cancel:
+            self._ask_to_stop(run_id, actor)
         for run in done.started:
-            self.start_one(run, now)
+            self.start_one(run, reading.wall)
+
+    def _pace(self, done: PassDone, now: datetime) -> None:
+        """The next backlog queues behind this one."""
+        late = sum(run.origin is Origin.CATCH_UP and run.hold_id is None for run in done.claimed)
+        if late:
+            self._paced_from = max(now, self._paced_from) + late * PACE
+
+    def _ask_to_stop(self, run_id: int, actor: str) -> None:
+        if run_id not in self._cancelled:
+            self._cancelled[run_id] = actor
+            self._engine.cancel(run_id)
+            self._log.event("run.cancel_asked", run=run_id, actor=actor)
 
     def start_one(self, run: Run, now: datetime) -> None:
         """The single door through which runs start; the ledger already says that this one is running."""
         job = self._registry[run.job_name]
-        lag = (now - (run.slot.due_at if run.slot else run.claimed_at)) / timedelta(milliseconds=1)
-        self._log.event("run.started", job=job.name, run=run.id, attempt=run.attempt, lag_ms=round(lag))
+        self._teller.tell_started(run, now)
         if isinstance(job.action, Inline):
             began = self._clock.monotonic()
             outcome = self._duties[job.action.duty](run)
             elapsed = round((self._clock.monotonic() - began) * 1000)
-            self._unrecorded.append(
-                Ended(job, run, Outcome(outcome.state, outcome.error, outcome.result, duration_ms=elapsed))
-            )
+            self._unrecorded.append(Ended(job, run, replace(outcome, duration_ms=elapsed)))
         else:
             self._engine.submit(job, run)
-
-    def _tell(self, done: _Pass) -> None:
-        for item, run in done.ended:
-            self._tell_ended(item, run)
-        for item, error in done.refused:
-            self._log.event("run.finish_refused", job=item.job.name, run=item.run.id, error=str(error))
-        for run in done.claimed:
-            if run.slot:
-                self._log.event(
-                    "slot.claimed", job=run.job_name, slot=run.slot.due_at, run=run.id, origin=run.origin.value
-                )
-            else:
-                self._log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)
-        for job, made in done.plans:
-            for stretch in made.skipped:
-                first, last = stretch.slots[0].due_at, stretch.slots[-1].due_at
-                facts = {"reason": stretch.reason.value, "count": len(stretch.slots), "first": first, "last": last}
-                self._log.event("slot.skipped", job=job.name, **facts, cause=made.cause)
-
-    def _tell_ended(self, item: Ended, run: Run) -> None:
-        facts = {"job": run.job_name, "run": run.id, "state": run.state.value, "attempt": run.attempt}
-        self._log.event("run.finished", **facts, ms=run.duration_ms, error=run.error)
-        if run.job_name == "self_heal" and run.origin is Origin.STARTUP and not run.is_open:
-            self._log.event("self_heal_startup", ok=run.state is State.SUCCEEDED, status=item.outcome.http_status)
 
     # -- when the ledger is out of reach
 
@@ -202,6 +236,11 @@ class Scheduler:
         """Whether no run is out and every outcome is recorded."""
         return not self._engine.busy and not self._unrecorded
 
+    @property
+    def has_unrecorded(self) -> bool:
+        """Whether an outcome waits to be written."""
+        return bool(self._unrecorded)
+
     def _seconds_to_wait(self) -> float:
         now = self._clock.now()
         waits = [self._renew_at - self._clock.monotonic(), self._pump.idle_seconds(now)]
@@ -210,15 +249,15 @@ class Scheduler:
         return max(min(waits), 0.0)
 
 
-def retry_at(item: Ended, now: datetime) -> datetime | None:
-    """When the next attempt is due, or None when this was the last.
+def _limits(registry: Registry) -> Limits:
+    return Limits(
+        places=0,
+        uncounted=frozenset(name for name, job in registry.items() if isinstance(job.action, Inline)),
+        instances={name: job.max_instances for name, job in registry.items() if job.max_instances > 1},
+        group_of={name: job.group for name, job in registry.items() if job.group},
+        group_limits=registry.group_limits,
+    )
 
-    A run that a stop interrupted continues with the next scheduler if it may be repeated, but a start-up run does not:
-    the next start brings its own.
-    """
-    job, run, outcome = item.job, item.run, item.outcome
-    if outcome.state is State.CANCELLED:
-        return now if job.idempotent and run.origin is not Origin.STARTUP else None
-    if outcome.state in BAD_ENDS and run.attempt <= job.retries:
-        return now + backoff.delay(run.attempt, seed=run.id)
-    return None
+
+def _stopped(item: Ended, asked: str | None) -> bool:
+    return asked is not None and item.outcome.state is State.CANCELLED

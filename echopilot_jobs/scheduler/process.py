@@ -13,16 +13,18 @@ from types import FrameType
 from echopilot_jobs import builtin
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
-from echopilot_jobs.errors import EchoPilotError, LeaseLost, LedgerUnavailable
-from echopilot_jobs.executor import Executor, OwnWeb, process_mark
-from echopilot_jobs.healing import abandon_lost, owner_lives
+from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
+from echopilot_jobs.executor import Executor, OwnWeb, sweep
+from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, end_tree, marked, this_process
-from echopilot_jobs.runs import OPEN_STATES, Outcome, Run, State
+from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, this_process
+from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
+from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
 from echopilot_jobs.settings import Settings, dashboard_key
 from echopilot_jobs.wake import Waiter
 
@@ -31,7 +33,6 @@ DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
 STANDBY_LOOK_SECONDS = 1.0
-CHORES_SECONDS = 15.0
 
 
 def main(settings: Settings, registry: Registry | None = None) -> int:
@@ -47,14 +48,15 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     clock = SystemClock()
     stop = _StopWish(parent)
     lock = PlannerLock(settings.var_dir / "scheduler.lock")
-    owner = str(this_process())
-    if not _stand_by(lock, owner, stop):
+    this = this_process()
+    identity = Identity(str(this), this.boot_id, platform.node(), code_revision())
+    if not _stand_by(lock, identity.owner, stop):
         return 0
     log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
         jobs = builtin.jobs(settings) if registry is None else registry
-        return _Process(settings, jobs, clock, log, waiter, stop, owner).run()
+        return _Process(settings, jobs, clock, log, waiter, stop, lock, identity).run()
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code
@@ -117,14 +119,16 @@ class _Process:
         log: SchedulerLog,
         waiter: Waiter,
         stop: _StopWish,
-        owner: str,
+        lock: PlannerLock,
+        identity: Identity,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._log = log
         self._waiter = waiter
         self._stop = stop
-        self._owner = owner
+        self._lock = lock
+        self._identity = identity
         self._ticks = 0
         self._registry = registry
         self._engine = LocalEngine(self._executor(), waiter.ring)
@@ -132,20 +136,20 @@ class _Process:
     def _executor(self) -> Executor:
         base_url = f"http://127.0.0.1:{self._settings.port}"
         own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
-        return Executor(self._clock, self._owner, own_web)
+        return Executor(self._clock, self._identity.owner, own_web)
 
     def run(self) -> int:
         """The whole life; the exit status."""
         opened = self._lead()
         if opened is None:
             return 0
-        ledger, lease, cause = opened
+        ledger, leadership = opened
+        lease = leadership.lease
         duties = {"tick": self._tick}
-        scheduler = Scheduler(
-            self._registry, ledger, self._engine, self._clock, self._log, lease, duties, gap_cause=cause
-        )
+        scheduler = Scheduler(self._registry, ledger, self._engine, self._clock, self._log, leadership, duties)
         try:
-            self._loop(scheduler, ledger)
+            if not self._loop(scheduler, ledger):
+                return LeaseLost.exit_code
             return self._wind_up(scheduler, ledger, lease)
         except LeaseLost:
             self._log.event("lease.lost", term=lease.term)
@@ -154,78 +158,59 @@ class _Process:
         finally:
             ledger.close()
 
-    def _lead(self) -> tuple[SqliteLedger, Lease, str] | None:
+    def _lead(self) -> tuple[SqliteLedger, Leadership] | None:
         """Open the ledger, take the lease and put the past in order, however long a full disk or a lock prevents it.
 
         Giving up would bring nothing: the next process would stand before the same ledger, and after a few such starts
         supervisord would not start one any more. `/health` is red meanwhile. None when asked to stop first.
         """
-        told = False
+        told: set[str] = set()
+        succession = Succession(self._clock, self._identity, owner_lives)
         while not self._stop.asked:
             try:
-                return self._try_to_lead()
+                return self._try_to_lead(succession)
             except LedgerUnavailable as error:
-                if not told:
-                    self._log.event("ledger.unreachable", error=str(error))
-                    told = True
-                self._waiter.wait(1.0)
+                self._tell_once(told, "ledger.unreachable", error=str(error))
+            except LeaseHeld as error:
+                self._tell_once(told, "scheduler.waiting", holder=str(error))
+            self._waiter.wait(STANDBY_LOOK_SECONDS)
         return None
 
-    def _try_to_lead(self) -> tuple[SqliteLedger, Lease, str]:
+    def _tell_once(self, told: set[str], event: str, **facts: str) -> None:
+        if event not in told:
+            told.add(event)
+            self._log.event(event, **facts)
+
+    def _try_to_lead(self, succession: Succession) -> tuple[SqliteLedger, Leadership]:
         ledger = SqliteLedger(self._settings.ledger_path)
+        surroundings = Surroundings(lives=owner_lives, sweep=sweep)
         try:
-            before = ledger.stint()
-            lease = ledger.take_lease(self._owner, platform.node(), code_revision(), self._clock.now())
-            self._reconcile(ledger)
-        except LedgerUnavailable:
+            leadership = lead(ledger, self._registry, self._clock, self._log, self._identity, surroundings, succession)
+        except (LedgerUnavailable, LeaseHeld):
             ledger.close()
             raise
         self._log.event("startup", ok=True, pid=os.getpid())
-        self._log.event("lease.taken", term=lease.term, owner=self._owner)
-        if before is None:
-            return ledger, lease, "unknown"
-        return ledger, lease, "stopped" if before.ended_how == "stopped" else "crash"
-
-    def _reconcile(self, ledger: SqliteLedger) -> None:
-        """End what the scheduler before left: its children that live on, its `running` rows, work of jobs now gone."""
-        for run in ledger.runs(states=frozenset({State.RUNNING})):
-            if run.owner and not owner_lives(run.owner):
-                self._sweep(run, run.owner)
-        self._abandon_lost(ledger)
-        ledger.set_defined(list(self._registry))
-        for run in ledger.runs(states=OPEN_STATES):
-            if run.job_name not in self._registry:
-                gone = ledger.cancel(run.id, self._clock.now(), "its job is no longer defined")
-                self._log.event("run.cancelled", job=run.job_name, run=run.id, error=gone.error)
-
-    def _abandon_lost(self, ledger: SqliteLedger) -> None:
-        for run in abandon_lost(ledger, self._clock.now()):
-            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
-
-    def _sweep(self, run: Run, owner: str) -> None:
-        """A killed scheduler's child dies with it, but a grandchild may not: it still carries the run's mark (I8)."""
-        left = marked("ECHOPILOT_MARK", process_mark(owner, run))
-        for pid in left:
-            end_tree(pid, 0)
-        if left:
-            self._log.event("processes.swept", run=run.id, count=len(left))
+        self._log.event("lease.taken", term=leadership.lease.term, owner=self._identity.owner)
+        return ledger, leadership
 
     def _tick(self, _run: Run) -> Outcome:
         self._ticks += 1
         self._log.event("tick", tick=self._ticks, next=self._registry.next_times(self._clock.now()))
         return Outcome(State.SUCCEEDED)
 
-    def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> None:
-        chores_at = self._clock.monotonic() + CHORES_SECONDS
+    def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> bool:
+        """Beat until asked to stop; False when this process may not lead any longer."""
+        chores = Chores(ledger, self._clock, self._log)
         while not self._stop.asked:
+            if not self._lock.is_ours:
+                self._log.event("lock.lost", path=str(self._lock.path))
+                self._engine.cancel_all()
+                return False
             seconds = scheduler.beat()
-            if self._clock.monotonic() >= chores_at:
-                chores_at = self._clock.monotonic() + CHORES_SECONDS
-                with contextlib.suppress(LedgerUnavailable):  # the next beat says so if it lasts
-                    ledger.checkpoint()
-                    self._abandon_lost(ledger)  # an owner may have been deposed while it still lived
+            chores.do_due()
             if seconds:
                 self._waiter.wait(seconds)
+        return True
 
     def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
         """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""

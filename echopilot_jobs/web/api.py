@@ -224,8 +224,8 @@ def api_job(name: str) -> Response:
 
 
 def _job(job: Job, last: Run | None) -> dict[str, Any]:
-    upcoming = iso(next_slot(job, services().clock.now()).due_at)
-    return {**job.definition(), "next": upcoming, "last_run": last.as_dict() if last else None}
+    slot = next_slot(job, services().clock.now()) if job.enabled else None
+    return {**job.definition(), "next": iso(slot.due_at) if slot else None, "last_run": last.as_dict() if last else None}
 
 
 def api_runs() -> Response:

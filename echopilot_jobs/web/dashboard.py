@@ -56,7 +56,7 @@ class JobLine:
     """One job: its next moment, its newest run and the ends of its last ones (oldest first)."""
 
     job: Job
-    next_at: datetime
+    next_at: datetime | None
     last: Run | None
     marks: tuple[Run, ...]
 
@@ -159,7 +159,8 @@ def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
 def job_line(ledger: Ledger, job: Job, now: datetime) -> JobLine:
     """One job's line."""
     newest = ledger.runs(job_name=job.name, limit=MARKS)
-    return JobLine(job, next_slot(job, now).due_at, newest[0] if newest else None, tuple(reversed(newest)))
+    slot = next_slot(job, now) if job.enabled else None
+    return JobLine(job, slot.due_at if slot else None, newest[0] if newest else None, tuple(reversed(newest)))
 
 
 def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
@@ -200,7 +201,8 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.value.replace("_", " ")
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
-    do = f"next try at {clock_text(line.next_at, now)} UTC; read the run, mend the cause, run it again"
+    coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else ""
+    do = f"{coming}read the run, mend the cause, run it again"
     return Problem("bad", f"{line.job.name} {times}{words}", oldest.finished_at, do, newest.id)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.outages import IN_WORDS, Cause
 from echopilot_jobs.runs import Gap, Skip, SkipReason, Stint
 
 # A restart takes a few seconds and costs nothing; only longer stretches are worth a person's eye.
@@ -119,4 +120,9 @@ def _joined(skips: Sequence[Skip]) -> Iterator[Missed]:
 
 
 def _of_gap(gap: Gap) -> Missed:
-    return Missed(gap.job_name, gap.reason, gap.first, gap.last, gap.count, gap.cause)
+    return Missed(gap.job_name, gap.reason, gap.first, gap.last, gap.count, _cause(gap))
+
+
+def _cause(gap: Gap) -> str:
+    """Why nobody ran them, in words; nothing where that is not known or says no more than the reason."""
+    return "" if gap.cause in (Cause.UNKNOWN, Cause.PAUSED) else IN_WORDS[gap.cause]

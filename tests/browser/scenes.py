@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from echopilot_jobs import builtin
-from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.planner import Claim, Plan, SkippedStretch
+from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
 from tests.programs import Table
+from tests.schedulekit import claim, dispose, reading, stretch
 
 NOW = datetime(2026, 3, 2, 12, 4, 41, 300_000, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -44,31 +46,33 @@ class Past:
         """A scheduler starts."""
         self.lease = self.ledger.take_lease("boot:4211:77", "atlas", "4f1c9e2d7a10", at)
         with self.ledger.leading(self.lease, at) as transaction:
-            for job in self.registry.values():
-                transaction.standing(job)
+            transaction.standings(list(self.registry.values()))
         return self.lease
 
     def beat(self, at: datetime) -> None:
         """It is alive at this moment."""
         with self.ledger.leading(self.lease, at) as transaction:
-            transaction.renew()
+            transaction.renew(reading(at))
 
     def ran(self, name: str, slot_at: datetime, outcome: Outcome, late: float = 0.02, retry: bool = False) -> Run:
         """A slot ran, *late* seconds after its moment."""
         job, start = self.registry[name], slot_at + timedelta(seconds=late)
-        claim = Claim(Slot(name, slot_at), Origin.SCHEDULE if late < 30 else Origin.CATCH_UP)
+        claimed = claim(Slot(name, slot_at), Origin.SCHEDULE if late < 30 else Origin.CATCH_UP)
         with self.ledger.leading(self.lease, start) as transaction:
-            transaction.dispose(job, Plan(slot_at, (claim,)))
-            (run,) = transaction.start_ready(1)
+            dispose(transaction, job, Plan(slot_at, (claimed,)))
+            (run,) = transaction.start_ready(Limits(1))
         end = start + timedelta(milliseconds=outcome.duration_ms)
         with self.ledger.leading(self.lease, end) as transaction:
             return transaction.finish(run, outcome, end + timedelta(minutes=1) if retry else None)
 
-    def skipped(self, name: str, slots: Iterable[datetime], reason: SkipReason, cause: str, at: datetime) -> None:
+    def skipped(self, name: str, slots: Iterable[datetime], reason: SkipReason, cause: Cause, at: datetime) -> None:
         """Slots got no run."""
-        stretch = SkippedStretch(reason, tuple(Slot(name, slot) for slot in slots))
+        missed = stretch(reason, [Slot(name, slot) for slot in slots])
+        job, outage = self.registry[name], Outage(missed.first.due_at, at, cause)
         with self.ledger.leading(self.lease, at) as transaction:
-            transaction.dispose(self.registry[name], Plan(stretch.slots[-1].due_at, (), (stretch,), cause))
+            transaction.standings([job])
+            made = Plan(missed.last.due_at, (), (missed,))
+            transaction.dispose([(job, made)], outage_id=transaction.record_outage(outage))
 
 
 def ok(ms: int, **facts: object) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import Outcome, Output, State
 from echopilot_jobs.web.auth import new_login_link
 
@@ -257,7 +258,7 @@ def test_text_of_jobs_never_acts(site_of: Callable[..., Site], window: Any) -> N
         result = {"headline": text, text: text, "html_path": str(brief)}
         run, _ = site.ledger.request_run("ceo_brief", scenes.NOW, actor=text, params={"note": text})
         with site.ledger.leading(past.lease, scenes.NOW) as transaction:
-            transaction.start_ready(1)
+            transaction.start_ready(Limits(1))
             run = site.ledger.run(run.id)
             ended = Outcome(
                 State.SUCCEEDED, error=text, result=result, output=Output(head=text, tail=text, dropped_bytes=1)

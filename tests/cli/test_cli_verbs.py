@@ -19,7 +19,7 @@ from daykit import beat, live, well
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.run import StillOpen, follow
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, State
 from echopilot_jobs.settings import Settings
@@ -104,17 +104,16 @@ def test_status_tells_a_run_of_a_dead_scheduler_from_a_living_one(call, store, s
     now = SystemClock().now()
     dead = store.take_lease("00000000-0000-0000-0000-000000000000:1:1", os.uname().nodename, "rev", now)
     with store.leading(dead, now) as work:
-        for job in jobs(settings).values():
-            work.standing(job)
+        work.standings(list(jobs(settings).values()))
         work.request("heartbeat", Origin.STARTUP, "one")
-        work.start_ready(1)
+        work.start_ready(Limits(1))
 
     assert "its scheduler is dead, the next one will end it" in call("status").out
 
     living = store.take_lease(str(this_process()), os.uname().nodename, "rev", now)
     with store.leading(living, now) as work:
         work.request("ceo_brief", Origin.STARTUP, "two")
-        work.start_ready(1)
+        work.start_ready(Limits(1))
     runs = {run["job"]: run["owner_alive"] for run in json.loads(call("status", "--json").out)["status"]["open_runs"]}
 
     assert runs == {"heartbeat": False, "ceo_brief": True}

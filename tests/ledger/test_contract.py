@@ -8,10 +8,12 @@ import pytest
 
 from echopilot_jobs.errors import LeaseLost, UnknownName, WrongState
 from echopilot_jobs.jobs import Inline, Job
-from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.planner import Claim, Plan, SkippedStretch, plan
+from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
 from echopilot_jobs.triggers import Every
+from tests.schedulekit import claim, dispose, plan_all, reading, standing, stretch
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -24,19 +26,18 @@ DONE = Outcome(State.SUCCEEDED, result={"n": 1}, duration_ms=5, output=Output("s
 def lease(ledger: SqliteLedger) -> Lease:
     lease = ledger.take_lease("boot:1:1", "host", "abc", NOON)
     with ledger.leading(lease, NOON) as leading:
-        leading.standing(JOB)
+        standing(leading, JOB)
     return lease
 
 
 def claim_slot(ledger: SqliteLedger, lease: Lease, at: datetime, job: Job = JOB) -> list[Run]:
     with ledger.leading(lease, at) as leading:
-        leading.standing(job)
-        return leading.dispose(job, Plan(at, (Claim(Slot(job.name, at), Origin.SCHEDULE),)))
+        return dispose(leading, job, Plan(at, (claim(Slot(job.name, at)),)))
 
 
 def start_all(ledger: SqliteLedger, lease: Lease, at: datetime, limit: int = 9) -> list[Run]:
     with ledger.leading(lease, at) as leading:
-        return leading.start_ready(limit)
+        return leading.start_ready(Limits(limit))
 
 
 def running(ledger: SqliteLedger, lease: Lease, at: datetime = NOON + MINUTE) -> Run:
@@ -110,7 +111,7 @@ def test_a_stint_that_ended_can_write_nothing(ledger: SqliteLedger, lease: Lease
 def test_a_pass_is_all_or_nothing(ledger: SqliteLedger, lease: Lease) -> None:
     def cut_short() -> None:
         with ledger.leading(lease, NOON + MINUTE) as leading:
-            leading.dispose(JOB, Plan(NOON + MINUTE, (Claim(Slot("j", NOON + MINUTE), Origin.SCHEDULE),)))
+            dispose(leading, JOB, Plan(NOON + MINUTE, (claim(Slot("j", NOON + MINUTE)),)))
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
@@ -118,7 +119,7 @@ def test_a_pass_is_all_or_nothing(ledger: SqliteLedger, lease: Lease) -> None:
 
     assert ledger.runs() == []
     with ledger.leading(lease, NOON + MINUTE) as leading:
-        assert leading.standing(JOB).planned_through == NOON
+        assert standing(leading, JOB).planned_through == NOON
 
 
 def test_a_job_runs_once_at_a_time_and_the_next_waits_I8(ledger: SqliteLedger, lease: Lease) -> None:
@@ -145,7 +146,7 @@ def test_only_as_many_start_as_there_is_room_for_and_inline_jobs_need_none(ledge
         claim_slot(ledger, lease, NOON + MINUTE, job)
 
     with ledger.leading(lease, NOON + MINUTE) as leading:
-        without_room = leading.start_ready(0, frozenset({"k"}))
+        without_room = leading.start_ready(Limits(0, frozenset({"k"})))
 
     assert [run.job_name for run in without_room] == ["k"]
     assert [run.job_name for run in start_all(ledger, lease, NOON + MINUTE, limit=1)] == ["j"]
@@ -199,7 +200,7 @@ def test_a_second_manual_run_is_refused_while_one_waits_F63(ledger: SqliteLedger
 
 def test_an_unknown_job_cannot_be_requested_and_the_nearest_is_named(ledger: SqliteLedger, lease: Lease) -> None:
     with ledger.leading(lease, NOON) as leading:
-        leading.standing(Job(name="daily_report", trigger=Every(MINUTE), action=Inline("tick")))
+        standing(leading, Job(name="daily_report", trigger=Every(MINUTE), action=Inline("tick")))
 
     with pytest.raises(UnknownName, match="no job named 'dayly_report'; did you mean 'daily_report'"):
         ledger.request_run("dayly_report", NOON)
@@ -226,32 +227,36 @@ def test_a_job_with_new_times_owes_nothing_for_the_time_before_the_edit(ledger: 
     edited = Job(name="j", trigger=Every(timedelta(seconds=30)), action=Inline("tick"))
 
     with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
-        standing = leading.standing(edited)
+        known = standing(leading, edited)
 
-    assert standing.planned_through == NOON + timedelta(hours=1)
+    assert known.planned_through == NOON + timedelta(hours=1)
 
 
 def test_an_edit_of_anything_but_the_times_forgets_no_slot_I2_I32(ledger: SqliteLedger, lease: Lease) -> None:
     edited = Job(name="j", trigger=Every(MINUTE), action=Inline("tick"), description="new words", retries=3)
 
     with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
-        standing = leading.standing(edited)
+        known = standing(leading, edited)
 
-    assert standing.planned_through == NOON
+    assert known.planned_through == NOON
 
 
 def test_skips_and_gaps_are_told_apart_and_found_by_time(ledger: SqliteLedger, lease: Lease) -> None:
     few = tuple(Slot("j", NOON + n * MINUTE) for n in range(1, 4))
     many = tuple(Slot("j", NOON + n * MINUTE) for n in range(4, 204))
     with ledger.leading(lease, NOON + 204 * MINUTE) as leading:
-        stretches = (SkippedStretch(SkipReason.COALESCED, few), SkippedStretch(SkipReason.EXPIRED, many))
-        leading.dispose(JOB, Plan(NOON + 204 * MINUTE, (), stretches, "crash"))
+        outage = Outage(NOON, NOON + 204 * MINUTE, Cause.CRASH, "killed by signal 9")
+        made = Plan(NOON + 204 * MINUTE, (), (stretch(SkipReason.COALESCED, few), stretch(SkipReason.EXPIRED, many)))
+        leading.standings([JOB])
+        leading.dispose([(JOB, made)], outage_id=leading.record_outage(outage))
 
     skips = ledger.skips_between(NOON, NOON + timedelta(days=1))
     (gap,) = ledger.gaps_between(NOON + 100 * MINUTE, NOON + 101 * MINUTE)
 
     assert [(skip.slot, skip.reason) for skip in skips] == [(slot, SkipReason.COALESCED) for slot in few]
-    assert (gap.count, gap.cause, gap.first, gap.last) == (200, "crash", many[0].due_at, many[-1].due_at)
+    assert (gap.count, gap.cause, gap.first, gap.last) == (200, Cause.CRASH, many[0].due_at, many[-1].due_at)
+    assert gap.outage == outage
+    assert ledger.outages_between(NOON, NOON + MINUTE) == [outage]
     assert ledger.gaps_between(NOON - timedelta(days=1), NOON) == []
 
 
@@ -277,21 +282,24 @@ def test_pruning_keeps_the_newest_of_each_job_and_never_reuses_an_id_I10(ledger:
 
     removed = ledger.prune(NOON + timedelta(days=1), 2, 100, now=NOON + timedelta(days=1))
 
-    assert removed == 3
+    assert removed.count == 3
     assert [run.slot and run.slot.due_at for run in ledger.runs()] == [NOON + 5 * MINUTE, NOON + 4 * MINUTE]
-    assert ledger.prune(NOON + timedelta(days=1), 2, 100, now=NOON + timedelta(days=1)) == 0
+    assert ledger.prune(NOON + timedelta(days=1), 2, 100, now=NOON + timedelta(days=1)).count == 0
     assert claim_slot(ledger, lease, NOON + 7 * MINUTE)[0].id == 6
 
 
-def test_a_run_that_waits_can_be_cancelled_and_one_that_runs_cannot(ledger: SqliteLedger, lease: Lease) -> None:
+def test_a_run_that_waits_is_cancelled_at_once_and_one_that_runs_is_asked_to_stop(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
     waiting, _ = ledger.request_run("j", NOON)
 
     assert ledger.cancel(waiting.id, NOON, "not wanted").state is State.CANCELLED
-    with pytest.raises(WrongState, match="is cancelled"):
+    with pytest.raises(WrongState, match="has ended as 'cancelled'"):
         ledger.cancel(waiting.id, NOON, "again")
     run = running(ledger, lease)
-    with pytest.raises(WrongState, match="is running"):
-        ledger.cancel(run.id, NOON, "too late")
+    assert ledger.cancel(run.id, NOON, "cli:me").state is State.RUNNING
+    with ledger.leading(lease, NOON) as leading:
+        assert leading.to_cancel() == [(run.id, "cli:me")]
 
 
 @pytest.mark.parametrize("run_id", [0, -1, 999, 2**63, 10**30])
@@ -303,7 +311,7 @@ def test_a_run_that_does_not_exist_is_said_so(ledger: SqliteLedger, run_id: int)
 def test_a_job_whose_definition_is_gone_keeps_its_history(ledger: SqliteLedger, lease: Lease) -> None:
     finish(ledger, lease, running(ledger, lease), NOON + MINUTE)
 
-    ledger.set_defined(["k"])
+    ledger.set_defined(["k"], NOON)
 
     assert ledger.job_names() == []
     assert len(ledger.runs(job_name="j")) == 1
@@ -313,7 +321,7 @@ def test_a_job_whose_definition_is_gone_keeps_its_history(ledger: SqliteLedger, 
 
 def test_the_beat_and_lives_of_schedulers_can_be_read(ledger: SqliteLedger, lease: Lease) -> None:
     with ledger.leading(lease, NOON + MINUTE) as leading:
-        leading.renew()
+        leading.renew(reading(NOON + MINUTE))
     ledger.take_lease("boot:2:2", "host", "abc", NOON + 5 * MINUTE)
 
     first, second = ledger.stints_between(NOON, NOON + timedelta(hours=1))
@@ -328,8 +336,8 @@ def test_planning_with_what_the_ledger_knows_disposes_of_each_slot_once(ledger: 
     for seconds in (7, 61, 200, 3, 1000):
         now += timedelta(seconds=seconds)
         with ledger.leading(lease, now) as leading:
-            leading.dispose(JOB, plan(JOB, leading.standing(JOB), now))
-            for run in leading.start_ready(9):
+            plan_all(leading, [JOB], now)
+            for run in leading.start_ready(Limits(9)):
                 leading.finish(run, DONE)
 
     slots = [run.slot.due_at for run in ledger.runs() if run.slot]

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs import builtin
-from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.runs import Outcome, Run
 from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.supervision import Program
@@ -19,6 +19,7 @@ from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web import create_app
 from echopilot_jobs.web.auth import Door, door
 from tests.programs import Table
+from tests.schedulekit import reading
 
 KEY = "correct-horse-battery-staple-9"
 
@@ -56,19 +57,18 @@ class Stack:
         """Become the planner and register the jobs."""
         self.lease = self.ledger.take_lease("boot:1:1", "atlas", "4f1c9e2d7a10", self.clock.now())
         with self.ledger.leading(self.lease, self.clock.now()) as transaction:
-            for job in self.registry.values():
-                transaction.standing(job)
+            transaction.standings(list(self.registry.values()))
         return self.lease
 
     def beat(self) -> None:
         """Renew the lease now."""
         with self.ledger.leading(self.lease, self.clock.now()) as transaction:
-            transaction.renew()
+            transaction.renew(reading(self.clock.now()))
 
     def start(self) -> Run:
         """Start what waits."""
         with self.ledger.leading(self.lease, self.clock.now()) as transaction:
-            (run,) = transaction.start_ready(1)
+            (run,) = transaction.start_ready(Limits(1))
         return run
 
     def finish(self, run: Run, outcome: Outcome) -> Run:

@@ -16,11 +16,12 @@ from flask.testing import FlaskClient
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.planner import Plan, SkippedStretch
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, SkipReason, Slot, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.wake import drain, open_for_waiting
+from tests.schedulekit import dispose, stretch
 
 from .conftest import Stack, Table, with_key
 
@@ -264,9 +265,9 @@ def test_the_summary_counts_the_day(api: FlaskClient, stack: Stack, clock: FakeC
     stack.carry_out("self_heal", DONE)
     stack.carry_out("self_heal", Outcome(State.FAILED, error="no"))
     stack.carry_out("ceo_brief", DONE)
-    missed = SkippedStretch(SkipReason.EXPIRED, (Slot("ceo_brief", clock.now() - timedelta(hours=1)),))
+    missed = stretch(SkipReason.EXPIRED, (Slot("ceo_brief", clock.now() - timedelta(hours=1)),))
     with stack.ledger.leading(stack.lease, clock.now()) as transaction:
-        transaction.dispose(stack.registry["ceo_brief"], Plan(clock.now(), (), (missed,)))
+        dispose(transaction, stack.registry["ceo_brief"], Plan(clock.now(), (), (missed,)))
 
     found = api.get("/api/metrics-summary").json
 

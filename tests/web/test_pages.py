@@ -12,10 +12,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from echopilot_jobs.planner import Plan, SkippedStretch
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, SkipReason, Slot, State
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.history import strip
+from tests.schedulekit import dispose, stretch
 
 from .conftest import Browser, Stack, Table
 
@@ -173,16 +175,21 @@ def test_dark_hours_and_what_they_cost_are_told(browser: Browser, stack: Stack, 
     clock.sleep(3 * 3600)
     stack.lead()
     minutes = tuple(Slot("heartbeat", begun + timedelta(minutes=n)) for n in range(1, 179))
-    stretch = SkippedStretch(SkipReason.COALESCED, minutes)
-    lone = SkippedStretch(SkipReason.EXPIRED, (Slot("self_heal", begun + timedelta(hours=1)),))
+    many = stretch(SkipReason.COALESCED, minutes)
+    lone = stretch(SkipReason.EXPIRED, (Slot("self_heal", begun + timedelta(hours=1)),))
     with stack.ledger.leading(stack.lease, clock.now()) as transaction:
-        transaction.dispose(stack.registry["heartbeat"], Plan(clock.now(), (), (stretch,), "the machine slept"))
-        transaction.dispose(stack.registry["self_heal"], Plan(clock.now(), (), (lone,)))
+        outage = Outage(begun, clock.now(), Cause.SUSPEND)
+        plans = [
+            (stack.registry["heartbeat"], Plan(clock.now(), (), (many,))),
+            (stack.registry["self_heal"], Plan(clock.now(), (), (lone,))),
+        ]
+        transaction.standings([job for job, _ in plans])
+        transaction.dispose(plans, outage_id=transaction.record_outage(outage))
 
     text = seen(browser.client.get("/").text)
 
     assert "no scheduler ran for 3 h of the last 24 h; 179 slots had no run of their own" in text
-    assert "178 slots heartbeat a newer slot stood in (the machine slept)" in text
+    assert "178 slots heartbeat a newer slot stood in (the machine was suspended)" in text
     assert "1 slot self_heal too old to run" in text
     assert "dark 3 h" in text
 
@@ -190,9 +197,8 @@ def test_dark_hours_and_what_they_cost_are_told(browser: Browser, stack: Stack, 
 def test_single_skips_in_a_row_share_a_line(browser: Browser, stack: Stack, clock: FakeClock) -> None:
     slots = tuple(Slot("heartbeat", clock.now() - timedelta(minutes=n, seconds=30)) for n in range(40, 0, -1))
     with stack.ledger.leading(stack.lease, clock.now()) as transaction:
-        transaction.dispose(
-            stack.registry["heartbeat"], Plan(clock.now(), (), (SkippedStretch(SkipReason.OVERLAP, slots),))
-        )
+        made = Plan(clock.now(), (), (stretch(SkipReason.OVERLAP, slots),))
+        dispose(transaction, stack.registry["heartbeat"], made)
 
     assert "40 slots heartbeat the run before was still going 07:19:00 to 07:58:00" in seen(
         browser.client.get("/").text

@@ -1,0 +1,166 @@
+"""What happened between two beats: how much time passed, what the wall clock did meanwhile, and why nobody planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from echopilot_jobs.clock import Clock, iso
+
+STEP_LEAST = timedelta(seconds=1)  # less is slewing or the noise of reading three clocks one after the other
+HOLD_ABOVE = timedelta(hours=3)
+SILENT_ABOVE = timedelta(seconds=15)  # G, the detection allowance: a longer silence is an outage
+CLOCK_HOLD_FOR = timedelta(minutes=10)
+
+
+class Cause(StrEnum):
+    """Why slots were missed: the closed set."""
+
+    DEPLOY = "deploy"
+    STOPPED = "stopped"
+    CRASH = "crash"
+    PLATFORM_SLEEP = "platform_sleep"
+    SUSPEND = "suspend"
+    CLOCK_STEP = "clock_step"
+    PAUSED = "paused"
+    LEDGER_UNREACHABLE = "ledger_unreachable"
+    UNKNOWN = "unknown"
+
+
+IN_WORDS = {
+    Cause.DEPLOY: "stopped for another version of the code",
+    Cause.STOPPED: "somebody stopped it",
+    Cause.CRASH: "the scheduler died",
+    Cause.PLATFORM_SLEEP: "the machine or container slept",
+    Cause.SUSPEND: "the machine was suspended",
+    Cause.CLOCK_STEP: "the wall clock stepped",
+    Cause.PAUSED: "paused by a person",
+    Cause.LEDGER_UNREACHABLE: "the ledger could not be written",
+    Cause.UNKNOWN: "cause unknown",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All clocks at one moment, and which boot of the machine the counting ones belong to."""
+
+    wall: datetime
+    monotonic: float
+    boottime: float
+    boot_id: str
+
+    @classmethod
+    def of(cls, clock: Clock, boot_id: str) -> Reading:
+        """What *clock* shows now. A process stopped between two of the questions would see a step, so they are repeated."""
+        for _ in range(8):
+            began = clock.boottime()
+            reading = cls(clock.now(), clock.monotonic(), clock.boottime(), boot_id)
+            if reading.boottime - began < STEP_LEAST.total_seconds() / 10:
+                break
+        return reading
+
+
+@dataclass(frozen=True)
+class Change:
+    """The difference of two readings. *step* is how far the wall clock moved beyond the time that really passed."""
+
+    elapsed: timedelta
+    step: timedelta = timedelta(0)
+    suspended: timedelta = timedelta(0)
+    same_boot: bool = True
+
+    @property
+    def begins_generation(self) -> bool:
+        """Whether slots must be told apart from those of before: the wall clock repeats itself, or leapt."""
+        return self.step <= -STEP_LEAST or self.step > HOLD_ABOVE
+
+    @property
+    def needs_hold(self) -> bool:
+        """Whether the wall clock moved so far that calendar jobs wait for somebody, or for it to prove stable."""
+        return abs(self.step) > HOLD_ABOVE
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether slots may have been missed, or the wall clock is not what it was."""
+        return self.elapsed > SILENT_ABOVE or abs(self.step) >= STEP_LEAST
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A stretch of wall time nobody planned, as it is kept: skips, gaps and caught-up runs refer to it."""
+
+    since: datetime
+    until: datetime
+    cause: Cause
+    detail: str = ""
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{iso(self.since)} to {iso(self.until)}: {IN_WORDS[self.cause]}{detail}"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is known of the scheduler that led before: its last reading, how it ended, and which code it ran.
+
+    *ended_how* is None when it never said goodbye. *exit_words* is what supervisord saw of its end, if anything.
+    """
+
+    reading: Reading
+    ended_how: str | None
+    code_revision: str
+    exit_words: str = ""
+
+
+def compare(before: Reading, now: Reading) -> Change:
+    """What changed between two readings. Across boots only a wall clock that went backwards shows as a step."""
+    wall = now.wall - before.wall
+    if before.boot_id != now.boot_id or now.boottime < before.boottime:
+        return Change(max(wall, timedelta(0)), min(wall, timedelta(0)), same_boot=False)
+    boot = timedelta(seconds=now.boottime - before.boottime)
+    awake = timedelta(seconds=max(now.monotonic - before.monotonic, 0.0))
+    return Change(boot, wall - boot, boot - awake)
+
+
+def between_beats(before: Reading, now: Reading, change: Change, *, unreachable: bool) -> Outage:
+    """The outage within one life of a scheduler. *unreachable*: passes failed for lack of the ledger meanwhile."""
+    if unreachable:
+        return _outage(before, now, Cause.LEDGER_UNREACHABLE)
+    if abs(change.step) >= STEP_LEAST:
+        return _outage(before, now, Cause.CLOCK_STEP, _step_words(change))
+    if change.suspended > SILENT_ABOVE:
+        return _outage(before, now, Cause.SUSPEND)
+    return _outage(before, now, Cause.PLATFORM_SLEEP, "the scheduler was frozen while time went on")
+
+
+def between_lives(before: Before, now: Reading, change: Change, code_revision: str) -> Outage:
+    """The outage between the last beat of the scheduler before and the first of this one."""
+    cause, detail = _cause_of_end(before, change, code_revision)
+    if abs(change.step) >= STEP_LEAST:
+        detail = "; ".join(filter(None, [detail, _step_words(change)]))
+        if change.elapsed <= SILENT_ABOVE:
+            cause = Cause.CLOCK_STEP
+    return _outage(before.reading, now, cause, detail)
+
+
+def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[Cause, str]:
+    if before.ended_how == "stopped":
+        if before.code_revision != code_revision:
+            return Cause.DEPLOY, f"{before.code_revision} to {code_revision}"
+        return Cause.STOPPED, before.exit_words
+    if not change.same_boot:
+        return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
+    if change.suspended > SILENT_ABOVE:
+        return Cause.SUSPEND, before.exit_words
+    return Cause.CRASH, before.exit_words
+
+
+def _outage(before: Reading, now: Reading, cause: Cause, detail: str = "") -> Outage:
+    return Outage(min(before.wall, now.wall), now.wall, cause, detail)
+
+
+def _step_words(change: Change) -> str:
+    direction = "back" if change.step < timedelta(0) else "forward"
+    seconds = abs(change.step).total_seconds()
+    return f"{direction} by {seconds:,.0f} s"

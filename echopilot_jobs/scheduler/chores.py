@@ -1,0 +1,51 @@
+"""The regular duties of the leading process besides planning: checkpoints, lost runs, retention."""
+
+from __future__ import annotations
+
+import contextlib
+
+from echopilot_jobs.clock import Clock
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.healing import KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, abandon_lost
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.logs import Log
+
+EVERY_SECONDS = 15.0
+PRUNE_AGAIN_SECONDS = 3600.0
+
+
+class Chores:
+    """Does what is due, a little at a time, between two beats."""
+
+    def __init__(self, ledger: SqliteLedger, clock: Clock, log: Log) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._log = log
+        self._due_at = clock.monotonic() + EVERY_SECONDS
+        self._prune_at = self._due_at
+        self._pruned_to = 0
+
+    def do_due(self) -> None:
+        """One round, if its time has come. A ledger out of reach is the next beat's matter."""
+        if self._clock.monotonic() < self._due_at:
+            return
+        self._due_at = self._clock.monotonic() + EVERY_SECONDS
+        with contextlib.suppress(LedgerUnavailable):
+            self._ledger.checkpoint()
+            self._abandon_lost()
+            self._prune()
+
+    def _abandon_lost(self) -> None:
+        """An owner may have been deposed while it still lived, and died since."""
+        for run in abandon_lost(self._ledger, self._clock.now()):
+            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+
+    def _prune(self) -> None:
+        """One small batch a round while there is old history, then not again for an hour."""
+        if self._clock.monotonic() < self._prune_at:
+            return
+        now = self._clock.now()
+        done = self._ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now, after=self._pruned_to)
+        self._pruned_to = done.looked_at or 0
+        if done.looked_at is None:
+            self._prune_at = self._clock.monotonic() + PRUNE_AGAIN_SECONDS

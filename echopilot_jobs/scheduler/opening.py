@@ -1,0 +1,120 @@
+"""How a scheduler begins: take the lease, put the past in order, say what happened since somebody last planned.
+
+Nothing here asks the system: who lives, what a dead scheduler left running and what supervisord saw are told by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from echopilot_jobs.clock import Clock
+from echopilot_jobs.healing import abandon_lost, retry_abandoned
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.ledger import LEASE_TTL, Lease, Ledger
+from echopilot_jobs.logs import Log
+from echopilot_jobs.outages import Before, Reading
+from echopilot_jobs.runs import Stint
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which process this is. *owner* is its boot id, pid and start time as one text."""
+
+    owner: str
+    boot_id: str
+    host: str
+    code_revision: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the opening asks of the system.
+
+    *lives*: whether the process behind an owner's text is still that process. *sweep*: end what a dead owner's runs left
+    behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person.
+    """
+
+    lives: Callable[[str], bool]
+    sweep: Callable[[str], int]
+    exit_words: Callable[[], str] = str
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """What a scheduler begins with: its lease, all clocks at that moment, and what is known of the scheduler before."""
+
+    lease: Lease
+    identity: Identity
+    began: Reading
+    before: Before | None
+
+
+class Succession:
+    """Whether the scheduler that holds the lease is gone: asked again and again by whoever stands by.
+
+    A process of this boot is asked for by name. One of another boot, and a frozen one, counts as gone once its beat has
+    stood still for a lease's time on our own monotonic clock: its wall clock may be anything.
+    """
+
+    def __init__(self, clock: Clock, identity: Identity, lives: Callable[[str], bool]) -> None:
+        self._clock = clock
+        self._identity = identity
+        self._lives = lives
+        self._seen: tuple[int, float, float] | None = None
+        self._seen_at = 0.0
+
+    def may_follow(self, stint: Stint) -> bool:
+        """Whether *stint*, which never ended, is over."""
+        reading = stint.last_reading
+        if reading.boot_id == self._identity.boot_id:
+            if not self._lives(stint.owner):
+                return True
+        elif self._clock.now() - stint.beat_at > LEASE_TTL:
+            return True
+        beat = (stint.id, reading.boottime, stint.beat_at.timestamp())
+        if beat != self._seen:
+            self._seen, self._seen_at = beat, self._clock.monotonic()
+        return self._clock.monotonic() - self._seen_at > LEASE_TTL.total_seconds()
+
+
+def lead(
+    ledger: Ledger,
+    registry: Registry,
+    clock: Clock,
+    log: Log,
+    identity: Identity,
+    surroundings: Surroundings,
+    succession: Succession,
+) -> Leadership:
+    """Become the planner and end what the scheduler before left. Raises `LeaseHeld` while another one leads.
+
+    Everything here may be repeated: a kill at any step leaves something the next start puts in order.
+    """
+    before = ledger.stint()
+    began = Reading.of(clock, identity.boot_id)
+    lease = ledger.take_lease(
+        identity.owner, identity.host, identity.code_revision, began.wall, may_follow=succession.may_follow
+    )
+    with log.batch():
+        _reconcile(ledger, registry, clock, log, surroundings)
+    return Leadership(lease, identity, began, _known(before, surroundings) if before else None)
+
+
+def _known(before: Stint, surroundings: Surroundings) -> Before:
+    ended_how = before.ended_how if before.ended_how != "lost" else None
+    return Before(before.last_reading, ended_how, before.code_revision, surroundings.exit_words())
+
+
+def _reconcile(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:
+    """End what the scheduler before left: its children that live on, its `running` rows, work of jobs now gone."""
+    for owner in ledger.running_owners():
+        if not surroundings.lives(owner) and (left := surroundings.sweep(owner)):
+            log.event("processes.swept", owner=owner, count=left)
+    abandoned = abandon_lost(ledger, clock.now(), surroundings.lives)
+    for run in abandoned:
+        log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+    for run in ledger.set_defined(list(registry), clock.now()):
+        log.event("run.cancelled", job=run.job_name, run=run.id, error=run.error)
+    for run in retry_abandoned(ledger, registry, abandoned, clock.now()):
+        log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)

@@ -1,0 +1,90 @@
+"""What a committed pass says in the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from echopilot_jobs.engines import Ended
+from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.logs import Log
+from echopilot_jobs.planner import Plan
+from echopilot_jobs.runs import Origin, Run, SkipReason, State
+
+if TYPE_CHECKING:
+    from echopilot_jobs.scheduler.loop import PassDone
+    from echopilot_jobs.scheduler.timekeeping import Footing
+
+OVERLAPS_TOLD = 3
+
+
+class Teller:
+    """Writes the lines of a pass, and counts slots that met a run of their own job."""
+
+    def __init__(self, log: Log, registry: Registry) -> None:
+        self._log = log
+        self._registry = registry
+        self._overlaps = Counter[str]()
+        self._generation: int | None = None
+
+    def tell(self, done: PassDone) -> None:
+        """Everything the pass did, in the order it did it."""
+        for item, run in done.ended:
+            self._tell_ended(item, run)
+        for item, error in done.refused:
+            self._log.event("run.finish_refused", job=item.job.name, run=item.run.id, error=str(error))
+        if done.footing is not None:
+            self._tell_footing(done.footing)
+        for name, failure in done.failed.items():
+            self._log.event("job.failed_to_plan", job=name, error=f"{type(failure).__name__}: {failure}")
+        for run in done.claimed:
+            self._tell_claimed(run)
+        for job, made in done.plans:
+            self._tell_skipped(job, made, done.footing)
+        if done.held_until is not None:
+            held = sum(run.hold_id is not None for run in done.claimed)
+            self._log.event("backlog.held", runs=held, until=done.held_until)
+        if done.settled is not None:
+            self._log.event("backlog.answered", runs=done.settled.count, answer=done.settled.answer)
+
+    def tell_started(self, run: Run, now: datetime) -> None:
+        """One attempt begins."""
+        lag = (now - (run.planned_at or (run.slot.due_at if run.slot else run.claimed_at))) / timedelta(milliseconds=1)
+        self._log.event("run.started", job=run.job_name, run=run.id, attempt=run.attempt, lag_ms=round(lag))
+
+    def _tell_footing(self, footing: Footing) -> None:
+        outage = footing.outage
+        if outage is not None:
+            facts = {"since": outage.since, "until": outage.until, "detail": outage.detail or None}
+            self._log.event("outage.recorded", cause=outage.cause.value, **facts)
+        if self._generation not in (None, footing.generation):
+            self._log.event("clock.stepped", generation=footing.generation, held=footing.held)
+        self._generation = footing.generation
+        if footing.trusted_from is not None:
+            self._log.event("clock.trusted", held_from=footing.trusted_from)
+
+    def _tell_claimed(self, run: Run) -> None:
+        if run.slot:
+            self._log.event("slot.claimed", job=run.job_name, slot=run.slot.due_at, run=run.id, origin=run.origin.value)
+        else:
+            self._log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)
+
+    def _tell_skipped(self, job: Job, made: Plan, footing: Footing | None) -> None:
+        cause = footing.outage.cause.value if footing and footing.outage else None
+        for stretch in made.skipped:
+            facts = {"reason": stretch.reason.value, "count": stretch.count}
+            ends = {"first": stretch.first.due_at, "last": stretch.last.due_at}
+            self._log.event("slot.skipped", job=job.name, **facts, **ends, cause=cause)
+        if made.claims:
+            self._overlaps.pop(job.name, None)
+        if any(stretch.reason is SkipReason.OVERLAP for stretch in made.skipped):
+            self._overlaps[job.name] += 1
+            if self._overlaps[job.name] == OVERLAPS_TOLD:
+                self._log.event("job.overlapping", job=job.name, count=OVERLAPS_TOLD)
+
+    def _tell_ended(self, item: Ended, run: Run) -> None:
+        facts = {"job": run.job_name, "run": run.id, "state": run.state.value, "attempt": run.attempt}
+        self._log.event("run.finished", **facts, ms=run.duration_ms, error=run.error)
+        if run.job_name == "self_heal" and run.origin is Origin.STARTUP and not run.is_open:
+            self._log.event("self_heal_startup", ok=run.state is State.SUCCEEDED, status=item.outcome.http_status)
