@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import timedelta
 
 LEAST = timedelta(seconds=1)
 BASE = timedelta(seconds=5)
 MOST = timedelta(minutes=15)
+YEAR_SECONDS = 365 * 86_400.0
+
+
+def wait_of(seconds: float | None) -> timedelta | None:
+    """A wait somebody else named, bounded to what can be counted with: never negative, at most a year."""
+    if seconds is None or math.isnan(seconds):
+        return None
+    return timedelta(seconds=min(max(seconds, 0.0), YEAR_SECONDS))
 
 
 def delay(attempt: int, *, seed: int) -> timedelta:

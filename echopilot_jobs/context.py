@@ -11,6 +11,22 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.runs import Run
 
 
+class Skip(Exception):
+    """Raised by a python job that finds nothing to do: the run ends as cancelled, with *reason*, and is not tried again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetryAfter(Exception):
+    """Raised by a python job that wants to be tried again, not before *seconds* have passed, if attempts are left."""
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        super().__init__(reason or f"asked to be tried again in {seconds:g} s")
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class RunContext:
     """The argument of a python job. Moments are aware and in UTC; `slot_at` is None for runs no slot asked for."""

@@ -148,7 +148,7 @@ def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[C
     if before.ended_how == "stopped":
         if before.code_revision != code_revision:
             return Cause.DEPLOY, f"{before.code_revision} to {code_revision}"
-        return Cause.STOPPED, before.exit_words
+        return Cause.STOPPED, ""
     if not change.same_boot:
         return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
     if change.suspended > SILENT_ABOVE:

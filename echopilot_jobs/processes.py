@@ -97,6 +97,22 @@ def command_line(pid: int) -> str:
     return ""
 
 
+def exit_note(var_dir: Path, program: str) -> Path:
+    """The file in which supervisord's plugin leaves what it saw of a program's last end."""
+    return var_dir / f"{program}.exit"
+
+
+def take_exit_words(var_dir: Path, program: str) -> str:
+    """What supervisord saw of the last end of *program*, once; '' when it ended as asked or nobody saw it."""
+    note = exit_note(var_dir, program)
+    try:
+        words = note.read_text(encoding="ascii", errors="replace")[:200]
+        note.unlink()
+    except OSError:
+        return ""
+    return words
+
+
 def ancestors(pid: int) -> list[int]:
     """The parent of *pid*, its parent and so on, as far as they can be seen."""
     found: list[int] = []

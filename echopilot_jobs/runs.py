@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from echopilot_jobs.clock import EPOCH, iso
-from echopilot_jobs.outages import Cause, Outage, Reading
+from echopilot_jobs.outages import Cause, Outage
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -298,10 +298,8 @@ class Stint:
     beat_at: datetime
     ended_at: datetime | None
     ended_how: str | None
-    boottime: float = 0.0
-    monotonic: float = 0.0
 
     @property
-    def last_reading(self) -> Reading:
-        """All clocks as of the last beat."""
-        return Reading(self.beat_at, self.monotonic, self.boottime, self.owner.rsplit(":", 2)[0])
+    def boot_id(self) -> str:
+        """The boot of the machine it lived in: an owner is boot id, pid and start time."""
+        return self.owner.rsplit(":", 2)[0]

@@ -61,7 +61,7 @@ def beat(
         outage = Outage(min(one.planned_through for one in known.values()), now, Cause.CRASH)
         work.dispose(plans, outage_id=work.record_outage(outage) if _missed(plans) else None)
         started = work.start_ready(Limits(50))
-        work.renew(reading(now))
+        work.renew(reading(now), planned=True)
     with ledger.leading(lease, now + timedelta(milliseconds=40)) as work:
         for run in started:
             if outcome := ending(run):

@@ -37,13 +37,13 @@ def standing(leading: Pass, job: Job) -> Standing:
 def dispose(leading: Pass, job: Job, made: Plan) -> list[Run]:
     """Write one job's plan."""
     leading.standings([job])
-    return leading.dispose([(job, made)])
+    return leading.dispose([(job, made)]).claimed
 
 
 def plan_all(leading: Pass, jobs: Sequence[Job], now: datetime) -> list[Run]:
     """One pass over *jobs*, as the scheduler makes it."""
     known = leading.standings(jobs)
-    return leading.dispose([(job, plan(job, known[job.name], now)) for job in jobs])
+    return leading.dispose([(job, plan(job, known[job.name], now)) for job in jobs]).claimed
 
 
 def claim(slot: Slot, origin: Origin = Origin.SCHEDULE) -> Claim:

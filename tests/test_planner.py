@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echopilot_jobs.jobs import CatchUp, Inline, Job, slots
-from echopilot_jobs.planner import CATCH_UP_MOST, GAP_ABOVE, Plan, SkippedStretch, Standing, paced, plan
-from echopilot_jobs.runs import Origin, SkipReason, Slot
+from echopilot_jobs.jobs import CatchUp, Inline, Job, Overlap, planned_at, slots
+from echopilot_jobs.planner import (
+    CATCH_UP_MOST,
+    GAP_ABOVE,
+    Claim,
+    Plan,
+    SkippedStretch,
+    Standing,
+    needs_consent,
+    paced,
+    plan,
+)
+from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
 from echopilot_jobs.triggers import DailyAt, Every
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -158,3 +169,135 @@ def test_a_hundred_skips_are_rows_and_one_more_is_a_gap() -> None:
     counts = [(stretch.count, stretch.is_gap) for made in (exactly, beyond) for stretch in made.skipped[:1]]
 
     assert counts == [(GAP_ABOVE, False), (GAP_ABOVE + 1, True)]
+
+
+def seconds(count: int, **limits: Any) -> Job:
+    """A job due every *count* seconds."""
+    return Job(name="j", trigger=Every(timedelta(seconds=count)), action=Inline("tick"), **limits)
+
+
+def told(made: Plan) -> tuple[list[datetime], list[tuple[SkipReason, int]]]:
+    """The moments claimed, and the skips as reasons with counts."""
+    return [claim.slot.due_at for claim in made.claims], [(one.reason, one.count) for one in made.skipped]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "most", "running", "waiting", "claimed", "skipped"),
+    [
+        ("skip", 1, 0, 0, 1, []),
+        ("skip", 1, 1, 0, 0, [(SkipReason.OVERLAP, 1)]),
+        ("skip", 1, 0, 1, 0, [(SkipReason.OVERLAP, 1)]),
+        ("queue_one", 1, 1, 0, 1, []),
+        ("queue_one", 1, 1, 1, 0, [(SkipReason.OVERLAP, 1)]),
+        ("queue_all", 1, 1, 99, 1, []),
+        ("queue_all", 1, 1, 100, 0, [(SkipReason.CAP, 1)]),
+        ("cancel_previous", 1, 1, 1, 1, []),
+        ("allow", 3, 2, 0, 1, []),
+        ("allow", 3, 2, 1, 0, [(SkipReason.OVERLAP, 1)]),
+    ],
+)
+def test_a_slot_that_meets_an_open_run_follows_the_job_s_overlap_rule_I8_F62(
+    overlap: Overlap, most: int, running: int, waiting: int, claimed: int, skipped: list[tuple[SkipReason, int]]
+) -> None:
+    job = seconds(60, overlap=overlap, max_instances=most)
+
+    made = plan(job, Standing(NOON - timedelta(seconds=30), running, waiting), NOON)
+
+    assert (len(made.claims), [(one.reason, one.count) for one in made.skipped]) == (claimed, skipped)
+    assert made.cancels_previous == (overlap == "cancel_previous")
+
+
+def test_every_second_of_a_short_outage_is_caught_up_where_all_are_wanted() -> None:
+    made = plan(seconds(1, catch_up="all"), Standing(NOON - timedelta(seconds=5)), NOON)
+
+    assert told(made) == ([NOON - timedelta(seconds=n) for n in (4, 3, 2, 1, 0)], [])
+
+
+def test_of_several_live_slots_only_the_newest_runs_unless_all_are_wanted() -> None:
+    made = plan(seconds(1), Standing(NOON - timedelta(seconds=5)), NOON)
+
+    assert told(made) == ([NOON], [(SkipReason.COALESCED, 4)])
+
+
+def test_a_disabled_job_says_so_for_every_slot_I32() -> None:
+    made = plan(seconds(60, enabled=False), Standing(NOON - timedelta(minutes=3)), NOON)
+
+    assert told(made) == ([], [(SkipReason.DISABLED, 3)])
+
+
+def test_slots_of_a_pause_are_paused_even_when_they_are_looked_at_after_it_I32() -> None:
+    pause = Pause(1, "j", NOON - timedelta(minutes=4), NOON - timedelta(minutes=1), "me")
+
+    made = plan(seconds(60), Standing(NOON - timedelta(minutes=6), pauses=(pause,)), NOON)
+
+    assert told(made)[0] == [NOON]
+    assert {
+        slot.due_at: one.reason for one in made.skipped for slot in one.slots
+    } == {
+        NOON - timedelta(minutes=5): SkipReason.EXPIRED,
+        NOON - timedelta(minutes=4): SkipReason.PAUSED,
+        NOON - timedelta(minutes=3): SkipReason.PAUSED,
+        NOON - timedelta(minutes=2): SkipReason.PAUSED,
+        NOON - timedelta(minutes=1): SkipReason.COALESCED,
+    }  # fmt: skip
+
+
+def test_after_a_clock_nobody_could_trust_at_most_the_latest_is_caught_up_and_the_hold_is_named_I18() -> None:
+    job = Job(
+        name="j",
+        trigger=Every(timedelta(hours=1)),
+        action=Inline("tick"),
+        catch_up="all",
+        catch_up_window=timedelta(days=9),
+    )
+    held_from = NOON - timedelta(hours=2, minutes=30)
+
+    made = plan(job, Standing(NOON - timedelta(hours=6)), NOON, latest_only=True, held_from=held_from)
+
+    assert told(made) == ([NOON], [(SkipReason.CAP, 3), (SkipReason.CLOCK_HOLD, 2)])
+
+
+def test_a_slot_waits_for_its_jitter_and_is_neither_early_nor_forgotten_I3() -> None:
+    job = seconds(60, jitter=timedelta(seconds=20))
+    slot = Slot("j", NOON)
+    moment = planned_at(job, slot)
+
+    before = plan(job, Standing(NOON - timedelta(seconds=1)), moment - timedelta(milliseconds=1))
+    after = plan(job, Standing(before.planned_through), moment)
+
+    assert NOON < moment < NOON + timedelta(seconds=20)
+    assert before.claims == before.skipped == ()
+    assert before.planned_through < NOON
+    assert [(claim.slot, claim.planned_at) for claim in after.claims] == [(slot, moment)]
+
+
+def test_a_year_of_seconds_is_counted_without_visiting_each() -> None:
+    made = plan(seconds(1), Standing(NOON - timedelta(days=365)), NOON)
+
+    assert told(made)[0] == [NOON]
+    assert sum(one.count for one in made.skipped) == 365 * 86_400 - 1
+
+
+@pytest.mark.parametrize(("count", "hours", "asks"), [(20, 1, False), (21, 1, True), (1, 24, False), (1, 25, True)])
+def test_a_large_or_very_late_backlog_needs_a_person_s_word(count: int, hours: int, asks: bool) -> None:
+    due = NOON - timedelta(hours=hours)
+
+    claims = [Claim(Slot(f"j{n}", due), Origin.CATCH_UP, due) for n in range(count)]
+
+    assert needs_consent(claims, NOON) is asks
+
+
+def test_backlogs_of_several_jobs_share_one_queue_oldest_first() -> None:
+    late = [
+        (seconds(3600, catch_up="latest"), Standing(NOON - timedelta(minutes=90))),
+        (
+            Job(name="older", trigger=Every(timedelta(hours=2)), action=Inline("tick")),
+            Standing(NOON - timedelta(hours=3)),
+        ),
+    ]
+    now = NOON + timedelta(minutes=20)
+    plans = [(job, plan(job, standing, now)) for job, standing in late]
+
+    turns = {claim.slot.job_name: claim.not_before for _, made in paced(plans, now) for claim in made.claims}
+
+    assert turns == {"j": now, "older": now + timedelta(seconds=5)}

@@ -2,114 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import LeaseLost, LedgerUnavailable
-from echopilot_jobs.jobs import Action, Inline, Job, Python, Registry
+from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.logs import Log
 from echopilot_jobs.runs import Origin, Outcome, Run, State
-from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS, Scheduler
+from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
-from tests.schedulekit import begin
-
-MINUTE = timedelta(minutes=1)
-WORK = Python("somewhere:work")
-
-
-@dataclass
-class Recorder:
-    """An engine that takes every run and gives it back when told to."""
-
-    room: int = 8
-    taken: list[tuple[Job, Run]] = field(default_factory=list)
-    out: list[tuple[Job, Run]] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)
-
-    @property
-    def busy(self) -> int:
-        return len(self.out) + len(self.ended)
-
-    @property
-    def free(self) -> int:
-        return self.room - self.busy
-
-    def submit(self, job: Job, run: Run) -> None:
-        self.taken.append((job, run))
-        self.out.append((job, run))
-
-    def collect(self) -> list[Ended]:
-        ended, self.ended = self.ended, []
-        return ended
-
-    def cancel(self, run_id: int) -> None:
-        stopped = [(job, run) for job, run in self.out if run.id == run_id]
-        self.out = [(job, run) for job, run in self.out if run.id != run_id]
-        self.ended += [Ended(job, run, Outcome(State.CANCELLED, interrupted=True)) for job, run in stopped]
-
-    def cancel_all(self) -> None:
-        self.end_all(State.CANCELLED)
-
-    def end_all(self, state: State = State.SUCCEEDED) -> None:
-        self.ended += [Ended(job, run, Outcome(state)) for job, run in self.out]
-        self.out.clear()
-
-
-@dataclass
-class Diary(Log):
-    """A log that remembers."""
-
-    lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def event(self, name: str, **facts: Any) -> None:
-        self.lines.append((name, facts))
-
-    def names(self) -> list[str]:
-        return [name for name, _ in self.lines]
-
-
-@dataclass
-class World:
-    """One scheduler with everything it needs."""
-
-    ledger: SqliteLedger
-    clock: FakeClock
-    engine: Recorder = field(default_factory=Recorder)
-    log: Diary = field(default_factory=Diary)
-    ticks: int = 0
-
-    def scheduler(self, *jobs: Job, owner: str = "b:1:1", engine: Recorder | None = None) -> Scheduler:
-        registry = Registry(jobs)
-        leadership = begin(self.ledger, registry, self.clock, self.log, owner)
-        duties = {"tick": self._tick}
-        return Scheduler(registry, self.ledger, engine or self.engine, self.clock, self.log, leadership, duties)
-
-    def _tick(self, _run: Run) -> Outcome:
-        self.ticks += 1
-        return Outcome(State.SUCCEEDED)
-
-    def run_for(self, scheduler: Scheduler, seconds: float) -> None:
-        """Beat as the process does: wait just as long as the pass says."""
-        until = self.clock.monotonic() + seconds
-        while self.clock.monotonic() < until:
-            wait = scheduler.beat()
-            self.clock.sleep(min(wait, until - self.clock.monotonic()) if wait else 0.001)
+from tests.worldkit import MINUTE, WORK, Recorder, World, job
 
 
 @pytest.fixture
 def world(ledger: SqliteLedger, clock: FakeClock) -> World:
     return World(ledger, clock)
-
-
-def job(name: str = "j", action: Action = WORK, **limits: Any) -> Job:
-    return Job(name=name, trigger=Every(MINUTE), action=action, **limits)
 
 
 def test_each_slot_runs_once_and_on_time_I1_I3_I16(world: World) -> None:

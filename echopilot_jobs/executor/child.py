@@ -37,18 +37,24 @@ def _become(argv: list[str]) -> int:
 
 
 def _call(target: str) -> int:
+    from echopilot_jobs.context import RetryAfter, Skip  # here, because a command starts without it
+
     descriptor = int(os.environ.pop("ECHOPILOT_RESULT_FD"))
     os.set_inheritable(descriptor, False)  # a process the job starts must not hold our pipe open
     context = _context(json.load(sys.stdin))
     try:
         answer = {"ok": True, "result": _checked(_load(target)(context))}
+    except Skip as wish:
+        answer = {"ok": False, "skipped": " ".join(wish.reason.split())[:2000]}
+    except RetryAfter as wish:
+        answer = {"ok": False, "error": _one_line(wish), "retry_after_s": float(wish.seconds)}
     except Exception as error:  # the job's own failure: recorded, and shown with its traceback
         traceback.print_exc()
         answer = {"ok": False, "error": _one_line(error)}
     sys.stdout.flush()
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         json.dump(answer, file)
-    return 0 if answer["ok"] else 1
+    return 0 if answer["ok"] or "skipped" in answer else 1
 
 
 def _load(target: str) -> Callable[[Any], Any]:

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
+from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
@@ -228,8 +229,13 @@ def _python_outcome(status: int, answer: bytes, output: Output) -> Outcome:
     except ValueError:
         error = f"ended without an answer: {_exit_words(status)}"
         return Outcome(State.FAILED, error=error, exit_status=status, output=output)
+    if "skipped" in said:
+        return Outcome(
+            State.CANCELLED, error=f"skipped by the job: {said['skipped']}", exit_status=status, output=output
+        )
     if not said["ok"]:
-        return Outcome(State.FAILED, error=said["error"], exit_status=status, output=output)
+        after = wait_of(said.get("retry_after_s"))
+        return Outcome(State.FAILED, error=said["error"], exit_status=status, output=output, retry_after=after)
     return Outcome(State.SUCCEEDED, result=said["result"], exit_status=status, output=output)
 
 

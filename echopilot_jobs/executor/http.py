@@ -12,6 +12,8 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from select import select
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from echopilot_jobs import __version__
+from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
@@ -191,7 +194,7 @@ class _Exchange:
             with session.request(
                 method, url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
             ) as answer:
-                return _judge(answer, self._read(answer))
+                return _judge(answer, self._read(answer), self._clock.now())
 
     def _read(self, answer: requests.Response) -> bytes:
         body = bytearray()
@@ -202,7 +205,7 @@ class _Exchange:
         return bytes(body[:BODY_MOST_BYTES])
 
 
-def _judge(answer: requests.Response, body: bytes) -> Outcome:
+def _judge(answer: requests.Response, body: bytes, now: datetime) -> Outcome:
     good = 200 <= answer.status_code < 300
     excerpt = Output(
         head=body[:EXCERPT_BYTES].decode("utf-8", "replace"), dropped_bytes=max(len(body) - EXCERPT_BYTES, 0)
@@ -213,7 +216,23 @@ def _judge(answer: requests.Response, body: bytes) -> Outcome:
         result=_json(body),
         http_status=answer.status_code,
         output=excerpt,
+        retry_after=_wished_wait(answer, now),
     )
+
+
+def _wished_wait(answer: requests.Response, now: datetime) -> timedelta | None:
+    """What `Retry-After` of a 429 or 503 asks for, as seconds or as a date (RFC 9110, 10.2.3); nonsense is no wish."""
+    wish = answer.headers.get("Retry-After", "").strip()
+    if answer.status_code not in (429, 503) or not wish:
+        return None
+    if wish.isascii() and wish.isdecimal():
+        return wait_of(float(wish[:20]))
+    try:
+        moment = parsedate_to_datetime(wish)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return wait_of((aware - now).total_seconds())
 
 
 def _json(body: bytes) -> Any:

@@ -45,6 +45,14 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Disposed:
+    """The runs that slots became, and older runs of the same jobs that ended because of them."""
+
+    claimed: list[Run]
+    ended: list[Run]
+
+
+@dataclass(frozen=True)
 class Limits:
     """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone."""
 
@@ -62,8 +70,12 @@ class Pass(Protocol):
         """The clock generation slots are planned in now."""
         ...
 
-    def begin_generation(self, step: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
-        """Begin the next one. The *rewound* jobs owe their slots from now on in it, and nothing more in those before."""
+    def begin_generation(self, step: timedelta, away: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
+        """Begin the next one after a *step* of the wall clock; *away* is how far it is from where it was last trusted.
+
+        The *rewound* jobs owe their slots from now on in it, and nothing more in those before. Runs that wait for a moment
+        wait as long as before.
+        """
         ...
 
     def trust_clock(self, rewound: Sequence[Job] = ()) -> None:
@@ -90,8 +102,8 @@ class Pass(Protocol):
 
     def dispose(
         self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
-    ) -> list[Run]:
-        """Write the plans' claims, skips and gaps and advance the jobs' markers; returns the runs that were claimed."""
+    ) -> Disposed:
+        """Write the plans' claims, skips and gaps and advance the jobs' markers; what was claimed and what ended by it."""
         ...
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
@@ -118,8 +130,8 @@ class Pass(Protocol):
         """When the earliest run that is held back (a retry, a paced catch-up) may start; None when none is."""
         ...
 
-    def renew(self, reading: Reading) -> None:
-        """Write the beat with all clocks: the lease holds for another TTL."""
+    def renew(self, reading: Reading, *, planned: bool) -> None:
+        """Write the beat: the lease holds for another TTL. What was *planned* up to here needs no second look."""
         ...
 
 
@@ -318,6 +330,10 @@ class Ledger(Protocol):
 
     def last_runs(self) -> dict[str, Run]:
         """The newest run of every job that has one."""
+        ...
+
+    def last_pass(self) -> tuple[Reading, Stint] | None:
+        """All clocks at the last pass that planned, and the scheduler's life it was part of."""
         ...
 
     def stint(self) -> Stint | None:

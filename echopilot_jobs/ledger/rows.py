@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from echopilot_jobs.clock import from_ms
-from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.outages import Cause, Outage, Reading
 from echopilot_jobs.runs import (
     Event,
     Gap,
@@ -68,9 +68,13 @@ def stint_of(row: sqlite3.Row) -> Stint:
         beat_at=from_ms(row["beat_at"]),
         ended_at=moment_of(row["ended_at"]),
         ended_how=row["ended_how"],
-        boottime=row["boottime_ms"] / 1000,
-        monotonic=row["monotonic_ms"] / 1000,
     )
+
+
+def reading_of(row: sqlite3.Row) -> Reading:
+    """All clocks at the last pass that planned, joined with its stint."""
+    boot_id = stint_of(row).boot_id
+    return Reading(from_ms(row["wall_at"]), row["monotonic_ms"] / 1000, row["boottime_ms"] / 1000, boot_id)
 
 
 def skip_of(row: sqlite3.Row) -> Skip:

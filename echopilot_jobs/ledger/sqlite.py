@@ -32,6 +32,7 @@ from echopilot_jobs.ledger.rows import (
     moment_of,
     outage_of,
     pause_of,
+    reading_of,
     run_of,
     skip_of,
     stint_of,
@@ -39,7 +40,7 @@ from echopilot_jobs.ledger.rows import (
 )
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.ledger.statements import Sql
-from echopilot_jobs.outages import Outage
+from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.runs import (
     Event,
     Gap,
@@ -357,6 +358,10 @@ class SqliteLedger:
 
     def last_runs(self) -> dict[str, Run]:
         return {row["job_name"]: run_of(row) for row in self._rows("last_runs")}
+
+    def last_pass(self) -> tuple[Reading, Stint] | None:
+        row = self._maybe("last_pass")
+        return (reading_of(row), stint_of(row)) if row else None
 
     def stint(self) -> Stint | None:
         row = self._maybe("newest_stint")

@@ -13,13 +13,14 @@ from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
-from echopilot_jobs.ledger.protocol import Lease, Limits
+from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, SkippedStretch, Standing
 from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
 
+_MILLISECOND = timedelta(milliseconds=1)
 _RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
 # What nobody missed: it would not have run without any outage either.
 _NOT_MISSED = frozenset({SkipReason.PAUSED, SkipReason.DISABLED, SkipReason.OVERLAP})
@@ -41,10 +42,11 @@ class SqlitePass:
     def generation(self) -> Generation:
         return generation_of(self._sql.one("generation"))
 
-    def begin_generation(self, step: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
-        ms = step // timedelta(milliseconds=1)
+    def begin_generation(self, step: timedelta, away: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
         self._sql.do("settle_generations")
-        self._sql.do("begin_generation", now=self._now, step_ms=ms, held=int(held))
+        self._sql.do("begin_generation", now=self._now, step_ms=away // _MILLISECOND, held=int(held))
+        for waiting in ("shift_waiting_runs", "shift_holds"):
+            self._sql.do(waiting, step_ms=step // _MILLISECOND)
         for job in rewound:
             self._owe_from(job, self._now)
         return self.generation()
@@ -116,21 +118,22 @@ class SqlitePass:
 
     def dispose(
         self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
-    ) -> list[Run]:
+    ) -> Disposed:
         claimed: list[Run] = []
+        ended: list[Run] = []
         markers = []
         for job, plan in plans:
             job_id = self._rows[job.name]["id"]
             for stretch in plan.skipped:
                 self._skip(job, job_id, stretch, outage_id)
             if plan.claims:
-                self._make_room(job_id, plan)
+                ended += self._make_room(job_id, plan)
             for claim in plan.claims:
                 claimed += self._claim(job, job_id, claim, outage_id, hold_id)
             markers.append({"job_id": job_id, "planned_through": to_ms(plan.planned_through)})
         self._sql.many("advance", markers)
         self._sql.many("note_last_run", [{"job_id": self._rows[r.job_name]["id"], "run_id": r.id} for r in claimed])
-        return claimed
+        return Disposed(claimed, ended)
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
         job_id = self._sql.one("job_by_name", name=job_name)["id"]
@@ -226,9 +229,11 @@ class SqlitePass:
         at = self._sql.one("next_ready_at", now=self._now)["at"]
         return None if at is None else from_ms(at)
 
-    def renew(self, reading: Reading) -> None:
-        clocks = {"boottime_ms": round(reading.boottime * 1000), "monotonic_ms": round(reading.monotonic * 1000)}
-        self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now, **clocks)
+    def renew(self, reading: Reading, *, planned: bool) -> None:
+        self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now)
+        if planned:
+            clocks = {"boottime_ms": round(reading.boottime * 1000), "monotonic_ms": round(reading.monotonic * 1000)}
+            self._sql.do("put_last_pass", stint_id=self._lease.stint_id, now=self._now, **clocks)
 
     # -- definitions
 
@@ -311,14 +316,22 @@ class SqlitePass:
         facts["once"] = int(stretch.first.generation > 0 and not job.trigger.follows_real_time)
         self._sql.many("skip", [{"slot_at": slot.epoch_seconds, **facts} for slot in stretch.slots])
 
-    def _make_room(self, job_id: int, plan: Plan) -> None:
-        """A retry stops when the next slot is claimed; under `cancel_previous` everything older gives way."""
+    def _make_room(self, job_id: int, plan: Plan) -> Iterator[Run]:
+        """A retry stops when the next slot is claimed; under `cancel_previous` everything older gives way.
+
+        Yields the runs that ended by it.
+        """
         if plan.cancels_previous:
-            self._sql.rows("give_way", job_id=job_id, now=self._now)
+            for row in self._sql.rows("give_way", job_id=job_id, now=self._now):
+                yield self._run(row["id"])
             for row in self._sql.rows("running_ids_of_job", job_id=job_id):
                 self._sql.do("want_cancelled", run_id=row["id"], actor="the next slot")
         for row in self._sql.rows("give_up_retries", job_id=job_id, now=self._now):
             self._sql.do("note_failure", run_id=row["id"])
+            yield self._run(row["id"])
+
+    def _run(self, run_id: int) -> Run:
+        return run_of(self._sql.one("run_by_id", run_id=run_id))
 
     # -- evidence
 

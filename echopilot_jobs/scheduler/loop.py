@@ -37,6 +37,7 @@ class PassDone:
     started: list[Run] = field(default_factory=list)
     ended: list[tuple[Ended, Run]] = field(default_factory=list)
     refused: list[tuple[Ended, WrongState]] = field(default_factory=list)
+    gave_way: list[Run] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
     to_cancel: list[tuple[int, str]] = field(default_factory=list)
     held_until: datetime | None = None
@@ -92,6 +93,7 @@ class Scheduler:
         self._unrecorded += self._engine.collect()
         if self._timekeeper.has_stepped(reading):
             self._pump.reset(reading.wall)
+            self._paced_from = min(self._paced_from, reading.wall + SETTLE)
         self._unplanned.update(self._pump.due(reading.wall))
         try:
             done = self._one_transaction(reading, planning)
@@ -113,7 +115,7 @@ class Scheduler:
                 done.started = leading.start_ready(replace(self._limits, places=self._engine.free))
             done.to_cancel = leading.to_cancel()
             self._next_ready = leading.next_ready_at()
-            leading.renew(reading)
+            leading.renew(reading, planned=planning)
         return done
 
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
@@ -133,14 +135,9 @@ class Scheduler:
         if due:
             standings = leading.standings(due)
             for job in due:
+                held_from = None if job.trigger.follows_real_time else footing.trusted_from
                 try:
-                    made = plan(
-                        job,
-                        standings[job.name],
-                        now,
-                        latest_only=footing.trusted_from is not None,
-                        held_from=footing.trusted_from,
-                    )
+                    made = plan(job, standings[job.name], now, latest_only=held_from is not None, held_from=held_from)
                 except (
                     ValueError,
                     ArithmeticError,
@@ -169,7 +166,9 @@ class Scheduler:
             done.plans = paced(done.plans, done.held_until, apart=timedelta(0))
         else:
             done.plans = paced(done.plans, max(now, self._paced_from))
-        done.claimed += leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id)
+        disposed = leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id)
+        done.claimed += disposed.claimed
+        done.gave_way = disposed.ended
 
     # -- after the commit
 

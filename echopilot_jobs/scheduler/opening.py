@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.healing import abandon_lost, retry_abandoned
@@ -61,18 +62,17 @@ class Succession:
         self._clock = clock
         self._identity = identity
         self._lives = lives
-        self._seen: tuple[int, float, float] | None = None
+        self._seen: tuple[int, datetime] | None = None
         self._seen_at = 0.0
 
     def may_follow(self, stint: Stint) -> bool:
         """Whether *stint*, which never ended, is over."""
-        reading = stint.last_reading
-        if reading.boot_id == self._identity.boot_id:
+        if stint.boot_id == self._identity.boot_id:
             if not self._lives(stint.owner):
                 return True
         elif self._clock.now() - stint.beat_at > LEASE_TTL:
             return True
-        beat = (stint.id, reading.boottime, stint.beat_at.timestamp())
+        beat = (stint.id, stint.beat_at)
         if beat != self._seen:
             self._seen, self._seen_at = beat, self._clock.monotonic()
         return self._clock.monotonic() - self._seen_at > LEASE_TTL.total_seconds()
@@ -91,19 +91,23 @@ def lead(
 
     Everything here may be repeated: a kill at any step leaves something the next start puts in order.
     """
-    before = ledger.stint()
     began = Reading.of(clock, identity.boot_id)
     lease = ledger.take_lease(
         identity.owner, identity.host, identity.code_revision, began.wall, may_follow=succession.may_follow
     )
     with log.batch():
         _reconcile(ledger, registry, clock, log, surroundings)
-    return Leadership(lease, identity, began, _known(before, surroundings) if before else None)
+    return Leadership(lease, identity, began, _before(ledger, surroundings))
 
 
-def _known(before: Stint, surroundings: Surroundings) -> Before:
-    ended_how = before.ended_how if before.ended_how != "lost" else None
-    return Before(before.last_reading, ended_how, before.code_revision, surroundings.exit_words())
+def _before(ledger: Ledger, surroundings: Surroundings) -> Before | None:
+    """What is known of the scheduler that planned last; later ones that died before they planned do not count."""
+    last = ledger.last_pass()
+    if last is None:
+        return None
+    reading, stint = last
+    ended_how = stint.ended_how if stint.ended_how != "lost" else None
+    return Before(reading, ended_how, stint.code_revision, surroundings.exit_words())
 
 
 def _reconcile(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:

@@ -19,7 +19,7 @@ from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, this_process
+from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, take_exit_words, this_process
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.scheduler.lock import PlannerLock
@@ -183,7 +183,9 @@ class _Process:
 
     def _try_to_lead(self, succession: Succession) -> tuple[SqliteLedger, Leadership]:
         ledger = SqliteLedger(self._settings.ledger_path)
-        surroundings = Surroundings(lives=owner_lives, sweep=sweep)
+        surroundings = Surroundings(
+            lives=owner_lives, sweep=sweep, exit_words=lambda: take_exit_words(self._settings.var_dir, "scheduler")
+        )
         try:
             leadership = lead(ledger, self._registry, self._clock, self._log, self._identity, surroundings, succession)
         except (LedgerUnavailable, LeaseHeld):

@@ -38,6 +38,8 @@ class Teller:
             self._tell_footing(done.footing)
         for name, failure in done.failed.items():
             self._log.event("job.failed_to_plan", job=name, error=f"{type(failure).__name__}: {failure}")
+        for run in done.gave_way:
+            self._log.event("run.finished", **_facts(run), error=run.error)
         for run in done.claimed:
             self._tell_claimed(run)
         for job, made in done.plans:
@@ -84,7 +86,10 @@ class Teller:
                 self._log.event("job.overlapping", job=job.name, count=OVERLAPS_TOLD)
 
     def _tell_ended(self, item: Ended, run: Run) -> None:
-        facts = {"job": run.job_name, "run": run.id, "state": run.state.value, "attempt": run.attempt}
-        self._log.event("run.finished", **facts, ms=run.duration_ms, error=run.error)
+        self._log.event("run.finished", **_facts(run), ms=run.duration_ms, error=run.error)
         if run.job_name == "self_heal" and run.origin is Origin.STARTUP and not run.is_open:
             self._log.event("self_heal_startup", ok=run.state is State.SUCCEEDED, status=item.outcome.http_status)
+
+
+def _facts(run: Run) -> dict[str, object]:
+    return {"job": run.job_name, "run": run.id, "state": run.state.value, "attempt": run.attempt}

@@ -105,7 +105,7 @@ def _begin(leading: Pass, registry: Registry, change: Change, before: Generation
     away = change.step + before.step if before.held else change.step
     held = abs(away) > HOLD_ABOVE
     interval_jobs = [job for job in registry.values() if job.trigger.follows_real_time]
-    return leading.begin_generation(away, held=held, rewound=interval_jobs)
+    return leading.begin_generation(change.step, away, held=held, rewound=interval_jobs)
 
 
 def _calendar_jobs(registry: Registry) -> list[Job]:

@@ -3,6 +3,7 @@
 - wake-up: Python retries an interrupted poll, so a dead child goes unnoticed for 1 to 2 s; a pipe ends the poll.
 - stop: groups are stopped one after the other, too slow for platforms that allow 10 s; here all are told at once.
 - logs: a rollover that fails (folder deleted, disk full) ends supervisord; here it costs that file's output only.
+- exits: how a program ended is left for the one that follows, which then can say why it was away.
 - console: what the programs print is mirrored with a `[name]` prefix, and a console nobody reads blocks nobody.
 
 It touches private names of supervisor. When one is missing, or the version is unknown, it stays out of the way with
@@ -25,6 +26,7 @@ from supervisor.states import SupervisorStates
 from echopilot_jobs.processes import PARENT_VARIABLE
 from echopilot_jobs.stack import guardedlog
 from echopilot_jobs.stack.console import Console, Mirror
+from echopilot_jobs.stack.exits import Exits
 
 KNOWN_VERSIONS = ("4.3.",)
 
@@ -57,6 +59,7 @@ def _missing(supervisord: Any) -> str:
         (loggers, ("RotatingFileHandler", "handle_file")),
         (loggers.RotatingFileHandler, ("emit", "doRollover", "handleError", "reopen")),
         (events, ("subscribe", "SupervisorStoppingEvent", "ProcessLogEvent", "ProcessStateEvent")),
+        (events, ("ProcessStateExitedEvent", "ProcessStateBackoffEvent")),
     ]
     return next((f"no '{name}'" for thing, names in needed for name in names if not hasattr(thing, name)), "")
 
@@ -73,6 +76,7 @@ def _install(supervisord: Any) -> None:
     mirror = Mirror(console)
     events.subscribe(events.ProcessLogEvent, mirror.wrote)
     events.subscribe(events.ProcessStateEvent, mirror.changed)
+    events.subscribe(events.ProcessStateEvent, Exits(Path(options.here or ".") / "var").changed)
     events.subscribe(events.SupervisorStoppingEvent, lambda _event: _stop_all(supervisord))
     Wakeup(options).wake()  # 4.3 waits a second before it starts the first program; not any more
 

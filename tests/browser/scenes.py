@@ -52,7 +52,7 @@ class Past:
     def beat(self, at: datetime) -> None:
         """It is alive at this moment."""
         with self.ledger.leading(self.lease, at) as transaction:
-            transaction.renew(reading(at))
+            transaction.renew(reading(at), planned=True)
 
     def ran(self, name: str, slot_at: datetime, outcome: Outcome, late: float = 0.02, retry: bool = False) -> Run:
         """A slot ran, *late* seconds after its moment."""

@@ -105,6 +105,27 @@ def test_a_python_job_that_does_not_return_has_not_succeeded_I11_F54(
     assert error in (outcome.error or "")
 
 
+def test_a_job_that_finds_nothing_to_do_ends_as_cancelled_with_its_reason_and_no_alarm(
+    module: Path, cancel: Cancel
+) -> None:
+    body = "from echopilot_jobs.context import Skip\n\ndef run(ctx):\n    raise Skip('no new orders')"
+
+    outcome = python(module, body, cancel)
+
+    assert (outcome.state, outcome.error) == (State.CANCELLED, "skipped by the job: no new orders")
+    assert not outcome.interrupted
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [("90", 90), ("-1", 0), ("1e400", 365 * 86_400), ("float('nan')", None)])
+def test_a_job_may_say_when_to_try_again(module: Path, cancel: Cancel, seconds: str, wait: float | None) -> None:
+    body = f"from echopilot_jobs.context import RetryAfter\n\ndef run(ctx):\n    raise RetryAfter({seconds}, 'busy')"
+
+    outcome = python(module, body, cancel)
+
+    assert (outcome.state, outcome.error) == (State.FAILED, "RetryAfter: busy")
+    assert outcome.retry_after == (None if wait is None else timedelta(seconds=wait))
+
+
 def test_a_traceback_is_kept_in_the_output(module: Path, cancel: Cancel) -> None:
     outcome = python(module, "def run(ctx):\n    raise RuntimeError('here')", cancel)
 

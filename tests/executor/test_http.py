@@ -220,3 +220,39 @@ def test_a_cancelled_exchange_ends_at_once(cancel: Cancel) -> None:
         outcome = carry_out(url, cancel, timeout=60)
 
     assert outcome.state is State.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("status", "wish", "seconds"),
+    [
+        (503, "120", 120),
+        (429, " 7 ", 7),
+        (429, "0", 0),
+        (503, "99999999999999999999999999", 365 * 86_400),
+        (429, "soon", None),
+        (429, "-5", None),
+        (429, "", None),
+        (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        (503, "Fri, 31 Feb 2027 25:00:00", None),
+        (500, "120", None),
+        (200, "120", None),
+    ],
+)
+def test_what_the_other_side_asks_to_wait_is_kept_to_F59(
+    httpserver: HTTPServer, cancel: Cancel, status: int, wish: str, seconds: float | None
+) -> None:
+    httpserver.expect_request("/x").respond_with_data("", status=status, headers={"Retry-After": wish})
+
+    outcome = carry_out(httpserver.url_for("/x"), cancel)
+
+    assert outcome.retry_after == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_a_date_to_come_back_at_is_a_wait_too_F59(httpserver: HTTPServer, cancel: Cancel) -> None:
+    httpserver.expect_request("/x").respond_with_data(
+        "", status=503, headers={"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}
+    )
+
+    outcome = carry_out(httpserver.url_for("/x"), cancel)
+
+    assert outcome.retry_after == timedelta(days=365)

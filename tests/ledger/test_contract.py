@@ -321,7 +321,7 @@ def test_a_job_whose_definition_is_gone_keeps_its_history(ledger: SqliteLedger, 
 
 def test_the_beat_and_lives_of_schedulers_can_be_read(ledger: SqliteLedger, lease: Lease) -> None:
     with ledger.leading(lease, NOON + MINUTE) as leading:
-        leading.renew(reading(NOON + MINUTE))
+        leading.renew(reading(NOON + MINUTE), planned=True)
     ledger.take_lease("boot:2:2", "host", "abc", NOON + 5 * MINUTE)
 
     first, second = ledger.stints_between(NOON, NOON + timedelta(hours=1))

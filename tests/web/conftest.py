@@ -63,7 +63,7 @@ class Stack:
     def beat(self) -> None:
         """Renew the lease now."""
         with self.ledger.leading(self.lease, self.clock.now()) as transaction:
-            transaction.renew(reading(self.clock.now()))
+            transaction.renew(reading(self.clock.now()), planned=True)
 
     def start(self) -> Run:
         """Start what waits."""

@@ -7,11 +7,17 @@ create table lease (
     term     integer not null
 ) strict;
 
-insert into lease (id, stint_id, term) select 1, id, term from stints order by id desc limit 1;
+-- All clocks at the last pass that planned, and whose it was: the next scheduler tells a step of the wall clock from time
+-- that passed by them. A scheduler that died before it planned leaves them as they were.
+create table last_pass (
+    id           integer primary key check (id = 1),
+    stint_id     integer not null references stints,
+    wall_at      integer not null,
+    boottime_ms  integer not null,
+    monotonic_ms integer not null
+) strict;
 
--- All clocks at the last beat, so that the next scheduler can tell a step of the wall clock from time that passed.
-alter table stints add column boottime_ms integer not null default 0;
-alter table stints add column monotonic_ms integer not null default 0;
+insert into lease (id, stint_id, term) select 1, id, term from stints order by id desc limit 1;
 
 -- One run of the wall clock, from a step to the next. held 1: calendar jobs wait; 2: somebody said to trust it.
 create table generations (

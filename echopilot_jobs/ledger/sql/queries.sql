@@ -82,13 +82,29 @@ on conflict (id) do update set stint_id = excluded.stint_id, term = excluded.ter
 select 1 from lease join stints on stints.id = lease.stint_id where lease.term = :term and stints.ended_at is null
 
 -- name: renew
-update stints set beat_at = :now, boottime_ms = :boottime_ms, monotonic_ms = :monotonic_ms
-where id = :stint_id and ended_at is null
+update stints set beat_at = :now where id = :stint_id and ended_at is null
+
+-- name: put_last_pass
+insert into last_pass (id, stint_id, wall_at, boottime_ms, monotonic_ms)
+values (1, :stint_id, :now, :boottime_ms, :monotonic_ms)
+on conflict (id) do update set stint_id = excluded.stint_id, wall_at = excluded.wall_at, boottime_ms = excluded.boottime_ms,
+                               monotonic_ms = excluded.monotonic_ms
+
+-- name: last_pass
+select last_pass.wall_at, last_pass.boottime_ms, last_pass.monotonic_ms, stints.*
+from last_pass join stints on stints.id = last_pass.stint_id
 
 -- Clock generations
 
 -- name: generation
 select number, began_at, step_ms, held from generations order by number desc limit 1
+
+-- name: shift_waiting_runs
+update runs set not_before = not_before + :step_ms
+where state in ('queued', 'retry_wait') and not_before is not null
+
+-- name: shift_holds
+update holds set expires_at = expires_at + :step_ms where answered_at is null
 
 -- name: begin_generation
 insert into generations (number, began_at, step_ms, held)
