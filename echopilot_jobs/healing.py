@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.ledger import Ledger, Pruned
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import BAD_ENDS, Origin, Run
 
 KEEP_FOR = timedelta(days=90)
 KEEP_PER_JOB = 20
 PRUNE_AT_ONCE = 500
+PRUNE_BATCHES = 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,29 @@ def heal(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> HealRepo
     """Abandon runs whose owner is dead, queue one retry of failed ones whose job allows it, and prune old history."""
     abandoned = abandon_lost(ledger, now)
     retried = retry_failed(ledger, registry, now)
-    pruned = ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now).count
+    pruned = _prune(ledger, now)
     notes = [f"run {run.id} of {run.job_name} was abandoned: its scheduler died while it ran" for run in abandoned]
     notes += [f"{run.job_name} runs again as run {run.id}" for run in retried]
     if pruned:
         notes.append(f"{pruned} runs older than {KEEP_FOR.days} days were removed")
     return HealReport(abandoned, retried, pruned, notes)
+
+
+def prune_batch(ledger: Ledger, now: datetime, after: int = 0) -> Pruned:
+    """One small batch of retention beyond run *after*; no lock is held for long (F79)."""
+    return ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now, after=after)
+
+
+def _prune(ledger: Ledger, now: datetime) -> int:
+    """As many batches as one healing should take; the scheduler's chores do the rest."""
+    count, after = 0, 0
+    for _ in range(PRUNE_BATCHES):
+        done = prune_batch(ledger, now, after)
+        count += done.count
+        if done.looked_at is None:
+            break
+        after = done.looked_at
+    return count
 
 
 def abandon_lost(ledger: Ledger, now: datetime, alive: Callable[[str], bool] | None = None) -> list[Run]:

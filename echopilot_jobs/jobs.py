@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -114,7 +115,7 @@ class Job:
         if self.max_instances > 1 and self.overlap != "allow":
             yield f"max_instances '{self.max_instances}' with overlap '{self.overlap}'; wanted: overlap 'allow'"
 
-    @property
+    @cached_property
     def window(self) -> timedelta:
         """How long a missed slot may still be run: half a period, within [60 s, 24 h], unless the job says otherwise."""
         return self.catch_up_window or min(max(self.trigger.period / 2, WINDOW_LEAST), WINDOW_MOST)
@@ -141,7 +142,7 @@ class Job:
             "params": dict(self.params),
         }
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """Twelve hex digits that change whenever the definition does."""
         text = json.dumps(self.definition(), sort_keys=True)

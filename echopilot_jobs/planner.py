@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from echopilot_jobs.jobs import Job, planned_at, slots
 from echopilot_jobs.outages import SILENT_ABOVE
@@ -97,7 +98,7 @@ def plan(
     kept = _catch_up(job, gathered, now, latest_only=latest_only)
     claims = _overlap(job, standing, kept, gathered)
     skipped = tuple(_stretches(gathered, held_from))
-    return Plan(through, tuple(_claim(job, slot, now) for slot in claims), skipped, _cancels(job, claims))
+    return Plan(through, tuple(_claim(job, due.slot, now) for due in claims), skipped, _cancels(job, claims))
 
 
 def needs_consent(claims: Iterable[Claim], now: datetime) -> bool:
@@ -121,6 +122,13 @@ def paced(plans: Sequence[tuple[Job, Plan]], start: datetime, *, apart: timedelt
 # -- one job
 
 
+class _Due(NamedTuple):
+    """A slot and its place among those that came due, so that neighbours are known."""
+
+    number: int
+    slot: Slot
+
+
 @dataclass
 class _Tally:
     """Consecutive slots of one fate, counted; listed only while there are few."""
@@ -128,10 +136,16 @@ class _Tally:
     reason: SkipReason
     first: Slot
     last: Slot
+    last_number: int
     count: int = 0
     slots: list[Slot] = field(default_factory=list)
 
-    def add(self, slot: Slot) -> None:
+    def takes(self, due: _Due, reason: SkipReason) -> bool:
+        """Whether *due* is the next one of the same fate."""
+        return self.reason is reason and due.number == self.last_number + 1
+
+    def add(self, due: _Due) -> None:
+        self.last_number, slot = due
         self.last = slot
         self.count += 1
         if self.count <= GAP_ABOVE:
@@ -146,17 +160,20 @@ class _Tally:
 class _Gathered:
     """What came due: the newest slots one by one, all older ones counted under their reason."""
 
-    open: deque[Slot] = field(default_factory=deque)
+    open: deque[_Due] = field(default_factory=deque)
     tallies: list[_Tally] = field(default_factory=list)
 
-    def skip(self, slot: Slot, reason: SkipReason) -> None:
-        if not self.tallies or self.tallies[-1].reason is not reason:
-            self.tallies.append(_Tally(reason, slot, slot))
-        self.tallies[-1].add(slot)
+    def skip(self, due: _Due, reason: SkipReason) -> None:
+        for tally in reversed(self.tallies[-2:]):  # slots still open lag behind: their tally may be the last but one
+            if tally.takes(due, reason):
+                tally.add(due)
+                return
+        self.tallies.append(_Tally(reason, due.slot, due.slot, due.number))
+        self.tallies[-1].add(due)
 
-    def skip_all(self, found: Iterable[Slot], reason: SkipReason) -> None:
-        for slot in found:
-            self.skip(slot, reason)
+    def skip_all(self, found: Iterable[_Due], reason: SkipReason) -> None:
+        for due in found:
+            self.skip(due, reason)
 
 
 def _planned_through(job: Job, marker: datetime, now: datetime) -> datetime:
@@ -175,15 +192,15 @@ def _gather(job: Job, standing: Standing, through: datetime, now: datetime) -> _
     marker, older = standing.planned_through, _when_older_goes(job)
     if not standing.pauses and job.enabled:
         marker = _expire_many(job, standing, gathered, until=min(now - within - _MILLISECOND, through))
-    for slot in slots(job, marker, through, standing.generation):
+    for due in map(_Due._make, enumerate(slots(job, marker, through, standing.generation))):
         if not job.enabled:
-            gathered.skip(slot, SkipReason.DISABLED)
-        elif any(pause.covers(slot.due_at) for pause in standing.pauses):
-            gathered.skip(slot, SkipReason.PAUSED)
-        elif now - planned_at(job, slot) > within:
-            gathered.skip(slot, SkipReason.EXPIRED)
+            gathered.skip(due, SkipReason.DISABLED)
+        elif any(pause.covers(due.slot.due_at) for pause in standing.pauses):
+            gathered.skip(due, SkipReason.PAUSED)
+        elif now - planned_at(job, due.slot) > within:
+            gathered.skip(due, SkipReason.EXPIRED)
         else:
-            gathered.open.append(slot)
+            gathered.open.append(due)
             if len(gathered.open) > _KEPT:
                 gathered.skip(gathered.open.popleft(), older)
     return gathered
@@ -208,18 +225,18 @@ def _expire_many(job: Job, standing: Standing, gathered: _Gathered, until: datet
         return marker
     last = first + (count - 1) * job.trigger.interval
     oldest, newest = (Slot(job.name, due, standing.generation) for due in (first, last))
-    gathered.tallies.append(_Tally(SkipReason.EXPIRED, oldest, newest, count))
+    gathered.tallies.append(_Tally(SkipReason.EXPIRED, oldest, newest, last_number=-1, count=count))
     return last
 
 
-def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool) -> list[Slot]:
+def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool) -> list[_Due]:
     """The slots still to run, by the job's policy; the others are skipped.
 
     A slot of the last fifteen seconds is live, not missed. Of several live ones only `all` runs more than the newest.
     """
     found = list(gathered.open)
     if job.catch_up == "all" and not latest_only:
-        missed = sum(now - planned_at(job, slot) > LIVE_WITHIN for slot in found)
+        missed = sum(now - planned_at(job, due.slot) > LIVE_WITHIN for due in found)
         cut = max(missed - CATCH_UP_MOST, 0)
     else:
         cut = max(len(found) - 1, 0)
@@ -227,7 +244,7 @@ def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool
     return found[cut:]
 
 
-def _overlap(job: Job, standing: Standing, kept: list[Slot], gathered: _Gathered) -> list[Slot]:
+def _overlap(job: Job, standing: Standing, kept: list[_Due], gathered: _Gathered) -> list[_Due]:
     """The slots that become runs beside what is open of the job; the others are skipped."""
     room, reason = _room(job, standing, len(kept))
     if job.overlap == "cancel_previous":  # only the newest could survive
@@ -251,7 +268,7 @@ def _room(job: Job, standing: Standing, wanted: int) -> tuple[int, SkipReason]:
             return max(WAITING_MOST - standing.waiting, 0), SkipReason.CAP
 
 
-def _cancels(job: Job, claims: list[Slot]) -> bool:
+def _cancels(job: Job, claims: list[_Due]) -> bool:
     return bool(claims) and job.overlap == "cancel_previous"
 
 

@@ -112,6 +112,7 @@ def test_words_become_the_rule_one_would_write_by_hand() -> None:
         every(6).hours: Every(6 * HOUR),
         every().hour.at(":30"): Every(HOUR, 30 * MINUTE),
         every(5).to(10).minutes: EveryBetween(5 * MINUTE, 10 * MINUTE),
+        every(5).to(5).minutes: Every(5 * MINUTE),
         every(2).days.at("08:00", "Europe/Riga"): DailyAt(time(8), "Europe/Riga", 2),
         every().monday.at("09:30"): Weekly([0], time(9, 30)),
         every().hour.at(":15", "Australia/Lord_Howe"): Cron("15 * * * *", "Australia/Lord_Howe"),
@@ -192,6 +193,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "seconds past the hour on Lord Howe": (
         lambda: every().hour.at("10:05", "Australia/Lord_Howe"),
         "whose clocks jump by part of an hour; wanted: UTC, or use cron",
+    ),
+    "every second hour on Lord Howe": (
+        lambda: every(2).hours.at(":30", "Australia/Lord_Howe"),
+        "wanted: UTC, or use cron",
     ),
     "a range with a time": (
         lambda: every(1).to(3).days.at("08:00"),

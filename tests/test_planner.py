@@ -301,3 +301,14 @@ def test_backlogs_of_several_jobs_share_one_queue_oldest_first() -> None:
     turns = {claim.slot.job_name: claim.not_before for _, made in paced(plans, now) for claim in made.claims}
 
     assert turns == {"j": now, "older": now + timedelta(seconds=5)}
+
+
+def test_a_gap_covers_one_stretch_and_nothing_that_lies_between_I32() -> None:
+    pause = Pause(1, "j", NOON - timedelta(seconds=300), NOON - timedelta(seconds=240), "me")
+    job = seconds(1, catch_up="all", catch_up_window=timedelta(days=7))
+
+    made = plan(job, Standing(NOON - timedelta(seconds=900), pauses=(pause,)), NOON)
+
+    for stretch in made.skipped:
+        assert (stretch.last.due_at - stretch.first.due_at).total_seconds() == stretch.count - 1
+    assert sum(stretch.count for stretch in made.skipped) + len(made.claims) == 900

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, time, timedelta
-from itertools import islice, pairwise, takewhile
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,6 @@ from echopilot_jobs.triggers import (
     Trigger,
     Until,
     Weekly,
-    dst_notes,
     trigger_of,
     zone_named,
 )
@@ -34,10 +33,6 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def slots(trigger: Trigger, after: datetime, until: datetime) -> list[datetime]:
-    return list(takewhile(lambda due: due <= until, trigger.after(after)))
-
-
 @given(moment=MOMENTS, seconds=st.integers(1, 30 * 86_400), phase=st.integers(0, 3600))
 def test_intervals_are_anchored_to_the_epoch_and_never_drift_I16(moment: datetime, seconds: int, phase: int) -> None:
     trigger = Every(timedelta(seconds=seconds), timedelta(seconds=phase))
@@ -47,111 +42,6 @@ def test_intervals_are_anchored_to_the_epoch_and_never_drift_I16(moment: datetim
     assert dues[0] > moment >= dues[0] - trigger.interval
     assert all((due.timestamp() - phase) % seconds == 0 for due in dues)
     assert all(b - a == trigger.interval for a, b in pairwise(dues))
-
-
-# zone, wall time, effect of the jump, the one moment at which a fixed time runs
-DST_TABLE = [
-    ("America/New_York", "2026-03-08 02:30", "moved", "2026-03-08T07:00"),  # 03:00 EDT
-    ("America/New_York", "2026-11-01 01:30", "first_copy", "2026-11-01T05:30"),  # EDT
-    ("Europe/Berlin", "2026-03-29 02:30", "moved", "2026-03-29T01:00"),
-    ("Europe/Berlin", "2026-10-25 02:30", "first_copy", "2026-10-25T00:30"),
-    ("Australia/Lord_Howe", "2026-10-04 02:15", "moved", "2026-10-03T15:30"),  # a gap of half an hour
-    ("Australia/Lord_Howe", "2026-04-05 01:45", "first_copy", "2026-04-04T14:45"),
-    ("Africa/Cairo", "2026-04-24 00:30", "moved", "2026-04-23T22:00"),  # a gap that begins at midnight
-    ("Africa/Cairo", "2026-10-29 23:30", "first_copy", "2026-10-29T20:30"),
-    ("America/Nuuk", "2026-03-28 23:30", "moved", "2026-03-29T01:00"),  # a gap that ends at midnight
-    ("America/Nuuk", "2026-10-24 23:30", "first_copy", "2026-10-25T00:30"),
-    ("America/Havana", "2026-03-08 00:30", "moved", "2026-03-08T05:00"),
-    ("America/Havana", "2026-11-01 00:30", "first_copy", "2026-11-01T04:30"),
-    ("Pacific/Apia", "2011-12-30 08:00", "moved", "2011-12-30T10:00"),  # the whole day was left out
-    ("Africa/Casablanca", "2026-02-15 02:30", "first_copy", "2026-02-15T01:30"),  # winter time for Ramadan
-    ("Africa/Casablanca", "2026-03-22 02:30", "moved", "2026-03-22T02:00"),
-]
-of_the_dst_table = pytest.mark.parametrize(("zone", "wall", "effect", "expected"), DST_TABLE)
-
-
-def forms(zone: str, wall: str) -> list[DailyAt | Weekly | Cron]:
-    """One time of day in every form that can say it."""
-    nominal = datetime.fromisoformat(wall)
-    return [
-        DailyAt(nominal.time(), zone),
-        Weekly([nominal.weekday()], nominal.time(), zone),
-        Cron(f"{nominal.minute} {nominal.hour} * * *", zone),
-        Cron(f"{nominal.minute} {nominal.hour} {nominal.day} {nominal.month} *", zone),
-    ]
-
-
-@of_the_dst_table
-def test_a_fixed_time_runs_once_just_after_a_gap_and_at_the_first_copy_in_a_fold_F38(
-    zone: str, wall: str, effect: str, expected: str
-) -> None:
-    near = utc(expected)
-
-    for trigger in forms(zone, wall):
-        assert slots(trigger, near - 12 * HOUR, near + 7 * HOUR) == [near], trigger
-        assert slots(trigger, near, near + 7 * HOUR) == []
-        assert slots(trigger, near + 45 * MINUTE, near + 7 * HOUR) == []  # asked inside the second copy
-
-
-@of_the_dst_table
-def test_jumps_are_noted_with_the_nominal_and_the_real_time_F38(
-    zone: str, wall: str, effect: str, expected: str
-) -> None:
-    near = utc(expected)
-
-    for trigger in forms(zone, wall):
-        (note,) = dst_notes(trigger, near - 12 * HOUR, near + 12 * HOUR)
-
-        assert (note.effect, note.wall, note.at) == (effect, datetime.fromisoformat(wall), near)
-        assert dst_notes(trigger, near + 12 * HOUR, near + 13 * HOUR) == []
-
-
-@of_the_dst_table
-def test_wildcards_follow_real_time_nothing_in_a_gap_and_both_copies_of_a_fold_F38(
-    zone: str, wall: str, effect: str, expected: str
-) -> None:
-    nominal, near = datetime.fromisoformat(wall), utc(expected)
-    trigger = Cron(f"*/15 {nominal.hour} * * *", zone)
-
-    dues = slots(trigger, near - 12 * HOUR, near + 7 * HOUR)
-    shown = [due.astimezone(zone_named(zone)).replace(tzinfo=None) for due in dues]
-    notes = [note for note in dst_notes(trigger, near - 12 * HOUR, near + 7 * HOUR) if note.wall == nominal]
-
-    assert shown.count(nominal) == (0 if effect == "moved" else 2)
-    assert [note.effect for note in notes] == ["left_out" if effect == "moved" else "both_copies"]
-
-
-def test_several_times_of_one_gap_run_once_F38() -> None:
-    trigger = Cron("0,20,40 2,3 * * *", "America/New_York")
-
-    dues = slots(trigger, utc("2026-03-08T06:30"), utc("2026-03-08T09:00"))
-
-    assert dues == [utc("2026-03-08T07:00"), utc("2026-03-08T07:20"), utc("2026-03-08T07:40")]
-    assert len(dst_notes(trigger, utc("2026-03-08T00:00"), utc("2026-03-09T00:00"))) == 3
-
-
-def test_rules_that_no_jump_can_surprise_have_no_notes() -> None:
-    year = (utc("2026-01-01"), utc("2027-01-01"))
-
-    for trigger in (
-        Every(MINUTE),
-        EveryBetween(MINUTE, HOUR),
-        OnRequest(),
-        DailyAt(time(2, 30)),
-        Cron("*/5 * * * *", "Europe/Riga"),
-        Cron("17 * * * *", "Europe/Riga"),
-        Until(DailyAt(time(3, 30), "Europe/Riga"), utc("2026-02-01")),
-    ):
-        assert dst_notes(trigger, *year) == []
-
-
-def test_notes_say_what_happens_in_a_sentence() -> None:
-    notes = dst_notes(DailyAt(time(3, 30), "Europe/Riga"), utc("2026-01-01"), utc("2027-01-01"))
-
-    assert [str(note) for note in notes] == [
-        "2026-03-29 03:30:00 Europe/Riga does not exist; runs at the first instant after it (2026-03-29T01:00:00Z)",
-        "2026-10-25 03:30:00 Europe/Riga comes twice; the first copy runs (2026-10-25T00:30:00Z)",
-    ]
 
 
 def test_days_are_counted_in_the_zones_own_calendar() -> None:
@@ -334,9 +224,9 @@ def test_rules_that_cannot_be_are_refused() -> None:
         Weekly([], time(8))
     with pytest.raises(ValueError, match=r"days \[7\]; wanted"):
         Weekly([7], time(8))
-    with pytest.raises(ValueError, match="whole seconds, without a zone of its own"):
+    with pytest.raises(ValueError, match="whole seconds, without a zone or a fold of its own"):
         DailyAt(time(8, tzinfo=UTC))
-    with pytest.raises(ValueError, match="whole seconds, without a zone of its own"):
+    with pytest.raises(ValueError, match="whole seconds, without a zone or a fold of its own"):
         Weekly([0], time(8, 0, 0, 5))
     with pytest.raises(ValueError, match="wanted: a moment with a zone"):
         Until(Every(HOUR), datetime(2026, 3, 1))

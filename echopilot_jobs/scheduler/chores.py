@@ -6,7 +6,7 @@ import contextlib
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.healing import KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, abandon_lost
+from echopilot_jobs.healing import abandon_lost, prune_batch
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.logs import Log
 
@@ -44,8 +44,7 @@ class Chores:
         """One small batch a round while there is old history, then not again for an hour."""
         if self._clock.monotonic() < self._prune_at:
             return
-        now = self._clock.now()
-        done = self._ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now, after=self._pruned_to)
+        done = prune_batch(self._ledger, self._clock.now(), self._pruned_to)
         self._pruned_to = done.looked_at or 0
         if done.looked_at is None:
             self._prune_at = self._clock.monotonic() + PRUNE_AGAIN_SECONDS

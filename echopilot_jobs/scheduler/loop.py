@@ -107,10 +107,11 @@ class Scheduler:
     def _one_transaction(self, reading: Reading, planning: bool) -> PassDone:
         done = PassDone()
         with self._ledger.leading(self._lease, reading.wall) as leading:
-            self._record(leading, reading.wall, done)
-            if planning:
+            if planning:  # first of all, because a step of the clock shifts what waits, and not what is yet to be written
                 unreachable = self._failing_since is not None
                 done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
+            self._record(leading, reading.wall, done)
+            if done.footing is not None:
                 self._plan(leading, reading.wall, done.footing, done)
                 done.started = leading.start_ready(replace(self._limits, places=self._engine.free))
             done.to_cancel = leading.to_cancel()

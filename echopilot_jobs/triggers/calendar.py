@@ -115,5 +115,5 @@ def clock_text(at: time) -> str:
 
 
 def _check_time(at: time) -> None:
-    if at.microsecond or at.tzinfo is not None:
-        raise ValueError(f"time '{at}'; wanted: whole seconds, without a zone of its own")
+    if at.microsecond or at.tzinfo is not None or at.fold:
+        raise ValueError(f"time '{at!r}'; wanted: whole seconds, without a zone or a fold of its own")

@@ -132,7 +132,7 @@ def _simulated(expression: str, after: datetime) -> Iterator[datetime]:
 @lru_cache(maxsize=1024)
 def _usual_distance(expression: str) -> timedelta:
     """The distance most often met among its next moments on a clock that never jumps; of equals the shortest."""
-    walls = list(islice(_simulated(expression, _naive(REFERENCE)), 40))
+    walls = list(islice(_simulated(expression, _naive(REFERENCE)), 41))
     counts = Counter(late - early for early, late in pairwise(walls))
     return max(counts, key=lambda distance: (counts[distance], -distance), default=timedelta(days=365))
 
