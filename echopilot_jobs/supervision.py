@@ -77,8 +77,6 @@ class Supervisor:
         try:
             self._call(method, name, wait)
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode == SHUTTING_DOWN:
-                raise WrongState(f"supervisord is shutting down; '{name}' was left as it is") from None
             if fault.faultCode != harmless:
                 raise WrongState(f"supervisord refused {method} of '{name}': {fault.faultString}") from None
 
@@ -89,6 +87,11 @@ class Supervisor:
                 return getattr(proxy.supervisor, method)(*arguments)
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise SupervisorUnreachable(self._why(error)) from None
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != SHUTTING_DOWN:
+                raise
+            # Whoever asks is told the same as a moment later, when nobody answers any more.
+            raise SupervisorUnreachable("supervisord is shutting down; its programs stay as they are") from None
 
     def _why(self, error: Exception) -> str:
         where = f"'{self.socket}'"

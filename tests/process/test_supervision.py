@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import xmlrpc.client
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def test_a_frozen_supervisord_is_an_error_and_not_a_wait(stack: Stack) -> None:
         Supervisor(stack.supervisor.socket, answer_seconds=0.3).programs()
 
 
-def test_an_answer_that_is_no_answer_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "supervisor.sock"
+def answered(path: Path, answer: bytes) -> str:
+    """What the caller is told when the one listening on *path* gives this answer."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
@@ -91,11 +92,23 @@ def test_an_answer_that_is_no_answer_is_an_error(tmp_path: Path) -> None:
                 heard = b""
                 while b"</methodCall>" not in heard:
                     heard += connection.recv(65536)
-                connection.sendall(b"220 hello, this is something else\r\n")
+                connection.sendall(answer)
 
         thread = threading.Thread(target=babble, daemon=True)
         thread.start()
 
-        with pytest.raises(SupervisorUnreachable, match="broke off"):
+        with pytest.raises(SupervisorUnreachable) as told:
             Supervisor(path, answer_seconds=5).programs()
         thread.join(10)
+        return str(told.value)
+
+
+def test_an_answer_that_is_no_answer_is_an_error(tmp_path: Path) -> None:
+    assert "broke off" in answered(tmp_path / "supervisor.sock", b"220 hello, this is something else\r\n")
+
+
+def test_a_supervisord_that_is_about_to_go_counts_as_gone(tmp_path: Path) -> None:
+    fault = xmlrpc.client.dumps(xmlrpc.client.Fault(6, "SHUTDOWN_STATE"), methodresponse=True).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {len(fault)}\r\n\r\n".encode()
+
+    assert "shutting down" in answered(tmp_path / "supervisor.sock", head + fault)
