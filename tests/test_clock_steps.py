@@ -192,3 +192,15 @@ def test_a_suspended_machine_is_no_step_and_catches_up_F40(world: World) -> None
     assert [(run.origin, run.state) for run in world.ledger.runs()] == [(Origin.CATCH_UP, State.SUCCEEDED)]
     assert [o.cause for o in world.ledger.outages_between(EIGHT, EIGHT + timedelta(days=1))] == [Cause.SUSPEND]
     assert world.ledger.generation().number == 0
+
+
+def test_a_second_leap_starts_the_ten_minutes_anew(world: World) -> None:
+    scheduler = world.scheduler(DAILY)
+    world.run_for(scheduler, 10)
+    world.clock.step(40 * DAY)
+    world.run_for(scheduler, 400)
+    world.clock.step(-366 * DAY)
+
+    world.run_for(scheduler, 500)
+
+    assert world.ledger.generation().held

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.clock import from_ms, iso, to_ms
-from echopilot_jobs.errors import LeaseHeld, LeaseLost, UnknownName, WrongState, unknown_name
+from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, UnknownName, WrongState, unknown_name
 from echopilot_jobs.ledger import backlog, retention
 from echopilot_jobs.ledger.connection import (
     Connector,
@@ -23,6 +23,7 @@ from echopilot_jobs.ledger.connection import (
     require_version,
     transaction,
 )
+from echopilot_jobs.ledger.identity import Identity, continue_numbering, identity_of
 from echopilot_jobs.ledger.protocol import MAX_PAGE, Dispositions, Lease, Obligation, Pruned
 from echopilot_jobs.ledger.rows import (
     event_of,
@@ -40,6 +41,7 @@ from echopilot_jobs.ledger.rows import (
 )
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.ledger.watch import rescue
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.runs import (
     Event,
@@ -138,6 +140,27 @@ class SqliteLedger:
         """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this."""
         with readable_errors("written"):
             self._sql.db.execute("pragma wal_checkpoint(passive)").fetchone()
+
+    # -- its own file
+
+    def identity(self) -> Identity:
+        """What this ledger says of itself."""
+        with self._reading() as sql:
+            found = identity_of(sql.db)
+        if found is None:
+            raise LedgerUnavailable("the ledger has lost its tables; see `echopilot doctor`")
+        return found
+
+    def number_runs_after(self, run_id: int) -> None:
+        """Give the next run an id above *run_id*: ids are never reused, not even by the ledger after a lost one (I10)."""
+        with self._writing() as sql:
+            continue_numbering(sql.db, run_id)
+
+    def rescue(self, now: datetime) -> Path:
+        """Copy everything into a file of its own beside the one that lost its name. Raises `LedgerUnavailable`."""
+        if self._path is None:
+            raise LedgerUnavailable("a ledger in memory has no file to lose")
+        return rescue(self._sql.db, self._path, now)
 
     # -- people's side
 

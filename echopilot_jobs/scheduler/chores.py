@@ -7,8 +7,9 @@ import contextlib
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.healing import abandon_lost, prune_batch
-from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.logs import Log
+from echopilot_jobs.scheduler.custody import Custody
 
 EVERY_SECONDS = 15.0
 PRUNE_AGAIN_SECONDS = 3600.0
@@ -17,8 +18,9 @@ PRUNE_AGAIN_SECONDS = 3600.0
 class Chores:
     """Does what is due, a little at a time, between two beats."""
 
-    def __init__(self, ledger: SqliteLedger, clock: Clock, log: Log) -> None:
+    def __init__(self, ledger: Ledger, custody: Custody, clock: Clock, log: Log) -> None:
         self._ledger = ledger
+        self._custody = custody
         self._clock = clock
         self._log = log
         self._due_at = clock.monotonic() + EVERY_SECONDS
@@ -31,7 +33,7 @@ class Chores:
             return
         self._due_at = self._clock.monotonic() + EVERY_SECONDS
         with contextlib.suppress(LedgerUnavailable):
-            self._ledger.checkpoint()
+            self._custody.checkpoint()
             self._abandon_lost()
             self._prune()
 

@@ -47,7 +47,8 @@ class PassDone:
 class Scheduler:
     """The only planner. `beat` is one pass; whoever loops over it decides when to stop.
 
-    *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*.
+    *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*. *relieve* may make room for
+    outcomes on a full disk and says whether it did.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Scheduler:
         log: Log,
         leadership: Leadership,
         duties: Mapping[str, Duty],
+        relieve: Callable[[LedgerUnavailable], bool] = lambda _error: False,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -79,6 +81,7 @@ class Scheduler:
         self._renew_at = clock.monotonic()
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
+        self._relieve = relieve
 
     # -- one pass
 
@@ -99,6 +102,8 @@ class Scheduler:
             done = self._one_transaction(reading, planning)
         except LedgerUnavailable as error:
             self._put_off(error)
+            if planning and self._unrecorded and self._relieve(error):
+                return self.beat(planning=False)  # outcomes first; nothing new starts on a full disk
             return LOOK_AGAIN_SECONDS
         with self._log.batch():
             self._after_commit(done, reading, planning)

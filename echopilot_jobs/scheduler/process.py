@@ -22,6 +22,7 @@ from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, take_exit_words, this_process
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
+from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
@@ -33,6 +34,7 @@ DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
 STANDBY_LOOK_SECONDS = 1.0
+REFUSED_LOOK_SECONDS = 10.0
 
 
 def main(settings: Settings, registry: Registry | None = None) -> int:
@@ -128,6 +130,7 @@ class _Process:
         self._waiter = waiter
         self._stop = stop
         self._lock = lock
+        self._custody = Custody(settings.ledger_path, clock, log)
         self._identity = identity
         self._ticks = 0
         self._registry = registry
@@ -144,19 +147,29 @@ class _Process:
         if opened is None:
             return 0
         ledger, leadership = opened
-        lease = leadership.lease
-        duties = {"tick": self._tick}
-        scheduler = Scheduler(self._registry, ledger, self._engine, self._clock, self._log, leadership, duties)
+        scheduler = Scheduler(
+            self._registry,
+            ledger,
+            self._engine,
+            self._clock,
+            self._log,
+            leadership,
+            duties={"tick": self._tick},
+            relieve=self._custody.relieve,
+        )
         try:
             if not self._loop(scheduler, ledger):
                 return LeaseLost.exit_code
-            return self._wind_up(scheduler, ledger, lease)
+            return self._wind_up(scheduler, ledger, leadership.lease)
         except LeaseLost:
-            self._log.event("lease.lost", term=lease.term)
+            self._log.event("lease.lost", term=leadership.lease.term)
             self._engine.cancel_all()
             return LeaseLost.exit_code
+        except LedgerGone as error:
+            self._engine.cancel_all()
+            return error.exit_code
         finally:
-            ledger.close()
+            self._custody.close()
 
     def _lead(self) -> tuple[SqliteLedger, Leadership] | None:
         """Open the ledger, take the lease and put the past in order, however long a full disk or a lock prevents it.
@@ -165,15 +178,19 @@ class _Process:
         supervisord would not start one any more. `/health` is red meanwhile. None when asked to stop first.
         """
         told: set[str] = set()
+        pause = STANDBY_LOOK_SECONDS
         succession = Succession(self._clock, self._identity, owner_lives)
         while not self._stop.asked:
             try:
                 return self._try_to_lead(succession)
+            except LedgerRefused as error:
+                self._tell_once(told, "ledger.refused", said=str(error))
+                pause = REFUSED_LOOK_SECONDS  # each look reads the whole file
             except LedgerUnavailable as error:
                 self._tell_once(told, "ledger.unreachable", error=str(error))
             except LeaseHeld as error:
                 self._tell_once(told, "scheduler.waiting", holder=str(error))
-            self._waiter.wait(STANDBY_LOOK_SECONDS)
+            self._waiter.wait(pause)
         return None
 
     def _tell_once(self, told: set[str], event: str, **facts: str) -> None:
@@ -182,14 +199,15 @@ class _Process:
             self._log.event(event, **facts)
 
     def _try_to_lead(self, succession: Succession) -> tuple[SqliteLedger, Leadership]:
-        ledger = SqliteLedger(self._settings.ledger_path)
+        ledger = self._custody.open()
         surroundings = Surroundings(
             lives=owner_lives, sweep=sweep, exit_words=lambda: take_exit_words(self._settings.var_dir, "scheduler")
         )
         try:
             leadership = lead(ledger, self._registry, self._clock, self._log, self._identity, surroundings, succession)
-        except (LedgerUnavailable, LeaseHeld):
-            ledger.close()
+            self._custody.led()
+        except LedgerUnavailable:
+            self._custody.close()
             raise
         self._log.event("startup", ok=True, pid=os.getpid())
         self._log.event("lease.taken", term=leadership.lease.term, owner=self._identity.owner)
@@ -202,12 +220,13 @@ class _Process:
 
     def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> bool:
         """Beat until asked to stop; False when this process may not lead any longer."""
-        chores = Chores(ledger, self._clock, self._log)
+        chores = Chores(ledger, self._custody, self._clock, self._log)
         while not self._stop.asked:
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
                 self._engine.cancel_all()
                 return False
+            self._custody.look()
             seconds = scheduler.beat()
             chores.do_due()
             if seconds:
@@ -224,7 +243,7 @@ class _Process:
             self._engine.cancel_all()
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
         ledger.end_stint(lease, "stopped", self._clock.now())
-        ledger.checkpoint()
+        self._custody.checkpoint()
         self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
         return 0
 

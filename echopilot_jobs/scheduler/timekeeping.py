@@ -64,6 +64,7 @@ class Timekeeper:
         generation = leading.generation()
         returned = False
         if change.begins_generation:
+            self._held_since = None  # it has to prove stable anew
             before, generation = generation, _begin(leading, registry, change, generation)
             returned = before.held and not generation.held
         trusted_from = self._trust(leading, registry, generation, reading)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.process.lone import Lone
 from tests.process.stacks import Stack
 
 
@@ -42,3 +43,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
     finally:
         made.tear_down()
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Lone]:
+    lone = Lone(tmp_path)
+    yield lone
+    for process in lone.processes:
+        process.kill()
+        process.wait()

@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.processes import Owner, is_alive, marked
-from echopilot_jobs.runs import Run, State
+from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.runs import State
 from echopilot_jobs.wake import nudge
+from tests.process.lone import SCRIPT, Lone
 from tests.process.stacks import PROJECT, eventually
 
 pytestmark = pytest.mark.process
-SCRIPT = Path(__file__).parent / "lone_scheduler.py"
-
-
-class Lone:
-    """Scheduler processes of one folder."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def start(self, command: str, every: int = 3600, *flags: str) -> subprocess.Popen[str]:
-        environ = {**os.environ, "ECHOPILOT_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "PORT": "1"}
-        arguments = [sys.executable, str(SCRIPT), command, str(every), *flags]
-        with (self.home / f"console-{len(self.processes)}.txt").open("w") as console:
-            process = subprocess.Popen(arguments, env=environ, stdout=console, stderr=subprocess.STDOUT, text=True)
-        self.processes.append(process)
-        return process
-
-    def said(self, process: subprocess.Popen[str]) -> str:
-        """What a process has printed so far."""
-        return (self.home / f"console-{self.processes.index(process)}.txt").read_text()
-
-    def ledger(self) -> SqliteLedger:
-        return SqliteLedger(self.home / "var" / "ledger.sqlite3", create=False)
-
-    def runs(self, job_name: str = "work") -> list[Run]:
-        path = self.home / "var" / "ledger.sqlite3"
-        if not path.exists():
-            return []
-        ledger = SqliteLedger(path)
-        try:
-            return list(reversed(ledger.runs(job_name=job_name, limit=200)))
-        finally:
-            ledger.close()
-
-    def running(self) -> Run:
-        return eventually(lambda: next((run for run in self.runs() if run.state is State.RUNNING), None))  # type: ignore[return-value]
-
-    def events(self, *names: str) -> list[dict[str, object]]:
-        path = self.home / "logs" / "scheduler.log"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if line["event"] in names]
-
-    def left_behind(self, run: Run) -> list[int]:
-        return marked("ECHOPILOT_MARK", f"{run.owner}/{run.id}/{run.attempt}")
-
-
-@pytest.fixture
-def lone(tmp_path: Path) -> Iterator[Lone]:
-    lone = Lone(tmp_path)
-    yield lone
-    for process in lone.processes:
-        process.kill()
-        process.wait()
 
 
 def test_term_lets_a_short_run_end_and_leaves_no_running_row_I25_F5(lone: Lone) -> None:

@@ -1,0 +1,92 @@
+"""What has to be seen to before a scheduler opens its ledger: interrupted moves, rescued copies, damage, continuity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from echopilot_jobs.ledger.backup import drop_unfinished
+from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Continuity, Identity, LedgerMark, continuity, read_mark
+from echopilot_jobs.ledger.inspection import (
+    Condition,
+    Depth,
+    Health,
+    Inspection,
+    inspect,
+    inspect_suspected,
+    is_suspect,
+)
+from echopilot_jobs.ledger.swap import set_aside, set_log_aside, settle
+from echopilot_jobs.ledger.watch import adopt_rescued
+
+# A million runs are read within this from memory; a cold disk takes longer and the check then goes on beside the work.
+WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was found and done: an event's name and a sentence for a person."""
+
+    event: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """How the ledger's path was left: what lies there, how it relates to the one known, what was done.
+
+    *number_after*: a ledger that begins anew is to number its runs above this (`continue_numbering`), 0 for no matter.
+    *check* is the thorough check still under way, None when it is done: `Inspection.wait()` tells its end.
+    """
+
+    health: Health
+    continuity: Continuity
+    mark: LedgerMark | None
+    notes: tuple[Note, ...]
+    number_after: int = 0
+    check: Inspection | None = None
+
+
+def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_SECONDS) -> Readiness:
+    """Put the ledger's files in order and say what stands there. To be called before it is opened, by the one who may lead.
+
+    Damaged files are set aside, never overwritten; afterwards there is a sound ledger at *path*, or none. Raises
+    `LedgerTooNew`, and `LedgerUnavailable` for what must not be touched: a file that is no ledger, or cannot be read.
+    """
+    notes: list[Note] = []
+    if settle(path):
+        notes.append(Note("ledger.settled", f"an exchange of '{path.name}' that had been cut short was finished"))
+    drop_unfinished(path)
+    mark = read_mark(path)
+    if adopted := adopt_rescued(path, mark, now):
+        notes.append(Note("ledger.adopted", f"'{adopted.name}', rescued from a deleted ledger, is '{path.name}' again"))
+    health, check = _examined(path, mark, wait_seconds)
+    lost = health.identity
+    if health.condition is Condition.STALE_WAL and (log := set_log_aside(path, now)):
+        notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{log.name}'"))
+        health = inspect(path)
+    if health.condition is Condition.DAMAGED and (kept := set_aside(path, now)):
+        notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{kept.name}'"))
+        health = inspect(path)
+    if not health.can_begin:
+        raise health.error()
+    judged = continuity(path, mark, health.identity)
+    floor = _number_after(mark, lost) if judged.begins_empty else 0
+    return Readiness(health, judged, mark, tuple(notes), floor, check)
+
+
+def _number_after(mark: LedgerMark | None, lost: Identity | None) -> int:
+    """Run ids are never given twice (I10), not even by the ledger after a lost one."""
+    seen = max(mark.last_run if mark else 0, lost.last_run if lost else 0)
+    return seen + RUNS_BEYOND_MARK if seen else 0
+
+
+def _examined(path: Path, mark: LedgerMark | None, wait_seconds: float | None) -> tuple[Health, Inspection | None]:
+    if mark is not None and is_suspect(path, mark):
+        return inspect_suspected(path, mark), None
+    check = Inspection(path)
+    if health := check.wait(wait_seconds):
+        return health, None
+    # A glance is enough to begin with; what it finds sound may yet be found damaged.
+    return replace(inspect(path, Depth.GLANCE), sentence=f"'{path}' is still being checked"), check

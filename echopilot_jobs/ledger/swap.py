@@ -1,0 +1,141 @@
+"""One ledger file in the place of another, in steps that a crash may fall between.
+
+A ledger is up to three files that belong together, and a write-ahead log without its file, or beside another one, is a
+loss. So the moves are written down first, in a plan beside the ledger; whoever starts next calls `settle`, which carries
+out what is left of it. Nothing is ever overwritten or deleted: what stood there gets another name.
+
+Only for the process that may lead, before it opens the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole
+from echopilot_jobs.ledger.identity import MARK_SUFFIX
+
+LOGS = ("-wal", "-shm", "-journal")
+PLAN_SUFFIX = ".moving.json"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which name the ledger gets, what goes with it, and which files then take whose place. All names of one folder."""
+
+    aside: str
+    suffixes: tuple[str, ...]
+    arriving: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, content: bytes) -> _Plan:
+        facts = json.loads(content)
+        arriving = tuple((str(source), str(target)) for source, target in facts["arriving"])
+        return cls(str(facts["aside"]), tuple(map(str, facts["suffixes"])), arriving)
+
+    def carry_out(self, path: Path) -> None:
+        """Whatever of it was not done yet. Raises `OSError`."""
+        aside = path.with_name(self.aside)
+        _rename(path, aside)
+        # With the file gone nobody can have made these anew; with another one in its place they are not ours.
+        if not os.path.lexists(path):
+            for suffix in self.suffixes:
+                _rename(beside(path, suffix), beside(aside, suffix))
+        for source, target in self.arriving:
+            _rename(path.with_name(source), path.with_name(target))
+        sync_folder(path.parent)
+
+
+def set_aside(path: Path, now: datetime, why: str = "damaged") -> Path | None:
+    """Give the ledger at *path* the name `NAME.WHY-STAMP`, `-wal` and `-shm` with it; None when there is nothing there.
+
+    SQLite can open it under that name together with its log. The mark stays: it tells the next start what was lost.
+    Raises `LedgerUnavailable`.
+    """
+    if not any(os.path.lexists(beside(path, suffix)) for suffix in ("", *LOGS)):
+        return None
+    plan = _Plan(_aside(path, now, why), LOGS)
+    _carry_out(path, plan)
+    return path.with_name(plan.aside)
+
+
+def set_log_aside(path: Path, now: datetime) -> Path | None:
+    """Move only the write-ahead log out of the way, to `NAME.stale-STAMP-wal`; None when there is none."""
+    aside = path.with_name(_aside(path, now, "stale"))
+    moved = beside(aside, "-wal") if os.path.lexists(beside(path, "-wal")) else None
+    try:
+        for suffix in ("-wal", "-shm"):
+            _rename(beside(path, suffix), beside(aside, suffix))
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _unmovable(path, error) from error
+    return moved
+
+
+def exchange(path: Path, incoming: Path, now: datetime, why: str, *, mark: Path | None = None) -> Path | None:
+    """Put the file *incoming* in the place of the ledger at *path*, which is set aside: its new name, None for none.
+
+    Both lie in one folder. With *mark*, that file becomes the ledger's mark and the former one goes with its ledger.
+    Raises `LedgerUnavailable`; the exchange is then either not begun or finished by `settle`.
+    """
+    arriving = [(incoming.name, path.name)]
+    if mark:
+        arriving.append((mark.name, path.name + MARK_SUFFIX))
+    suffixes = (*LOGS, MARK_SUFFIX) if mark else LOGS
+    left = any(os.path.lexists(beside(path, suffix)) for suffix in ("", *LOGS))
+    plan = _Plan(_aside(path, now, why), suffixes, tuple(arriving))
+    _carry_out(path, plan)
+    return path.with_name(plan.aside) if left else None
+
+
+def settle(path: Path) -> bool:
+    """Finish the exchange that a crash cut short, if there is one; whether there was. Raises `LedgerUnavailable`."""
+    file = beside(path, PLAN_SUFFIX)
+    try:
+        plan = _Plan.read(file.read_bytes())
+    except FileNotFoundError:
+        with suppress(OSError):
+            draft_of(file).unlink(missing_ok=True)  # killed before the plan was one
+        return False
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LedgerUnavailable(
+            f"'{file}' cannot be understood: {error}; see what '{path.parent}' holds, then remove that file"
+        ) from error
+    _finish(path, plan)
+    return True
+
+
+def _carry_out(path: Path, plan: _Plan) -> None:
+    try:
+        write_whole(beside(path, PLAN_SUFFIX), json.dumps(asdict(plan)).encode("ascii"))
+    except OSError as error:
+        raise _unmovable(path, error) from error
+    _finish(path, plan)
+
+
+def _finish(path: Path, plan: _Plan) -> None:
+    try:
+        plan.carry_out(path)
+        beside(path, PLAN_SUFFIX).unlink()
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _unmovable(path, error) from error
+
+
+def _aside(path: Path, now: datetime, why: str) -> str:
+    return free_name(beside(path, f".{why}-{stamp(now)}"), ("", *LOGS, MARK_SUFFIX)).name
+
+
+def _rename(source: Path, target: Path) -> None:
+    """A name that is taken means: done before the crash."""
+    if os.path.lexists(source) and not os.path.lexists(target):
+        source.rename(target)
+
+
+def _unmovable(path: Path, error: OSError) -> LedgerUnavailable:
+    return LedgerUnavailable(f"the files of '{path.name}' cannot be moved: {error.strerror}; see `echopilot doctor`")

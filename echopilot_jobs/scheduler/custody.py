@@ -1,0 +1,119 @@
+"""The ledger's file in the care of whoever leads: put in order, opened, watched, rescued, given room on a full disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from echopilot_jobs.clock import Clock
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger.identity import Continuation, write_mark
+from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
+from echopilot_jobs.ledger.keeping import Readiness, make_ready
+from echopilot_jobs.ledger.reserve import Reserve, is_full
+from echopilot_jobs.ledger.watch import LedgerWatch, Sight
+from echopilot_jobs.logs import Log
+
+
+class LedgerGone(LedgerUnavailable):
+    """The file this process works on is no longer the ledger: nothing written from now on would be found again."""
+
+
+class LedgerRefused(LedgerUnavailable):
+    """The ledger has forgotten something it knew; a person has to say that it may be led."""
+
+
+class Custody:
+    """Opens the ledger at *path* and looks after its file. Used by one thread."""
+
+    def __init__(self, path: Path, clock: Clock, log: Log) -> None:
+        self._path = path
+        self._clock = clock
+        self._log = log
+        self._reserve = Reserve(path)
+        self._ledger: SqliteLedger | None = None
+        self._watch: LedgerWatch | None = None
+        self._check: Inspection | None = None
+
+    def open(self) -> SqliteLedger:
+        """The ledger, sound and the one known; a damaged one is set aside, a rescued one put back, and each is said.
+
+        Raises `LedgerRefused` for an older copy, `LedgerUnavailable`, `LedgerTooNew`. Open already, it is simply given.
+        """
+        if self._ledger is not None:
+            return self._ledger
+        ready = make_ready(self._path, self._clock.now())
+        for note in ready.notes:
+            self._log.event(note.event, said=note.sentence)
+        if ready.continuity.needs_a_person:
+            raise LedgerRefused(ready.continuity.sentence)
+        self._ledger = SqliteLedger(self._path)
+        self._begin(self._ledger, ready)
+        return self._ledger
+
+    def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
+        if ready.number_after:
+            ledger.number_runs_after(ready.number_after)
+        if ready.continuity.state is not Continuation.SAME:
+            self._log.event("ledger.new", ledger_id=ledger.ledger_id, said=ready.continuity.sentence)
+        self._check = ready.check
+        self._reserve.take()
+
+    def led(self) -> None:
+        """The lease is ours: from now on this file is the one known, and watched."""
+        if self._ledger is not None:
+            write_mark(self._path, self._ledger.identity(), self._clock.now())
+            self._watch = LedgerWatch(self._path)
+
+    def checkpoint(self) -> None:
+        """Move the log into the file, and note how much the ledger knows now. Raises `LedgerUnavailable`."""
+        if self._ledger is not None and self._watch is not None:
+            self._ledger.checkpoint()
+            self._watch.settle()
+            write_mark(self._path, self._ledger.identity(), self._clock.now())
+            self._reserve.take()
+
+    def look(self) -> None:
+        """Before each pass: is the file still there, and still ours? Raises `LedgerGone`, with a rescued copy made (F18)."""
+        self._look_at_check()
+        verdict = self._watch.verdict() if self._watch is not None else Sight.SAME
+        if verdict in (Sight.GONE, Sight.REPLACED):
+            self._give_up(f"its file is {verdict}")
+        if verdict is Sight.TOUCHED and self._watch is not None:
+            self._look_inside()
+            self._watch.settle()
+
+    def _look_at_check(self) -> None:
+        """The thorough check may end after leading began."""
+        found = self._check.wait(0) if self._check is not None else None
+        if found is not None:
+            self._check = None
+            if found.condition is Condition.DAMAGED:
+                raise self._gone(found.sentence)
+
+    def _look_inside(self) -> None:
+        """Somebody else wrote to the file; a copy laid over it shows as another ledger, or as damage (F19)."""
+        found = inspect(self._path, Depth.GLANCE)
+        known = self._ledger.ledger_id if self._ledger is not None else None
+        if found.condition is Condition.DAMAGED or (found.identity and found.identity.ledger_id != known):
+            self._give_up(found.sentence)
+
+    def _give_up(self, why: str) -> None:
+        copy = self._ledger.rescue(self._clock.now()).name if self._ledger is not None else None
+        raise self._gone(f"{why}; everything it held is kept as '{copy}'")
+
+    def _gone(self, said: str) -> LedgerGone:
+        self._log.event("ledger.vanished", said=said)
+        return LedgerGone(f"the ledger is gone: {said}")
+
+    def relieve(self, error: LedgerUnavailable) -> bool:
+        """On a full disk, give it the space kept back for outcomes (F25); whether there was any."""
+        return is_full(error, self._path.parent) and self._reserve.release()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._check is not None:
+            self._check.stop()
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = self._watch = self._check = None
