@@ -54,6 +54,5 @@ def from_ms(ms: int) -> datetime:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with a `Z`, whole seconds when there is no fraction, else milliseconds: `2026-03-01T08:00:00Z`."""
-    utc = moment.astimezone(UTC)
-    spec = "milliseconds" if utc.microsecond else "seconds"
-    return utc.isoformat(timespec=spec).replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")[:-6] + "Z"

@@ -99,7 +99,9 @@ class SqliteLedger:
         with self._writing() as sql:
             if sql.maybe("holds_lease", term=lease.term) is None:
                 raise LeaseLost(f"term {lease.term} of this scheduler has ended; another one leads now")
-            yield SqlitePass(sql, lease, now)
+            leading = SqlitePass(sql, lease, now)
+            yield leading
+            leading.close()
 
     def end_stint(self, lease: Lease, how: str, now: datetime) -> None:
         with self._writing() as sql:

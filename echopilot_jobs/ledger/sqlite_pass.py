@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -36,6 +35,12 @@ class SqlitePass:
         self._at = from_ms(self._now)
         self._rows: dict[str, sqlite3.Row] = {}
         self._pauses: list[Pause] | None = None
+        self._fresh: dict[int, Run] = {}
+        self._succeeded: list[dict[str, object]] = []
+
+    def close(self) -> None:
+        """Write what was gathered to be written together."""
+        self._sql.many("note_success", self._succeeded)
 
     # -- the wall clock
 
@@ -126,13 +131,15 @@ class SqlitePass:
             job_id = self._rows[job.name]["id"]
             for stretch in plan.skipped:
                 self._skip(job, job_id, stretch, outage_id)
-            if plan.claims:
+            if plan.claims and (plan.cancels_previous or self._rows[job.name]["has_older"]):
                 ended += self._make_room(job_id, plan)
             for claim in plan.claims:
                 claimed += self._claim(job, job_id, claim, outage_id, hold_id)
-            markers.append({"job_id": job_id, "planned_through": to_ms(plan.planned_through)})
+            newest = claimed[-1].id if claimed and claimed[-1].job_name == job.name else None
+            marker = to_ms(plan.planned_through)
+            markers.append({"job_id": job_id, "planned_through": marker, "run_id": newest})
         self._sql.many("advance", markers)
-        self._sql.many("note_last_run", [{"job_id": self._rows[r.job_name]["id"], "run_id": r.id} for r in claimed])
+        self._fresh.update((run.id, run) for run in claimed)
         return Disposed(claimed, ended)
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
@@ -160,15 +167,15 @@ class SqlitePass:
     def start_ready(self, limits: Limits) -> list[Run]:
         room = _Room(limits, {row["name"]: row["running"] for row in self._sql.rows("running_by_job")})
         paused = {pause.job_name for pause in self._active_pauses()}
-        chosen: list[Run] = []
+        chosen: list[int] = []
         for row in self._sql.each("ready", now=self._now):
             if room.is_none_left:
                 break
             if row["job_name"] in paused and row["origin"] != Origin.MANUAL.value:
                 continue
             if room.take(row["job_name"]):
-                chosen.append(run_of(row))
-        started = [self._started(run) for run in chosen]
+                chosen.append(row["id"])
+        started = [self._started(self._fresh.get(run_id) or self._run(run_id)) for run_id in chosen]
         place = {"now": self._now, "stint_id": self._lease.stint_id, "term": self._lease.term}
         self._sql.many("start", [{"run_id": run.id, **place} for run in started])
         for run in started:
@@ -178,8 +185,7 @@ class SqlitePass:
 
     def _started(self, run: Run) -> Run:
         lease = self._lease
-        return replace(
-            run,
+        return run.changed(
             state=State.RUNNING,
             attempt=run.attempt + 1,
             started_at=run.started_at or self._at,
@@ -220,7 +226,7 @@ class SqlitePass:
         if retry_at:
             self._event(ended, outcome.error)
         elif state is State.SUCCEEDED:
-            self._sql.do("note_success", run_id=run.id)
+            self._succeeded.append({"run_id": run.id, "job_name": run.job_name})
         elif state in BAD_ENDS:
             self._sql.do("note_failure", run_id=run.id)
         return ended
@@ -386,8 +392,7 @@ class _Room:
 
 def _after(run: Run, outcome: Outcome, state: State, now: datetime, retry_at: datetime | None) -> Run:
     """*run* as the ledger has it once the attempt's end is written."""
-    return replace(
-        run,
+    return run.changed(
         state=state,
         finished_at=None if retry_at else now,
         not_before=retry_at,

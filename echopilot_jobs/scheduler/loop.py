@@ -215,7 +215,7 @@ class Scheduler:
             began = self._clock.monotonic()
             outcome = self._duties[job.action.duty](run)
             elapsed = round((self._clock.monotonic() - began) * 1000)
-            self._unrecorded.append(Ended(job, run, replace(outcome, duration_ms=elapsed)))
+            self._unrecorded.append(Ended(job, run, replace(outcome, duration_ms=elapsed) if elapsed else outcome))
         else:
             self._engine.submit(job, run)
 

@@ -112,7 +112,7 @@ update runs set rank = 1 where origin = 'catch_up' and state in ('queued', 'retr
 
 drop index runs_open;
 create index runs_running on runs (job_id) where state = 'running';
-create index runs_waiting on runs (job_id, rank) where state = 'queued';
+create index runs_waiting on runs (job_id, state, rank) where state in ('queued', 'retry_wait');
 create index runs_ready on runs (rank, id) where state in ('queued', 'retry_wait');
 create index runs_later on runs (not_before) where state in ('queued', 'retry_wait') and not_before is not null;
 create index runs_to_cancel on runs (id) where state = 'running' and cancel_wanted is not null;

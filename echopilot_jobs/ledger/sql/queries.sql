@@ -127,7 +127,9 @@ select * from jobs where name = :name
 -- name: jobs_by_names
 select jobs.*,
        (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'running') as running,
-       (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'queued' and runs.rank = 0) as waiting
+       (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'queued'
+                                    and runs.state in ('queued', 'retry_wait') and runs.rank = 0) as waiting,
+       exists (select 1 from runs where runs.job_id = jobs.id and runs.state in ('queued', 'retry_wait')) as has_older
 from jobs where name in (select value from json_each(:names))
 
 -- name: defined_names
@@ -135,7 +137,7 @@ select name from jobs where is_defined = 1 order by name
 
 -- name: register_job
 insert into jobs (name, revision, first_seen, planned_through) values (:name, :revision, :now, :now)
-returning *, 0 as running, 0 as waiting
+returning *
 
 -- name: redefine_job
 update jobs set revision = :revision, planned_through = max(planned_through, :owes_nothing_before), is_defined = 1
@@ -190,7 +192,8 @@ select name, planned_through from jobs
 -- One pass
 
 -- name: advance
-update jobs set planned_through = :planned_through where id = :job_id and planned_through < :planned_through
+update jobs set planned_through = max(planned_through, :planned_through), last_run_id = coalesce(:run_id, last_run_id)
+where id = :job_id
 
 -- name: record_outage
 insert into outages (since_at, until_at, cause, detail) values (:since, :until, :cause, :detail) returning id
@@ -207,7 +210,7 @@ returning id
 update jobs set last_run_id = :run_id where id = :job_id
 
 -- name: note_success
-update jobs set last_success_id = :run_id where id = (select job_id from runs where id = :run_id)
+update jobs set last_success_id = :run_id where name = :job_name
 
 -- name: note_failure
 update jobs set last_failure_id = :run_id where id = (select job_id from runs where id = :run_id)
@@ -234,7 +237,7 @@ returning id
 select id from runs where job_id = :job_id and state = 'queued' and rank = 0 and origin = 'manual' limit 1
 
 -- name: ready
-select runs.*, jobs.name as job_name, null as owner, null as host, null as code_revision
+select runs.id, runs.origin, jobs.name as job_name
 from runs join jobs on jobs.id = runs.job_id
 where runs.state in ('queued', 'retry_wait') and (not_before is null or not_before <= :now)
 order by runs.rank, runs.id
