@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor import Cancel, Executor, OwnWeb, child_process, process_mark
-from echopilot_jobs.executor.capture import HEAD_BYTES, TAIL_BYTES
+from echopilot_jobs.executor.capture import HEAD_BYTES, TAIL_BYTES, Capture
 from echopilot_jobs.jobs import Action, Command, Inline, Job, Python
 from echopilot_jobs.processes import become_subreaper, marked
 from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
@@ -289,17 +290,20 @@ def test_a_fault_of_our_own_is_an_outcome_too(cancel: Cancel) -> None:
     assert "the executor itself failed" in (outcome.error or "")
 
 
-def test_the_capture_counts_to_the_byte() -> None:
-    from echopilot_jobs.executor.capture import Capture
+@given(
+    chunks=st.lists(st.binary(max_size=40).map(lambda data: bytes(33 + byte % 90 for byte in data)), max_size=30),
+    head=st.integers(0, 30),
+    tail=st.integers(1, 60),
+)
+def test_the_capture_keeps_both_ends_and_counts_what_it_drops_to_the_byte_I14(
+    chunks: list[bytes], head: int, tail: int
+) -> None:
+    capture, data = Capture(head_bytes=head, tail_bytes=tail), b"".join(chunks)
 
-    for sizes in ([3, 5, 9], [1] * 40, [100], [0, 4, 4, 0, 50]):
-        capture = Capture(head_bytes=4, tail_bytes=8)
-        data = bytes(33 + n % 90 for n in range(sum(sizes)))
-        at = 0
-        for size in sizes:
-            capture.add(data[at : at + size])
-            at += size
-        output: Any = capture.output()
-        kept = (output.head + output.tail).encode()
-        assert output.dropped_bytes == max(len(data) - 12, 0)
-        assert kept == (data if len(data) <= 12 else data[:4] + data[-8:])
+    for chunk in chunks:
+        capture.add(chunk)
+
+    output = capture.output()
+    kept = (output.head + output.tail).encode()
+    assert output.dropped_bytes == max(len(data) - head - tail, 0)
+    assert kept == (data if len(data) <= head + tail else data[:head] + data[-tail:])
