@@ -110,6 +110,8 @@ class Job:
             yield f"retries '{self.retries}'; wanted: zero or more"
         if self.jitter < timedelta(0):
             yield f"jitter '{self.jitter}'; wanted: zero or more"
+        if self.jitter > self.trigger.period / 2:
+            yield f"jitter '{self.jitter}'; wanted: at most half the distance between slots, '{self.trigger.period / 2}'"
         if self.max_instances < 1:
             yield f"max_instances '{self.max_instances}'; wanted: 1 or more"
         if self.max_instances > 1 and self.overlap != "allow":

@@ -2,7 +2,8 @@
 
 `schedule` gives the vocabulary and the loop's drive: each job is one `schedule.Job` in one `schedule.Scheduler`, and
 `run_pending`, `next_run` and `idle_seconds` are what the loop asks. What it would decide by itself, we take from it: a
-wake-up's next moment is the job's next planned one, its callable only notes the job's name, and time comes from our clock.
+wake-up's next moment is the job's next planned one (aware, where the library's own are naive local time), its callable
+only notes the job's name, and time comes from our clock.
 Left alone, version 1.2.2 counts from the end of a job, repeats a raising one on every pass, and forgets what it missed.
 
 The library looks at every job on every pass. A heap of the next moments looks only at those that are due.
@@ -45,7 +46,9 @@ class Pump:
         """Seconds from *now* to the next wake-up, never negative; infinite when there is none."""
         self._library.now = now
         idle = self._library.idle_seconds
-        return float("inf") if idle is None else max(idle, 0.0)
+        if idle is None:
+            return float("inf")
+        return idle if idle > 0.0 else 0.0
 
     def reset(self, now: datetime) -> None:
         """Compute every wake-up anew from *now*: the wall clock stepped.
@@ -100,14 +103,16 @@ class _Library(schedule.Scheduler):
             heapq.heappush(self._heap, (wake_up.next_run, wake_up.order, wake_up))
 
     def run_pending(self) -> None:
-        heap, now = self._heap, _naive(self.now)
+        heap, now = self._heap, self.now
+        if not heap or heap[0][0] > now:
+            return
         due = []
         while heap and heap[0][0] <= now:
             moment, _, wake_up = heapq.heappop(heap)
             if wake_up.next_run is moment:
                 due.append(wake_up)
         for wake_up in due:  # all of them were due before the first moves on
-            self._run_job(wake_up)
+            wake_up.run()
 
     def get_next_run(self, tag: Hashable | None = None) -> datetime | None:
         if tag is not None:
@@ -123,7 +128,7 @@ class _Library(schedule.Scheduler):
     @property
     def idle_seconds(self) -> float | None:
         moment = self.get_next_run()
-        return None if moment is None else (moment - _naive(self.now)).total_seconds()
+        return None if moment is None else (moment - self.now).total_seconds()
 
     def clear(self, tag: Hashable | None = None) -> None:
         super().clear(tag)
@@ -162,25 +167,19 @@ class _WakeUp(schedule.Job):
 
     @property
     def should_run(self) -> bool:
-        return self.next_run is not None and self.next_run <= _naive(self._library.now)
+        return self.next_run is not None and self.next_run <= self._library.now
 
     def run(self) -> None:
         """Note the name and wait for the next moment; the library's own would ask the system what time it is."""
         if self.job_func is not None:
             self.job_func()
-        self.last_run = _naive(self._library.now)
+        self.last_run = self._library.now
         self._schedule_next_run()
 
     def _schedule_next_run(self) -> None:
         now = self._library.now
         try:
-            moment = next_wake(self.job, now)
+            self.next_run = next_wake(self.job, now)
         except Exception:  # whatever a trigger raises: the planner meets the same and says so; its neighbours go on
-            moment = now + LOOK_AGAIN
-        self.next_run = None if moment is None else _naive(moment)
+            self.next_run = now + LOOK_AGAIN
         self._library.put(self)
-
-
-def _naive(moment: datetime) -> datetime:
-    """`schedule` compares naive moments; ours are all UTC, and so are these."""
-    return moment.replace(tzinfo=None)

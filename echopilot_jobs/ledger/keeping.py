@@ -13,15 +13,19 @@ from echopilot_jobs.ledger.inspection import (
     Depth,
     Health,
     Inspection,
+    acquit,
     inspect,
     inspect_suspected,
+    is_condemned,
     is_suspect,
 )
 from echopilot_jobs.ledger.swap import set_aside, set_log_aside, settle
 from echopilot_jobs.ledger.watch import adopt_rescued
 
-# A million runs are read within this from memory; a cold disk takes longer and the check then goes on beside the work.
+# The quick check of a million runs ends within the first from memory; a cold disk takes longer. The full check, of all but
+# small ledgers, ends beside the work.
 WAIT_SECONDS = 1.0
+WAIT_FOR_FULL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
     if health.condition is Condition.DAMAGED and (kept := set_aside(path, now)):
         notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{kept.name}'"))
         health = inspect(path)
+    if check is None:
+        acquit(path)
     if not health.can_begin:
         raise health.error()
     judged = continuity(path, mark, health.identity)
@@ -85,8 +91,14 @@ def _number_after(mark: LedgerMark | None, lost: Identity | None) -> int:
 def _examined(path: Path, mark: LedgerMark | None, wait_seconds: float | None) -> tuple[Health, Inspection | None]:
     if mark is not None and is_suspect(path, mark):
         return inspect_suspected(path, mark), None
+    if is_condemned(path):
+        return inspect(path, Depth.FULL), None
     check = Inspection(path)
-    if health := check.wait(wait_seconds):
-        return health, None
+    found = check.first(wait_seconds)
     # A glance is enough to begin with; what it finds sound may yet be found damaged.
-    return replace(inspect(path, Depth.GLANCE), sentence=f"'{path}' is still being checked"), check
+    health = found or replace(inspect(path, Depth.GLANCE), sentence=f"'{path}' is still being checked")
+    if not health.is_sound:
+        check.stop()
+        return health, None
+    ended = check.wait(min(WAIT_FOR_FULL_SECONDS, wait_seconds) if wait_seconds is not None else None)
+    return (ended, None) if ended else (health, check)

@@ -108,9 +108,10 @@ class SqliteLedger:
             sql.do("end_stint", stint_id=lease.stint_id, how=how, now=to_ms(now))
 
     def set_defined(self, names: Sequence[str], now: datetime) -> list[Run]:
+        kept = frozenset(names)
         with self._writing() as sql:
             for row in sql.rows("defined_job_ids"):
-                if row["name"] not in names:
+                if row["name"] not in kept:
                     sql.do("close_obligation", job_id=row["id"])
                     sql.do("undefine_job", job_id=row["id"])
             rows = sql.rows("cancel_undefined", now=to_ms(now), note="its job is no longer defined")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -13,6 +12,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
+from echopilot_jobs.ledger.room import Room
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.outages import Outage, Reading
@@ -35,6 +35,7 @@ class SqlitePass:
         self._at = from_ms(self._now)
         self._rows: dict[str, sqlite3.Row] = {}
         self._pauses: list[Pause] | None = None
+        self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
         self._succeeded: list[dict[str, object]] = []
 
@@ -45,7 +46,9 @@ class SqlitePass:
     # -- the wall clock
 
     def generation(self) -> Generation:
-        return generation_of(self._sql.one("generation"))
+        if self._generation is None:
+            self._generation = generation_of(self._sql.one("generation"))
+        return self._generation
 
     def begin_generation(self, step: timedelta, away: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
         self._sql.do("settle_generations")
@@ -54,11 +57,13 @@ class SqlitePass:
             self._sql.do(waiting, step_ms=step // _MILLISECOND)
         for job in rewound:
             self._owe_from(job, self._now)
+        self._generation = None
         return self.generation()
 
     def trust_clock(self, rewound: Sequence[Job] = ()) -> None:
         began = to_ms(self.generation().began_at)
         self._sql.do("settle_generations")
+        self._generation = None
         for job in rewound:
             self._owe_from(job, began, only_if_beyond=True)
 
@@ -124,23 +129,31 @@ class SqlitePass:
     def dispose(
         self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
     ) -> Disposed:
-        claimed: list[Run] = []
         ended: list[Run] = []
-        markers = []
+        wanted: dict[tuple[int, int], tuple[Job, Claim]] = {}
         for job, plan in plans:
-            job_id = self._rows[job.name]["id"]
+            row = self._rows[job.name]
             for stretch in plan.skipped:
-                self._skip(job, job_id, stretch, outage_id)
-            if plan.claims and (plan.cancels_previous or self._rows[job.name]["has_older"]):
-                ended += self._make_room(job_id, plan)
-            for claim in plan.claims:
-                claimed += self._claim(job, job_id, claim, outage_id, hold_id)
-            newest = claimed[-1].id if claimed and claimed[-1].job_name == job.name else None
-            marker = to_ms(plan.planned_through)
-            markers.append({"job_id": job_id, "planned_through": marker, "run_id": newest})
+                self._skip(job, row["id"], stretch, outage_id)
+            if plan.claims and (plan.cancels_previous or row["has_older"]):
+                ended += self._make_room(row["id"], plan)
+            wanted.update(((row["id"], claim.slot.epoch_seconds), (job, claim)) for claim in plan.claims)
+        claimed = self._claim(wanted, outage_id, hold_id)
+        self._advance(plans, claimed)
+        return Disposed(claimed, ended)
+
+    def _advance(self, plans: Sequence[tuple[Job, Plan]], claimed: Sequence[Run]) -> None:
+        newest = {run.job_name: run.id for run in claimed}
+        markers = [
+            {
+                "job_id": self._rows[job.name]["id"],
+                "planned_through": to_ms(plan.planned_through),
+                "run_id": newest.get(job.name),
+            }
+            for job, plan in plans
+        ]
         self._sql.many("advance", markers)
         self._fresh.update((run.id, run) for run in claimed)
-        return Disposed(claimed, ended)
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
         job_id = self._sql.one("job_by_name", name=job_name)["id"]
@@ -165,16 +178,9 @@ class SqlitePass:
     # -- starting and finishing
 
     def start_ready(self, limits: Limits) -> list[Run]:
-        room = _Room(limits, {row["name"]: row["running"] for row in self._sql.rows("running_by_job")})
-        paused = {pause.job_name for pause in self._active_pauses()}
-        chosen: list[int] = []
-        for row in self._sql.each("ready", now=self._now):
-            if room.is_none_left:
-                break
-            if row["job_name"] in paused and row["origin"] != Origin.MANUAL.value:
-                continue
-            if room.take(row["job_name"]):
-                chosen.append(row["id"])
+        chosen = self._choose(self._sql.each("ready", now=self._now), limits)
+        if not chosen:
+            return []
         started = [self._started(self._fresh.get(run_id) or self._run(run_id)) for run_id in chosen]
         place = {"now": self._now, "stint_id": self._lease.stint_id, "term": self._lease.term}
         self._sql.many("start", [{"run_id": run.id, **place} for run in started])
@@ -182,6 +188,23 @@ class SqlitePass:
             if run.attempt > 1:
                 self._event(run)
         return started
+
+    def _choose(self, ready: Iterator[sqlite3.Row], limits: Limits) -> list[int]:
+        """The ids of those that may start, as long as there is room for any."""
+        room: Room | None = None
+        paused: set[str] = set()
+        chosen: list[int] = []
+        for row in ready:
+            if room is None:  # asked for only when something is ready at all
+                room = Room(limits, {row["name"]: row["running"] for row in self._sql.rows("running_by_job")})
+                paused = {pause.job_name for pause in self._active_pauses()}
+            if room.is_none_left:
+                break
+            if row["job_name"] in paused and row["origin"] != Origin.MANUAL.value:
+                continue
+            if room.take(row["job_name"]):
+                chosen.append(row["id"])
+        return chosen
 
     def _started(self, run: Run) -> Run:
         lease = self._lease
@@ -271,40 +294,39 @@ class SqlitePass:
 
     # -- dispositions
 
-    def _claim(self, job: Job, job_id: int, claim: Claim, outage_id: int | None, hold_id: int | None) -> Iterator[Run]:
-        """The run of a slot; none when the slot already had one: the unique index decides (I1).
+    def _claim(
+        self, wanted: Mapping[tuple[int, int], tuple[Job, Claim]], outage_id: int | None, hold_id: int | None
+    ) -> list[Run]:
+        """The runs of the slots *wanted*, by job and moment; none where a slot already had one: the index decides (I1).
 
         A calendar moment that ran in an earlier clock generation does not run again (I18).
         """
-        caught_up = claim.origin is Origin.CATCH_UP
-        planned_at = None if claim.planned_at == claim.slot.due_at else claim.planned_at
-        row = self._sql.maybe(
+        if not wanted:
+            return []
+        newest = self._sql.one("newest_run_id")["id"]
+        facts = {"now": self._now, "term": self._lease.term}
+        self._sql.many(
             "claim",
-            job_id=job_id,
-            origin=claim.origin.value,
-            rank=_RANKS.get(claim.origin, 0),
-            slot_at=claim.slot.epoch_seconds,
-            generation=claim.slot.generation,
-            once=int(claim.slot.generation > 0 and not job.trigger.follows_real_time),
-            now=self._now,
-            planned_at=to_ms(planned_at) if planned_at else None,
-            not_before=to_ms(claim.not_before) if claim.not_before else None,
-            hold_id=hold_id if caught_up else None,
-            outage_id=outage_id if caught_up else None,
-            term=self._lease.term,
+            [
+                {**_claim_row(job_id, job, claim, outage_id, hold_id), **facts}
+                for (job_id, _), (job, claim) in wanted.items()
+            ],
         )
-        if row is not None:
-            yield Run(
-                id=row["id"],
-                job_name=job.name,
-                origin=claim.origin,
-                state=State.QUEUED,
-                claimed_at=self._at,
-                slot=claim.slot,
-                planned_at=planned_at,
-                not_before=claim.not_before,
-                hold_id=hold_id if caught_up else None,
-            )
+        rows = self._sql.rows("claimed_since", newest=newest)  # nobody else writes while this pass does
+        return [self._claimed(row["id"], *wanted[row["job_id"], row["slot_at"]], hold_id) for row in rows]
+
+    def _claimed(self, run_id: int, job: Job, claim: Claim, hold_id: int | None) -> Run:
+        return Run(
+            id=run_id,
+            job_name=job.name,
+            origin=claim.origin,
+            state=State.QUEUED,
+            claimed_at=self._at,
+            slot=claim.slot,
+            planned_at=None if claim.planned_at == claim.slot.due_at else claim.planned_at,
+            not_before=claim.not_before,
+            hold_id=hold_id if claim.origin is Origin.CATCH_UP else None,
+        )
 
     def _skip(self, job: Job, job_id: int, stretch: SkippedStretch, outage_id: int | None) -> None:
         facts = {
@@ -358,36 +380,21 @@ class SqlitePass:
         self._sql.do("event", run_id=run.id, now=self._now, **facts)
 
 
-class _Room:
-    """How many more runs may start, in the engine, of each job and of each group."""
-
-    def __init__(self, limits: Limits, running: dict[str, int]) -> None:
-        self._limits = limits
-        self._places = limits.places
-        self._running = Counter(running)
-        self._in_group = Counter[str]()
-        for name, count in running.items():
-            self._in_group[limits.group_of.get(name, "")] += count
-
-    @property
-    def is_none_left(self) -> bool:
-        """Whether nothing at all can start any more: then there is no need to look at what waits."""
-        return self._places <= 0 and not self._limits.uncounted
-
-    def take(self, name: str) -> bool:
-        """Whether one more run of the job may start; if so its place is taken."""
-        counted = name not in self._limits.uncounted
-        group = self._limits.group_of.get(name, "")
-        if counted and self._places <= 0:
-            return False
-        if self._running[name] >= self._limits.instances.get(name, 1):
-            return False
-        if group in self._limits.group_limits and self._in_group[group] >= self._limits.group_limits[group]:
-            return False
-        self._places -= counted
-        self._running[name] += 1
-        self._in_group[group] += 1
-        return True
+def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:
+    """What `claim` is given of one slot."""
+    slot, caught_up = claim.slot, claim.origin is Origin.CATCH_UP
+    return {
+        "job_id": job_id,
+        "origin": claim.origin.value,
+        "rank": _RANKS.get(claim.origin, 0),
+        "slot_at": slot.epoch_seconds,
+        "generation": slot.generation,
+        "once": slot.generation > 0 and not job.trigger.follows_real_time,
+        "planned_at": None if claim.planned_at == slot.due_at else to_ms(claim.planned_at),
+        "not_before": to_ms(claim.not_before) if claim.not_before else None,
+        "hold_id": hold_id if caught_up else None,
+        "outage_id": outage_id if caught_up else None,
+    }
 
 
 def _after(run: Run, outcome: Outcome, state: State, now: datetime, retry_at: datetime | None) -> Run:

@@ -99,7 +99,7 @@ def adopt_rescued(path: Path, mark: LedgerMark | None, now: datetime) -> Path | 
     for candidate in sorted(path.parent.glob(f"{path.name}{RESCUED}*.sqlite3"), reverse=True):
         if not _is_vacant(path) and not (mark and mark.is_of(path)):
             return None
-        found = inspect(candidate, alone=True)
+        found = inspect(candidate, Depth.FULL, alone=True)  # it may hold a stranger's pages among ours
         if found.is_sound and found.identity and _fits(found.identity, mark):
             exchange(path, candidate, now, "incomplete")
             return candidate

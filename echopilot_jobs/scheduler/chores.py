@@ -12,6 +12,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.scheduler.custody import Custody
 
 EVERY_SECONDS = 15.0
+LEISURE_SECONDS = 0.05
 PRUNE_AGAIN_SECONDS = 3600.0
 
 
@@ -27,12 +28,16 @@ class Chores:
         self._prune_at = self._due_at
         self._pruned_to = 0
 
-    def do_due(self) -> None:
-        """One round, if its time has come. A ledger out of reach is the next beat's matter."""
-        if self._clock.monotonic() < self._due_at:
+    def do_due(self, idle_seconds: float) -> None:
+        """One round, if its time has come and nothing is due within *idle_seconds*, or if it has waited long enough.
+
+        A ledger out of reach is the next beat's matter.
+        """
+        late = self._clock.monotonic() - self._due_at
+        if late < 0 or (idle_seconds < LEISURE_SECONDS and late < EVERY_SECONDS):
             return
         self._due_at = self._clock.monotonic() + EVERY_SECONDS
-        with contextlib.suppress(LedgerUnavailable):
+        with contextlib.suppress(LedgerUnavailable), self._log.batch():
             self._custody.checkpoint()
             self._abandon_lost()
             self._prune()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import platform
 import signal
@@ -220,6 +221,8 @@ class _Process:
 
     def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> bool:
         """Beat until asked to stop; False when this process may not lead any longer."""
+        gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
+        gc.set_threshold(20_000, 20, 20)
         chores = Chores(ledger, self._custody, self._clock, self._log)
         while not self._stop.asked:
             if not self._lock.is_ours:
@@ -228,7 +231,7 @@ class _Process:
                 return False
             self._custody.look()
             seconds = scheduler.beat()
-            chores.do_due()
+            chores.do_due(seconds)
             if seconds:
                 self._waiter.wait(seconds)
         return True

@@ -204,7 +204,12 @@ select :job_id, :origin, 'queued', :rank, :slot_at, :generation, :now, :planned_
 where exists (select 1 from lease where term = :term)
   and not (:once and exists (select 1 from runs where job_id = :job_id and slot_at = :slot_at and origin <> 'retry'))
 on conflict do nothing
-returning id
+
+-- name: newest_run_id
+select coalesce(max(seq), 0) as id from sqlite_sequence where name = 'runs'
+
+-- name: claimed_since
+select id, job_id, slot_at from runs where id > :newest order by id
 
 -- name: note_last_run
 update jobs set last_run_id = :run_id where id = :job_id
@@ -219,7 +224,8 @@ update jobs set last_failure_id = :run_id where id = (select job_id from runs wh
 insert into skips (job_id, slot_at, generation, reason, decided_at, outage_id)
 select :job_id, :slot_at, :generation, :reason, :now, :outage_id
 where exists (select 1 from lease where term = :term)
-  and not exists (select 1 from runs where job_id = :job_id and slot_at = :slot_at and (generation = :generation or :once))
+  and not exists (select 1 from runs where job_id = :job_id and slot_at = :slot_at and origin <> 'retry'
+                                     and (generation = :generation or :once))
 on conflict do nothing
 
 -- name: gap
@@ -234,7 +240,7 @@ on conflict do nothing
 returning id
 
 -- name: waiting_request
-select id from runs where job_id = :job_id and state = 'queued' and rank = 0 and origin = 'manual' limit 1
+select id from runs where job_id = :job_id and state = 'queued' and state in ('queued', 'retry_wait') and rank = 0 and origin = 'manual' limit 1
 
 -- name: ready
 select runs.id, runs.origin, jobs.name as job_name
@@ -267,7 +273,7 @@ update runs set state = 'abandoned', finished_at = :now, error = :note where id 
 -- name: give_up_retries
 update runs set state = 'failed', finished_at = :now, not_before = null,
                 error = coalesce(error, '') || ' (no more retries: the next slot came due)'
-where job_id = :job_id and state = 'retry_wait' and slot_at is not null and rank < 2
+where job_id = :job_id and state = 'retry_wait' and state in ('queued', 'retry_wait') and slot_at is not null and rank < 2
 returning id
 
 -- name: give_way
@@ -351,10 +357,10 @@ order by first_at, jobs.name
 select since_at, until_at, cause, detail from outages where until_at >= :start and since_at < :end order by id
 
 -- name: slot_runs
-select runs.id, runs.slot_at, runs.generation, runs.state, runs.origin
-from runs join jobs on jobs.id = runs.job_id
-where jobs.name = :job_name and slot_at >= (:start + 999) / 1000 and slot_at < (:end + 999) / 1000
-order by slot_at, runs.id
+select slot_at, generation, id, state, origin from runs
+where job_id = (select id from jobs where name = :job_name) and slot_at is not null and origin <> 'retry'
+  and slot_at >= (:start + 999) / 1000 and slot_at < (:end + 999) / 1000
+order by slot_at, generation
 
 -- name: slot_skips
 select slot_at, generation, reason from skips join jobs on jobs.id = skips.job_id
