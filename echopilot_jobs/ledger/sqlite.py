@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,67 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.clock import from_ms, iso, to_ms
-from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, UnknownName, WrongState, unknown_name
+from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, WrongState
 from echopilot_jobs.ledger import backlog, retention
 from echopilot_jobs.ledger.connection import (
-    Connector,
-    connect,
     impatient,
-    migrate,
     readable_errors,
-    require_version,
-    transaction,
 )
 from echopilot_jobs.ledger.identity import Identity, continue_numbering, identity_of
-from echopilot_jobs.ledger.protocol import MAX_PAGE, Dispositions, Lease, Obligation, Pruned
+from echopilot_jobs.ledger.protocol import Lease, Pruned
 from echopilot_jobs.ledger.rows import (
-    event_of,
-    gap_of,
-    generation_of,
-    hold_of,
-    moment_of,
-    outage_of,
-    pause_of,
-    reading_of,
-    run_of,
-    skip_of,
     stint_of,
     to_json,
 )
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
+from echopilot_jobs.ledger.sqlite_reading import SqliteReading
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.watch import rescue
-from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.runs import (
-    Event,
-    Gap,
-    Generation,
     Hold,
     HoldAnswer,
     Origin,
-    Output,
     Pause,
     Run,
-    Skip,
     Slot,
     State,
     Stint,
 )
 
-_LAST_ID = 2**63 - 1
 
-
-class SqliteLedger:
+class SqliteLedger(SqliteReading):
     """Keeps the promises of `protocol.Ledger` in one file. May be shared by threads: each gets a connection of its own."""
-
-    def __init__(self, path: Path | None, *, create: bool = True, connector: Connector = connect) -> None:
-        self._path = path
-        self._create = create
-        self._connector = connector
-        self._local = threading.local()
-        self._guard = threading.RLock()
-        self._opened: list[sqlite3.Connection] = []
-        self._rows("newest_stint")  # opens, migrates and proves the file now rather than at the first use
 
     # -- the scheduler's side
 
@@ -116,9 +82,6 @@ class SqliteLedger:
                     sql.do("undefine_job", job_id=row["id"])
             rows = sql.rows("cancel_undefined", now=to_ms(now), note="its job is no longer defined")
             return [self.run(row["id"]) for row in rows]
-
-    def running_owners(self) -> list[str]:
-        return [row["owner"] for row in self._rows("running_owners")]
 
     def abandon_owned_by(self, owners: Sequence[str], now: datetime, note: str) -> list[Run]:
         with self._writing() as sql:
@@ -266,13 +229,6 @@ class SqliteLedger:
             sql.do("resume", job_id=job_id, now=to_ms(now), actor=actor)
             return held
 
-    def pauses(self, after: datetime, job_name: str | None = None) -> list[Pause]:
-        return [pause_of(row) for row in self._rows("pauses", after=to_ms(after), job_name=job_name)]
-
-    def waiting_hold(self) -> Hold | None:
-        row = self._maybe("waiting_hold")
-        return hold_of(row) if row else None
-
     def answer_hold(self, answer: HoldAnswer, actor: str, now: datetime) -> Hold:
         with self._writing() as sql:
             hold = backlog.waiting(sql)
@@ -280,187 +236,11 @@ class SqliteLedger:
                 raise WrongState("no backlog waits for an answer")
             return backlog.answer(sql, hold, answer, actor, now)
 
-    def generation(self) -> Generation:
-        with self._reading() as sql:
-            return generation_of(sql.one("generation"))
-
     def trust_clock(self) -> None:
         with self._writing() as sql:
             if sql.do("trust_generation") != 1:
                 raise WrongState("no job waits because of the clock")
 
-    # -- reading
-
-    def run(self, run_id: int) -> Run:
-        row = self._maybe("run_by_id", run_id=run_id) if 0 < run_id <= _LAST_ID else None
-        if row is None:
-            raise UnknownName(f"no run {run_id}; see `echopilot runs` for those there are")
-        return run_of(row)
-
-    def output(self, run_id: int) -> Output:
-        row = self._maybe("output_of", run_id=run_id)
-        return Output(row["head"], row["tail"], row["dropped_bytes"]) if row else Output()
-
-    def events(self, run_id: int) -> list[Event]:
-        run = self.run(run_id)
-        between = [event_of(row) for row in self._rows("events_of", run_id=run_id)]
-        return [*_beginning(run), *between, *_end(run)]
-
-    def runs(
-        self,
-        *,
-        job_name: str | None = None,
-        states: frozenset[State] | None = None,
-        before_id: int | None = None,
-        limit: int = 50,
-    ) -> list[Run]:
-        of_job: dict[str, object] = {} if job_name is None else {"job_name": job_name}
-        rows = self._rows(
-            "runs_page_of_job" if of_job else "runs_page",
-            **of_job,
-            states=f",{','.join(sorted(states))}," if states else None,
-            before_id=min(before_id, _LAST_ID) if before_id is not None else _LAST_ID,
-            limit=min(limit, MAX_PAGE),
-        )
-        return [run_of(row) for row in rows]
-
-    def runs_between(self, start: datetime, end: datetime) -> list[Run]:
-        return [run_of(row) for row in self._rows("runs_between", start=to_ms(start), end=to_ms(end))]
-
-    def skips_between(self, start: datetime, end: datetime) -> list[Skip]:
-        return [skip_of(row) for row in self._rows("skips_between", start=to_ms(start), end=to_ms(end))]
-
-    def gaps_between(self, start: datetime, end: datetime) -> list[Gap]:
-        return [gap_of(row) for row in self._rows("gaps_between", start=to_ms(start), end=to_ms(end))]
-
-    def stints_between(self, start: datetime, end: datetime) -> list[Stint]:
-        return [stint_of(row) for row in self._rows("stints_between", start=to_ms(start), end=to_ms(end))]
-
-    def outages_between(self, start: datetime, end: datetime) -> list[Outage]:
-        return [outage_of(row) for row in self._rows("outages_between", start=to_ms(start), end=to_ms(end))]
-
-    def outage_of(self, run_id: int) -> Outage | None:
-        row = self._maybe("outage_of_run", run_id=run_id)
-        return outage_of(row) if row else None
-
-    def obligations(self, job_name: str) -> list[Obligation]:
-        return [
-            Obligation(
-                row["generation"], from_ms(row["from_at"]), from_ms(row["until_at"]), json.loads(row["definition"])
-            )
-            for row in self._rows("obligations", job_name=job_name)
-        ]
-
-    def definitions(self, job_name: str) -> list[tuple[datetime, Mapping[str, Any]]]:
-        rows = self._rows("definitions_of", job_name=job_name)
-        return [(from_ms(row["since"]), json.loads(row["definition"])) for row in rows]
-
-    def dispositions(self, job_name: str, start: datetime, end: datetime) -> Dispositions:
-        span = {"job_name": job_name, "start": to_ms(start), "end": to_ms(end)}
-        return Dispositions(
-            runs=[tuple(row) for row in self._rows("slot_runs", **span)],
-            skips=[tuple(row) for row in self._rows("slot_skips", **span)],
-            gaps=[tuple(row) for row in self._rows("slot_gaps", **span)],
-        )
-
-    def pruned_before(self) -> datetime | None:
-        (row,) = self._rows("newest_prune")
-        return from_ms(row["older_than"]) if row["older_than"] is not None else None
-
-    def last_ends(self) -> dict[str, tuple[datetime | None, datetime | None]]:
-        rows = self._rows("last_ends")
-        return {row["job_name"]: (moment_of(row["succeeded_at"]), moment_of(row["failed_at"])) for row in rows}
-
-    def planned_through(self) -> dict[str, datetime]:
-        return {row["name"]: from_ms(row["planned_through"]) for row in self._rows("planned_through")}
-
-    def all_job_names(self) -> list[str]:
-        return [row["name"] for row in self._rows("all_job_names")]
-
-    @property
-    def ledger_id(self) -> str:
-        (row,) = self._rows("meta", key="ledger_id")
-        return str(row["value"])
-
-    def last_runs(self) -> dict[str, Run]:
-        return {row["job_name"]: run_of(row) for row in self._rows("last_runs")}
-
-    def last_pass(self) -> tuple[Reading, Stint] | None:
-        row = self._maybe("last_pass")
-        return (reading_of(row), stint_of(row)) if row else None
-
-    def stint(self) -> Stint | None:
-        row = self._maybe("newest_stint")
-        return stint_of(row) if row else None
-
-    def first_seen(self) -> dict[str, datetime]:
-        return {row["name"]: from_ms(row["first_seen"]) for row in self._rows("first_seen")}
-
-    def job_names(self) -> list[str]:
-        return [row["name"] for row in self._rows("defined_names")]
-
     def ping(self) -> None:
         with impatient(self._sql.db), self._writing() as sql:
             sql.rows("newest_stint")  # the write lock is the proof; that bytes reach the disk is proved by every beat
-
-    def close(self) -> None:
-        with self._guard:
-            while self._opened:
-                self._opened.pop().close()
-            self._local = threading.local()
-
-    # -- plumbing
-
-    @property
-    def _sql(self) -> Sql:
-        """This thread's connection."""
-        sql: Sql | None = getattr(self._local, "sql", None)
-        if sql is None:
-            sql = self._local.sql = self._open()
-        return sql
-
-    def _open(self) -> Sql:
-        db = self._connector(self._path, create=self._create)
-        with self._guard:
-            self._opened.append(db)
-        (migrate if self._create else require_version)(db)
-        return Sql(db)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Sql]:
-        sql = self._sql
-        with transaction(sql.db):
-            yield sql
-
-    @contextmanager
-    def _reading(self) -> Iterator[Sql]:
-        with readable_errors("read"):
-            yield self._sql
-
-    def _rows(self, statement: str, **params: object) -> list[sqlite3.Row]:
-        with self._reading() as sql:
-            return sql.rows(statement, **params)
-
-    def _maybe(self, statement: str, **params: object) -> sqlite3.Row | None:
-        rows = self._rows(statement, **params)
-        return rows[0] if rows else None
-
-    def _job_id(self, name: str) -> int:
-        row = self._maybe("job_by_name", name=name)
-        if row is None or not row["is_defined"]:
-            raise unknown_name("job", name, self.job_names())
-        return int(row["id"])
-
-
-def _beginning(run: Run) -> list[Event]:
-    """What the run's own row tells of its first moves."""
-    queued = Event(run.claimed_at, State.QUEUED, 0, run.actor)
-    return [queued, Event(run.started_at, State.RUNNING, 1)] if run.started_at else [queued]
-
-
-def _end(run: Run) -> list[Event]:
-    """What it tells of its end, with the reason where nothing else shows it."""
-    if run.finished_at is None:
-        return []
-    note = run.error if run.state in (State.CANCELLED, State.ABANDONED) else None
-    return [Event(run.finished_at, run.state, run.attempt, note)]

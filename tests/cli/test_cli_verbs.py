@@ -339,7 +339,7 @@ def test_a_real_scheduler_carries_out_what_the_command_asks_for(environment, spa
     """I24, I25: queue, wake, run, wait, stop."""
     environment["PORT"] = "1"  # nobody answers there, so self_heal keeps waiting for its web
     scheduler = spawn("scheduler", env=environment, stderr=subprocess.STDOUT)
-    assert b'"event":"startup","ok":true' in scheduler.stdout.readline()
+    assert any(b'"event":"startup","ok":true' in line for line in iter(scheduler.stdout.readline, b""))
     drained = threading.Thread(target=scheduler.stdout.read)
     drained.start()
 
