@@ -11,11 +11,15 @@ import subprocess  # nosec B404 - one fixed program: this Python
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger.backup import newest_backup
+from echopilot_jobs.ledger.identity import LedgerMark, continuity, read_mark
+from echopilot_jobs.ledger.inspection import Condition, Health, inspect
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
@@ -152,16 +156,19 @@ def locks_hold(folder: Path) -> bool:
 
 
 def ledger(place: Place) -> Iterator[Finding]:
+    """The ledger's own condition, every page of it read; whether it is the one known; its log; its newest backup."""
     path = place.settings.ledger_path
-    if not path.exists():
-        yield Finding(OK, "no ledger yet; the first start makes it")
+    mark, found = read_mark(path), inspect(path)
+    if not found.is_sound:
+        yield _unusable(found, mark, newest_backup(place.settings.var_dir))
         return
     try:
         yield from _ledger(path, place)
     except EchoPilotError as error:
-        yield Finding(
-            FAIL, str(error), "stop the stack, keep a copy of `var/`, and start again; history is never overwritten"
-        )
+        yield Finding(FAIL, str(error), "see the checks of folders, free space and locks here; restart the scheduler")
+    judged = continuity(path, mark, found.identity)
+    if judged.needs_a_person:
+        yield Finding(FAIL, *judged.sentence.split("; ", 1))
     wal = path.with_name(f"{path.name}-wal")
     with contextlib.suppress(OSError):
         if (size := wal.stat().st_size) > WAL_AT_REST:
@@ -169,14 +176,42 @@ def ledger(place: Place) -> Iterator[Finding]:
             yield Finding(WARN, f"the write-ahead log is {size // MEBIBYTE} MiB", fix)
 
 
+def _unusable(found: Health, mark: LedgerMark | None, backup: Path | None) -> Finding:
+    """What to do about a ledger that cannot be used. Nothing of it is ever overwritten, whatever is done."""
+    restoring = f"run `echopilot restore {backup or 'FILE'}`{'' if backup else ' with a backup, if you have one'}"
+    match found.condition:
+        case Condition.MISSING | Condition.EMPTY if mark is None:
+            return Finding(OK, "no ledger yet; the first start makes it")
+        case Condition.MISSING | Condition.EMPTY:
+            gone = f"the ledger known here, with runs up to {mark.last_run}, is gone" if mark else found.sentence
+            return Finding(
+                FAIL, gone, f"to have it back, stop the stack and {restoring}; without that a new one begins"
+            )
+        case Condition.DAMAGED:
+            return Finding(
+                FAIL,
+                f"the ledger is damaged or no ledger: {found.sentence}",
+                f"stop the stack, keep a copy of `var/`, {restoring}; without that the next start keeps the file under "
+                "another name and begins a new ledger",
+            )
+        case Condition.TOO_NEW:
+            older = "put back a copy made before the change with `echopilot restore FILE`"
+            return Finding(FAIL, found.sentence, f"start the newer release again, or {older}")
+        case Condition.FOREIGN:
+            return Finding(FAIL, found.sentence, "move it away; the next start then begins a ledger in its place")
+    return Finding(
+        FAIL, found.sentence, f"give the files in `var/` to uid {os.geteuid()}; see who holds them with `fuser`"
+    )
+
+
 def _ledger(path: Path, place: Place) -> Iterator[Finding]:
     with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
         ledger.ping()
         stint, newest = ledger.stint(), ledger.runs(limit=1)
         running = ledger.runs(states=frozenset({State.RUNNING}), limit=200)
-    yield Finding(
-        OK, f"{path.stat().st_size // 1024:,} KiB, newest run {newest[0].id if newest else 'none'}, takes writes"
-    )
+    size = f"{path.stat().st_size // 1024:,} KiB"
+    run_id = newest[0].id if newest else "none"
+    yield Finding(OK, f"{size}, newest run {run_id}, sound, takes writes; {_backed_up(place)}")
     if stint and (ahead := stint.beat_at - place.now).total_seconds() > 60:
         yield Finding(
             FAIL,
@@ -191,6 +226,15 @@ def _ledger(path: Path, place: Place) -> Iterator[Finding]:
             f"{len(lost)} runs are marked running but their scheduler is dead ({named})",
             "start the scheduler; it ends them",
         )
+
+
+def _backed_up(place: Place) -> str:
+    newest = newest_backup(place.settings.var_dir)
+    with contextlib.suppress(OSError):
+        if newest:
+            age = place.now - datetime.fromtimestamp(newest.stat().st_mtime, UTC)
+            return f"newest backup {span(max(age, timedelta(0)))} ago"
+    return "no backup yet"
 
 
 def locks(place: Place) -> Iterator[Finding]:

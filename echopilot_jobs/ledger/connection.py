@@ -77,6 +77,8 @@ def readable_errors(verb: str) -> Iterator[None]:
         yield
     except (sqlite3.OperationalError, sqlite3.InternalError) as error:
         raise LedgerUnavailable(f"the ledger cannot be {verb}: {error}; see `echopilot doctor`") from error
+    except UnicodeDecodeError as error:  # a damaged schema puts raw bytes into SQLite's message
+        raise LedgerUnavailable("the ledger is damaged: its schema is no text; see `echopilot doctor`") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise

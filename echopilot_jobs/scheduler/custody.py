@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
@@ -16,7 +17,14 @@ from echopilot_jobs.logs import Log
 
 
 class LedgerGone(LedgerUnavailable):
-    """The file this process works on is no longer the ledger: nothing written from now on would be found again."""
+    """The file this process works on is no longer the ledger: nothing written from now on would be found again.
+
+    *mixed*: somebody wrote into the very file. Then it must not even be closed: SQLite would move our log into it.
+    """
+
+    def __init__(self, said: str, *, mixed: bool = False) -> None:
+        super().__init__(f"the ledger is gone: {said}")
+        self.mixed = mixed
 
 
 class LedgerRefused(LedgerUnavailable):
@@ -32,6 +40,7 @@ class Custody:
         self._log = log
         self._reserve = Reserve(path)
         self._ledger: SqliteLedger | None = None
+        self._ledger_id = ""
         self._watch: LedgerWatch | None = None
         self._check: Inspection | None = None
 
@@ -52,10 +61,11 @@ class Custody:
         return self._ledger
 
     def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
+        self._ledger_id = ledger.ledger_id
         if ready.number_after:
             ledger.number_runs_after(ready.number_after)
         if ready.continuity.state is not Continuation.SAME:
-            self._log.event("ledger.new", ledger_id=ledger.ledger_id, said=ready.continuity.sentence)
+            self._log.event("ledger.new", ledger_id=self._ledger_id, said=ready.continuity.sentence)
         self._check = ready.check
         self._reserve.take()
 
@@ -67,9 +77,12 @@ class Custody:
 
     def checkpoint(self) -> None:
         """Move the log into the file, and note how much the ledger knows now. Raises `LedgerUnavailable`."""
-        if self._ledger is not None and self._watch is not None:
-            self._ledger.checkpoint()
-            self._watch.settle()
+        if self._ledger is None or self._watch is None:
+            return
+        self.look()
+        self._ledger.checkpoint()
+        self._watch.settle()
+        if self._watch.verdict() is Sight.SAME:  # a mark must never take a stranger's file for ours
             write_mark(self._path, self._ledger.identity(), self._clock.now())
             self._reserve.take()
 
@@ -78,7 +91,7 @@ class Custody:
         self._look_at_check()
         verdict = self._watch.verdict() if self._watch is not None else Sight.SAME
         if verdict in (Sight.GONE, Sight.REPLACED):
-            self._give_up(f"its file is {verdict}")
+            self._rescue(f"its file is {verdict}")
         if verdict is Sight.TOUCHED and self._watch is not None:
             self._look_inside()
             self._watch.settle()
@@ -89,22 +102,21 @@ class Custody:
         if found is not None:
             self._check = None
             if found.condition is Condition.DAMAGED:
-                raise self._gone(found.sentence)
+                self._end(found.sentence)
 
     def _look_inside(self) -> None:
-        """Somebody else wrote to the file; a copy laid over it shows as another ledger, or as damage (F19)."""
-        found = inspect(self._path, Depth.GLANCE)
-        known = self._ledger.ledger_id if self._ledger is not None else None
-        if found.condition is Condition.DAMAGED or (found.identity and found.identity.ledger_id != known):
-            self._give_up(found.sentence)
+        """Somebody else wrote to the file. An older copy laid over it looks sound until every index is compared (F19)."""
+        found = inspect(self._path, Depth.FULL)
+        if found.condition is Condition.DAMAGED or (found.identity and found.identity.ledger_id != self._ledger_id):
+            self._end(f"somebody wrote into its file: {found.sentence}", mixed=True)
 
-    def _give_up(self, why: str) -> None:
+    def _rescue(self, why: str) -> None:
         copy = self._ledger.rescue(self._clock.now()).name if self._ledger is not None else None
-        raise self._gone(f"{why}; everything it held is kept as '{copy}'")
+        self._end(f"{why}; everything it held is kept as '{copy}'")
 
-    def _gone(self, said: str) -> LedgerGone:
+    def _end(self, said: str, *, mixed: bool = False) -> NoReturn:
         self._log.event("ledger.vanished", said=said)
-        return LedgerGone(f"the ledger is gone: {said}")
+        raise LedgerGone(said, mixed=mixed)
 
     def relieve(self, error: LedgerUnavailable) -> bool:
         """On a full disk, give it the space kept back for outcomes (F25); whether there was any."""

@@ -168,6 +168,8 @@ class _Process:
             return LeaseLost.exit_code
         except LedgerGone as error:
             self._engine.cancel_all()
+            if error.mixed:
+                os._exit(error.exit_code)  # an orderly end would close the file, and write our log into the stranger's
             return error.exit_code
         finally:
             self._custody.close()

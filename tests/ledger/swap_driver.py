@@ -1,4 +1,7 @@
-"""Carries out one exchange and is killed before the N-th change of a file: `python swap_driver.py N WHAT LEDGER`."""
+"""Carries out exchanges and is killed before the N-th change of a file: a line `N WHAT LEDGER` each, answered by a status.
+
+Each is done by a process of its own, forked here where no thread is.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,23 @@ from pathlib import Path
 from keepkit import NOW
 
 from echopilot_jobs.ledger.backup import restore
-from echopilot_jobs.ledger.keeping import make_ready
 from echopilot_jobs.ledger.swap import set_aside
 
 CHANGES = {"os.rename", "os.remove", "open", "os.mkdir", "os.link", "sqlite3.connect"}
 
 
 def main() -> None:
-    """Exit 0 when it got through alive."""
-    deadly, what, ledger = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    """Until standard input ends."""
+    for line in sys.stdin:
+        deadly, what, ledger = line.rstrip("\n").split(" ", 2)
+        child = os.fork()
+        if not child:
+            carry_out(int(deadly), what, Path(ledger))
+        print(os.waitpid(child, 0)[1], flush=True)
+
+
+def carry_out(deadly: int, what: str, ledger: Path) -> None:
+    """In the child: never returns."""
     seen = 0
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
@@ -29,12 +40,11 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
-    if what == "set_aside":
-        set_aside(ledger, NOW)
-    elif what == "restore":
+    if what == "restore":
         restore(ledger.with_name("backup"), ledger, NOW)
     else:
-        make_ready(ledger, NOW)
+        set_aside(ledger, NOW)
+    os._exit(0)
 
 
 if __name__ == "__main__":

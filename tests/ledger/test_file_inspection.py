@@ -15,7 +15,16 @@ from keepkit import NOW, add_runs, commit_run, new_ledger, opened, run_ids, set_
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.connection import transaction
 from echopilot_jobs.ledger.identity import identity_of, write_mark
-from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect, inspect_suspected, is_suspect
+from echopilot_jobs.ledger.inspection import (
+    Condition,
+    Depth,
+    Inspection,
+    acquit,
+    inspect,
+    inspect_suspected,
+    is_condemned,
+    is_suspect,
+)
 from echopilot_jobs.ledger.statements import migrations
 
 DEPTHS = [Depth.GLANCE, Depth.QUICK, Depth.FULL]
@@ -265,19 +274,26 @@ def test_a_ledger_killed_at_work_is_suspected_at_most_and_never_condemned(path: 
 def test_a_check_in_its_own_thread_finds_the_same(path: Path) -> None:
     check = Inspection(path)
 
-    assert check.wait(None) == inspect(path)
+    assert check.first(None) == inspect(path)
+    assert check.wait(None) == inspect(path, Depth.FULL)
     check.stop()
     assert check.wait() == inspect(path)
+    assert not is_condemned(path)
 
 
 def test_a_check_in_its_own_thread_finds_damage(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
-    found = Inspection(path).wait(None)
+    check = Inspection(path)
+    found = check.wait(None)
 
     assert found
     assert found.condition is Condition.DAMAGED
+    assert check.first(None) == found
+    assert is_condemned(path)
+    acquit(path)
+    assert not is_condemned(path)
 
 
 def test_a_check_that_is_broken_off_says_nothing(path: Path) -> None:

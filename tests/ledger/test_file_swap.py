@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from keepkit import HERE, NOW, STAMP, add_runs, commit_run, copy_files, files, new_ledger, opened, python, run_ids
+from keepkit import HERE, NOW, ROOT, STAMP, add_runs, commit_run, copy_files, files, new_ledger, opened, run_ids
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import Continuation, identity_of, write_mark
-from echopilot_jobs.ledger.inspection import inspect
+from echopilot_jobs.ledger.inspection import Depth, inspect
 from echopilot_jobs.ledger.keeping import make_ready
 from echopilot_jobs.ledger.swap import exchange, set_aside, set_log_aside, settle
 
@@ -121,31 +125,57 @@ def test_a_plan_that_came_back_after_a_power_loss_does_nothing_again(path: Path)
     new_ledger(path, runs=3)
     plan.write_text(json.dumps({"aside": aside.name, "suffixes": ["-wal", "-shm", "-journal"], "arriving": []}))
 
-    assert settle(path)
+    Path(f"{aside}-wal").unlink()
 
-    assert run_ids(path) == [1, 2, 3]
+    with opened(path) as db:
+        commit_run(db)
+        assert settle(path)
+        commit_run(db)
+
+    assert run_ids(path) == [1, 2, 3, 4, 5]
     assert not plan.exists()
+    assert not Path(f"{aside}-wal").exists()
 
 
 def killed_at_every_step(what: str, path: Path, build: Path) -> list[set[str]]:
     """What lay there after each death, the ledger being made anew each time; ends with the step it survived."""
     path.parent.mkdir()
+    with forking() as carried_out:
+        return _killed_at_every_step(what, path, build, carried_out)
+
+
+@contextmanager
+def forking() -> Iterator[Callable[[str], int]]:
+    """A process that carries out what a line says in children of its own; what became of the child."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
+    command = [sys.executable, str(HERE / "swap_driver.py")]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+
+        def carry_out(line: str) -> int:
+            assert driver.stdin
+            assert driver.stdout
+            print(line, file=driver.stdin, flush=True)
+            return int(driver.stdout.readline())
+
+        yield carry_out
+
+
+def _killed_at_every_step(what: str, path: Path, build: Path, carried_out: Callable[[str], int]) -> list[set[str]]:
     seen = []
     for step in range(1, 60):
         for each in path.parent.iterdir():
             each.unlink()
         copy_files(build, path)
         copy_files(build.with_name("other"), path.with_name("backup"))
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            known = identity_of(db)
+        known = inspect(build, Depth.GLANCE, alone=True).identity
         assert known
         write_mark(path, known, NOW)
-        done = python(str(HERE / "swap_driver.py"), str(step), what, str(path))
-        assert done.returncode in (0, -9), done.stderr
+        status = carried_out(f"{step} {what} {path}")
+        assert status in (0, signal.SIGKILL)
         seen.append(files(path))
         found = visited(path)
         next_start_understands(what, path, found)
-        if done.returncode == 0:
+        if status == 0:
             return seen
     raise AssertionError("it never got through")
 

@@ -14,6 +14,7 @@ from keepkit import NOW, STAMP, add_runs, commit_run, files, new_ledger, opened,
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.connection import transaction
 from echopilot_jobs.ledger.identity import LedgerMark, identity_of, write_mark
+from echopilot_jobs.ledger.inspection import Condition, Depth, inspect
 from echopilot_jobs.ledger.watch import LedgerWatch, Sight, adopt_rescued, rescue
 
 
@@ -94,6 +95,24 @@ def test_a_copy_written_over_the_open_ledger_is_noticed_F19(path: Path, tmp_path
         subprocess.run(["cp", old, path], check=True)
 
         assert watch.verdict() is Sight.TOUCHED
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("more", [1, 7, 40])
+def test_an_older_copy_written_over_the_open_ledger_is_damage_to_a_full_check_only_F19(
+    path: Path, tmp_path: Path, more: int
+) -> None:
+    """A glance sees the right id and the right term: it reads them from the log."""
+    old = tmp_path / "old"
+    shutil.copy(path, old)
+    add_runs(path, 60)
+    with opened(path) as db:
+        for _ in range(more):
+            commit_run(db)
+        subprocess.run(["cp", old, path], check=True)
+
+        assert inspect(path, Depth.GLANCE).is_sound
+        assert inspect(path, Depth.FULL).condition is Condition.DAMAGED
 
 
 @pytest.mark.process

@@ -15,7 +15,7 @@ from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.connection import transaction
 from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Continuation, continue_numbering, identity_of, write_mark
-from echopilot_jobs.ledger.inspection import Condition
+from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect, is_condemned
 from echopilot_jobs.ledger.keeping import Readiness, make_ready
 from echopilot_jobs.ledger.watch import rescue
 
@@ -234,6 +234,45 @@ def test_a_start_does_not_wait_for_a_long_check_but_learns_its_end(path: Path) -
         found = ready.check.wait(None)
         assert found
         assert found.is_sound
+
+
+def break_an_index(path: Path) -> bytes:
+    """One entry of an index no longer fits its row, which only a full check can tell."""
+    add_runs(path, 40)
+    with opened(path) as db:
+        page = db.execute("select rootpage from sqlite_schema where name = 'runs_by_time'").fetchone()[0]
+        db.execute("pragma wal_checkpoint(truncate)").fetchone()
+    whole = bytearray(path.read_bytes())
+    whole[page * 4096 - 2] ^= 1  # the rowid at the end of the first entry written
+    path.write_bytes(whole)
+    assert inspect(path).is_sound
+    assert inspect(path, Depth.FULL).condition is Condition.DAMAGED
+    return bytes(whole)
+
+
+def test_damage_found_after_leading_began_is_waited_for_by_the_next_start_F21(path: Path, monkeypatch) -> None:
+    ruins = break_an_index(path)
+    monkeypatch.setattr("echopilot_jobs.ledger.keeping.WAIT_FOR_FULL_SECONDS", 0)
+    check = Inspection(path)
+    found = check.wait(None)
+    assert found
+    assert found.condition is Condition.DAMAGED
+    assert is_condemned(path)
+
+    ready = make_ready(path, NOW, wait_seconds=0)
+
+    assert said(ready) == ["ledger.set_aside"]
+    assert ready.check is None
+    assert path.with_name(f"ledger.sqlite3.damaged-{STAMP}").read_bytes() == ruins
+    assert not is_condemned(path)
+
+
+def test_a_ledger_made_sound_again_is_acquitted(path: Path) -> None:
+    condemned = path.with_name("ledger.sqlite3.condemned")
+    condemned.write_text("it was damaged")
+
+    assert make_ready(path, NOW).notes == ()
+    assert not condemned.exists()
 
 
 def test_damage_that_a_glance_overlooks_is_found_by_the_check(path: Path) -> None:

@@ -33,7 +33,8 @@ def write_version_one(path: Path) -> None:
     definition = '{"name":"j","trigger":"every 1 min"}'
     db.execute("insert into jobs values (1, 'j', ?, 'old', ?, ?, 1)", (definition, now - 600_000, now))
     db.execute("insert into stints values (1, 'boot:1:1', 'h', 'r', 7, ?, ?, null, null)", (now - 600_000, now))
-    run = "insert into runs (id, job_id, origin, state, slot_at, generation, attempt, claimed_at, started_at, finished_at, stint_id)"
+    columns = "id, job_id, origin, state, slot_at, generation, attempt, claimed_at, started_at, finished_at, stint_id"
+    run = f"insert into runs ({columns})"
     db.execute(f"{run} values (1, 1, 'schedule', 'succeeded', ?, 0, 1, ?, ?, ?, 1)", (slot - 120, now, now, now))
     db.execute(f"{run} values (2, 1, 'catch_up', 'running', ?, 0, 1, ?, ?, null, 1)", (slot - 60, now, now))
     moves = [(1, 1, "queued"), (1, 2, "running"), (1, 3, "succeeded"), (2, 1, "queued"), (2, 2, "running")]

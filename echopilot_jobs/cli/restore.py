@@ -1,0 +1,122 @@
+"""`echopilot restore FILE`: a copy of the ledger back in its place. The ledger that was there is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.files import bar, file_name
+from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable, WrongState
+from echopilot_jobs.processes import command_line, this_process
+
+if TYPE_CHECKING:
+    from echopilot_jobs.settings import Settings
+
+STOP_IT = "stop it with `bin/stack stop` (or `supervisorctl shutdown`), then restore"
+
+
+@click.command("restore")
+@click.argument("file", required=False, type=file_name)
+@click.option("--accept", is_flag=True, help="Go on with the ledger that lies there now, although it is an older copy.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(file: Path | None, accept: bool, as_json: bool) -> None:
+    """Put the copy in FILE in the ledger's place, while the stack is stopped.
+
+    The ledger that was there is kept under another name. Slots that came due since the copy was made are dealt with at the
+    next start as after any outage.
+    """
+    if (file is None) is not accept:
+        raise click.UsageError("wanted: a FILE to restore, or --accept, and not both")
+    now, settings = sight.now(), sight.settings()
+    if file is not None:
+        _usable(file, settings.ledger_path)
+    with _nobody_else(settings):
+        facts, sentence = _accepted(settings) if file is None else _restored(settings, file)
+    if as_json:
+        out.emit_json("restore", facts, now)
+    else:
+        out.line(sentence)
+
+
+def _restored(settings: Settings, file: Path) -> tuple[dict[str, object], str]:
+    from echopilot_jobs.ledger.backup import restore
+
+    with bar("copying the ledger", file) as progress:
+        done = restore(file, settings.ledger_path, sight.now(), progress)
+    kept = f"; the ledger before it is kept as '{done.aside}'" if done.aside else ""
+    facts: dict[str, object] = {
+        "ledger": str(settings.ledger_path),
+        "from": str(file),
+        "kept": str(done.aside) if done.aside else None,
+        "ledger_id": done.identity.ledger_id,
+        "term": done.identity.term,
+        "next_run_after": done.identity.last_run,
+    }
+    return facts, f"'{settings.ledger_path}' holds what was in '{file}'{kept}; start the stack with `bin/stack`"
+
+
+def _accepted(settings: Settings) -> tuple[dict[str, object], str]:
+    from echopilot_jobs.ledger.backup import accept
+
+    mark = accept(settings.ledger_path, sight.now())
+    facts: dict[str, object] = {
+        "ledger": str(settings.ledger_path),
+        "from": None,
+        "kept": None,
+        "ledger_id": mark.ledger_id,
+        "term": mark.term,
+        "next_run_after": mark.last_run,
+    }
+    return facts, f"'{settings.ledger_path}' is sound and is the ledger from now on; start the stack with `bin/stack`"
+
+
+def _usable(file: Path, ledger: Path) -> None:
+    if not file.exists():
+        raise click.UsageError(f"there is no file '{file}'; backups are in '{ledger.parent / 'backups'}'")
+    if file.is_dir():
+        raise click.UsageError(f"'{file}' is a folder; name the file in it that is to be restored")
+    if ledger.exists() and file.samefile(ledger):
+        raise click.UsageError(f"'{file}' is the ledger itself; name a copy of it, or use --accept")
+
+
+@contextmanager
+def _nobody_else(settings: Settings) -> Iterator[None]:
+    """Inside the block no scheduler leads here and nobody has the ledger open. A scheduler that starts stands by.
+
+    Raises `WrongState` naming who is in the way.
+    """
+    from echopilot_jobs.ledger.users import users_of
+    from echopilot_jobs.scheduler.lock import PlannerLock
+
+    _no_stack(settings)
+    try:
+        settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = PlannerLock(settings.var_dir / "scheduler.lock")
+    except OSError as error:
+        raise LedgerUnavailable(f"'{settings.var_dir}' cannot be written: {error.strerror}") from None
+    try:
+        if not lock.take(str(this_process())):
+            raise WrongState(f"a scheduler is running here ('{lock.holder}'); {STOP_IT}")
+        for pid in users_of(settings.ledger_path):
+            raise WrongState(f"pid {pid} ({command_line(pid)[:120]}) has the ledger open; end it, then restore")
+        yield
+    finally:
+        lock.close()
+
+
+def _no_stack(settings: Settings) -> None:
+    from echopilot_jobs.stack.preflight import StackLock
+    from echopilot_jobs.supervision import Supervisor
+
+    if holder := StackLock(settings.home).holder():
+        raise WrongState(f"the stack is running here, pid {holder.pid}; {STOP_IT}")
+    try:
+        pid = Supervisor(settings.supervisor_socket).pid()
+    except SupervisorUnreachable:
+        return
+    raise WrongState(f"a supervisord is running here, pid {pid}; {STOP_IT}")

@@ -1,0 +1,111 @@
+"""Whoever leads looks after the ledger's file: it writes no more into one that is no longer the ledger."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from keepkit import add_runs, new_ledger
+
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger.identity import read_mark
+from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
+from echopilot_jobs.testing import FakeClock
+from tests.worldkit import Diary
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "var" / "ledger.sqlite3"
+    new_ledger(made, runs=20)
+    return made
+
+
+@pytest.fixture
+def log() -> Diary:
+    return Diary()
+
+
+@pytest.fixture
+def custody(path: Path, clock: FakeClock, log: Diary) -> Iterator[Custody]:
+    kept = Custody(path, clock, log)
+    yield kept
+    kept.close()
+
+
+def test_a_ledger_seen_for_the_first_time_is_marked_and_said_F42(custody: Custody, path: Path, log: Diary) -> None:
+    custody.open()
+    custody.led()
+
+    mark = read_mark(path)
+    assert mark
+    assert mark.is_of(path)
+    assert log.names() == ["ledger.new"]
+
+
+def test_an_older_copy_written_over_the_open_ledger_is_left_at_once_and_not_closed_F19(
+    custody: Custody, path: Path, tmp_path: Path, log: Diary
+) -> None:
+    old = tmp_path / "old"
+    shutil.copy(path, old)
+    add_runs(path, 60)
+    custody.open()
+    custody.led()
+    subprocess.run(["cp", old, path], check=True)
+
+    with pytest.raises(LedgerGone) as told:
+        custody.look()
+
+    assert told.value.mixed
+    assert log.names()[-1] == "ledger.vanished"
+
+
+def test_no_checkpoint_goes_into_a_file_that_lost_its_name_F18(custody: Custody, path: Path) -> None:
+    ledger = custody.open()
+    custody.led()
+    before = ledger.identity()
+    path.unlink()
+
+    with pytest.raises(LedgerGone) as told:
+        custody.checkpoint()
+
+    (copy,) = path.parent.glob("*.rescued-*.sqlite3")
+    assert copy.name in str(told.value)
+    assert not told.value.mixed
+    with sqlite3.connect(copy) as db:
+        assert db.execute("select max(id) from runs").fetchone() == (before.last_run,)
+
+
+def test_an_older_copy_is_not_led_unasked_F19(
+    custody: Custody, path: Path, tmp_path: Path, clock: FakeClock, log: Diary
+) -> None:
+    old = tmp_path / "old"
+    shutil.copy(path, old)
+    add_runs(path, 5)
+    custody.open()
+    custody.led()
+    custody.close()
+    shutil.copy(old, path)
+
+    with pytest.raises(LedgerRefused, match="older copy"):
+        Custody(path, clock, log).open()
+
+
+def test_the_reserve_is_given_for_a_full_disk_and_for_nothing_else_F25(custody: Custody, path: Path) -> None:
+    custody.open()
+    reserve = path.with_name("ledger.sqlite3.reserve")
+    full, locked = LedgerUnavailable("full"), LedgerUnavailable("locked")
+    full.__cause__ = sqlite3.OperationalError("database or disk is full")
+    full.__cause__.sqlite_errorcode = sqlite3.SQLITE_FULL
+    locked.__cause__ = sqlite3.OperationalError("database is locked")
+    locked.__cause__.sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+    assert not custody.relieve(locked)
+    assert reserve.exists()
+    assert custody.relieve(full)
+    assert not reserve.exists()
+    assert not custody.relieve(full)
