@@ -8,7 +8,7 @@ from typing import NoReturn
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.ledger.identity import Continuation, write_mark
+from echopilot_jobs.ledger.identity import Continuation, continuity, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
 from echopilot_jobs.ledger.keeping import Readiness, make_ready
 from echopilot_jobs.ledger.reserve import Reserve, is_full
@@ -40,7 +40,6 @@ class Custody:
         self._log = log
         self._reserve = Reserve(path)
         self._ledger: SqliteLedger | None = None
-        self._ledger_id = ""
         self._watch: LedgerWatch | None = None
         self._check: Inspection | None = None
 
@@ -61,11 +60,10 @@ class Custody:
         return self._ledger
 
     def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
-        self._ledger_id = ledger.ledger_id
         if ready.number_after:
             ledger.number_runs_after(ready.number_after)
         if ready.continuity.state is not Continuation.SAME:
-            self._log.event("ledger.new", ledger_id=self._ledger_id, said=ready.continuity.sentence)
+            self._log.event("ledger.new", ledger_id=ledger.ledger_id, said=ready.continuity.sentence)
         self._check = ready.check
         self._reserve.take()
 
@@ -107,8 +105,10 @@ class Custody:
     def _look_inside(self) -> None:
         """Somebody else wrote to the file. An older copy laid over it looks sound until every index is compared (F19)."""
         found = inspect(self._path, Depth.FULL)
-        if found.condition is Condition.DAMAGED or (found.identity and found.identity.ledger_id != self._ledger_id):
-            self._end(f"somebody wrote into its file: {found.sentence}", mixed=True)
+        judged = continuity(self._path, read_mark(self._path), found.identity)
+        if found.condition is Condition.DAMAGED or judged.state is not Continuation.SAME:
+            said = found.sentence if found.condition is Condition.DAMAGED else judged.sentence
+            self._end(f"somebody wrote into its file: {said}", mixed=True)
 
     def _rescue(self, why: str) -> None:
         copy = self._ledger.rescue(self._clock.now()).name if self._ledger is not None else None
