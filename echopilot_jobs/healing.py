@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger, Pruned
-from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.processes import Owner, end_leftovers, is_alive
 from echopilot_jobs.runs import BAD_ENDS, Origin, Run
 
 KEEP_FOR = timedelta(days=90)
@@ -57,10 +57,20 @@ def _prune(ledger: Ledger, now: datetime) -> int:
     return count
 
 
-def abandon_lost(ledger: Ledger, now: datetime, alive: Callable[[str], bool] | None = None) -> list[Run]:
-    """End the `running` rows of dead owners (I5); a live run is never declared lost (I7)."""
+def abandon_lost(
+    ledger: Ledger,
+    now: datetime,
+    alive: Callable[[str], bool] | None = None,
+    sweep: Callable[[str], int] = end_leftovers,
+) -> list[Run]:
+    """End what dead owners left: first their runs' processes (I8), then the `running` rows, the only pointer to those (I5).
+
+    A live run is never declared lost (I7).
+    """
     alive = alive or owner_lives
     dead = [owner for owner in ledger.running_owners() if not alive(owner)]
+    for owner in dead:
+        sweep(owner)
     return ledger.abandon_owned_by(dead, now, "its scheduler died while it ran") if dead else []
 
 

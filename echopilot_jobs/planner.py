@@ -94,7 +94,7 @@ def plan(
     if now <= standing.planned_through:
         return Plan(standing.planned_through)
     through = _planned_through(job, standing.planned_through, now)
-    gathered = _gather(job, standing, through, now)
+    gathered = _gather(job, standing, through, now, _when_older_goes(job, latest_only=latest_only))
     kept = _catch_up(job, gathered, now, latest_only=latest_only)
     claims = _overlap(job, standing, kept, gathered)
     skipped = tuple(_stretches(gathered, held_from))
@@ -185,11 +185,11 @@ def _planned_through(job: Job, marker: datetime, now: datetime) -> datetime:
     return now
 
 
-def _gather(job: Job, standing: Standing, through: datetime, now: datetime) -> _Gathered:
-    """Everything due, split into what may still be run and what is past it, paused or disabled."""
+def _gather(job: Job, standing: Standing, through: datetime, now: datetime, older: SkipReason) -> _Gathered:
+    """Everything due, split into what may still be run and what is past it, paused, disabled or *older* than many."""
     gathered = _Gathered()
     within = LIVE_WITHIN if job.catch_up == "none" else max(job.window, LIVE_WITHIN)
-    marker, older = standing.planned_through, _when_older_goes(job)
+    marker = standing.planned_through
     if not standing.pauses and job.enabled:
         marker = _expire_many(job, standing, gathered, until=min(now - within - _MILLISECOND, through))
     for due in map(_Due._make, enumerate(slots(job, marker, through, standing.generation))):
@@ -206,9 +206,9 @@ def _gather(job: Job, standing: Standing, through: datetime, now: datetime) -> _
     return gathered
 
 
-def _when_older_goes(job: Job) -> SkipReason:
-    """Why a slot inside the window but far from the newest has no run."""
-    return SkipReason.CAP if job.catch_up == "all" else SkipReason.COALESCED
+def _when_older_goes(job: Job, *, latest_only: bool) -> SkipReason:
+    """Why a slot inside the window but not among the newest has no run."""
+    return SkipReason.CAP if job.catch_up == "all" and not latest_only else SkipReason.COALESCED
 
 
 def _expire_many(job: Job, standing: Standing, gathered: _Gathered, until: datetime) -> datetime:
@@ -240,7 +240,7 @@ def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool
         cut = max(missed - CATCH_UP_MOST, 0)
     else:
         cut = max(len(found) - 1, 0)
-    gathered.skip_all(found[:cut], _when_older_goes(job))
+    gathered.skip_all(found[:cut], _when_older_goes(job, latest_only=latest_only))
     return found[cut:]
 
 

@@ -24,6 +24,7 @@ PROC = Path("/proc")
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 DEAD_STATES = frozenset("ZXx")
+MARK = "ECHOPILOT_MARK"  # in the environment of every process of a run: its owner, a slash, and which attempt it is
 PARENT_VARIABLE = "ECHOPILOT_STACK_PID"  # in the programs' environment: the pid of the supervisord that started them
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -163,6 +164,17 @@ def marked(name: str, value: str, *, prefix: bool = False) -> list[int]:
             if wanted in b"\0" + (PROC / str(pid) / "environ").read_bytes():
                 found.append(pid)
     return [pid for pid in found if (stat := _stat(pid)) is not None and stat.state not in DEAD_STATES]
+
+
+def end_leftovers(owner: str) -> int:
+    """End every process that the runs of a dead *owner* left behind; how many there were (I8, F49).
+
+    A killed scheduler's child dies with it, but a grandchild may not: it still carries its run's mark.
+    """
+    left = marked(MARK, f"{owner}/", prefix=True)
+    for pid in left:
+        end_tree(pid, 0)
+    return len(left)
 
 
 def end_tree(pid: int, grace_seconds: float) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from echopilot_jobs.healing import heal, owner_lives
+from echopilot_jobs.healing import abandon_lost, heal, owner_lives
 from echopilot_jobs.jobs import Job, Python, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.planner import Plan
@@ -120,3 +120,19 @@ def test_old_history_is_pruned_and_counted(ledger: SqliteLedger, clock: FakeCloc
 def test_an_owner_s_text_says_whether_it_lives() -> None:
     assert owner_lives(str(this_process()))
     assert not owner_lives("nonsense")
+
+
+def test_what_a_dead_owner_left_running_is_ended_before_its_rows_are_I8_F49(
+    ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    a_run(ledger, clock, job(), "b:1:1")
+    swept: list[tuple[str, list[str]]] = []
+
+    def sweep(owner: str) -> int:
+        swept.append((owner, ledger.running_owners()))
+        return 1
+
+    lost = abandon_lost(ledger, clock.now(), lambda _owner: False, sweep)
+
+    assert swept == [("b:1:1", ["b:1:1"])]
+    assert [run.state for run in lost] == [State.ABANDONED]

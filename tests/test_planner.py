@@ -254,7 +254,7 @@ def test_after_a_clock_nobody_could_trust_at_most_the_latest_is_caught_up_and_th
 
     made = plan(job, Standing(NOON - timedelta(hours=6)), NOON, latest_only=True, held_from=held_from)
 
-    assert told(made) == ([NOON], [(SkipReason.CAP, 3), (SkipReason.CLOCK_HOLD, 2)])
+    assert told(made) == ([NOON], [(SkipReason.COALESCED, 3), (SkipReason.CLOCK_HOLD, 2)])
 
 
 def test_a_slot_waits_for_its_jitter_and_is_neither_early_nor_forgotten_I3() -> None:

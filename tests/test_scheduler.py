@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -245,3 +248,29 @@ def test_another_attempt_is_due_only_where_the_job_allows_it(
     due = retry_at(Ended(one, run, Outcome(state, interrupted=state is State.CANCELLED)), world.clock.now())
 
     assert (due is not None) == again
+
+
+def test_a_commit_that_took_effect_and_failed_to_say_so_loses_no_run_F28(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = world.scheduler(job(), job("inline", action=Inline("tick")))
+    scheduler.beat()
+    world.clock.sleep(31)
+    honest = type(world.ledger).leading
+
+    @contextmanager
+    def silent(*arguments: Any) -> Iterator[Any]:
+        with honest(*arguments) as leading:
+            yield leading
+        raise LedgerUnavailable("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.ledger), "leading", silent)
+        scheduler.beat()
+    before = [run.state for run in world.ledger.runs()]
+    world.run_for(scheduler, 2)
+
+    assert before == [State.RUNNING, State.RUNNING]
+    assert len(world.engine.taken) == 1
+    assert world.ticks == 1
+    assert {run.job_name: run.state for run in world.ledger.runs()} == {"j": State.RUNNING, "inline": State.SUCCEEDED}

@@ -11,12 +11,9 @@ from echopilot_jobs.executor import child_process, http
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.http import OwnWeb
 from echopilot_jobs.jobs import Command, Http, Inline, Job, Python
-from echopilot_jobs.processes import end_tree, marked
 from echopilot_jobs.runs import Outcome, Run, State
 
-__all__ = ["Cancel", "Executor", "OwnWeb", "sweep"]
-
-MARK = "ECHOPILOT_MARK"
+__all__ = ["Cancel", "Executor", "OwnWeb"]
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,5 @@ class Executor:
 
 
 def process_mark(owner: str, run: Run) -> str:
-    """What every process of one attempt carries in `ECHOPILOT_MARK`, and no process of any other."""
+    """What every process of one attempt carries in `processes.MARK`, and no process of any other."""
     return f"{owner}/{run.id}/{run.attempt}"
-
-
-def sweep(owner: str) -> int:
-    """End every process that the runs of a dead *owner* left behind; how many there were (I8).
-
-    A killed scheduler's child dies with it, but a grandchild may not: it still carries its run's mark.
-    """
-    left = marked(MARK, f"{owner}/", prefix=True)
-    for pid in left:
-        end_tree(pid, 0)
-    return len(left)

@@ -18,7 +18,7 @@ from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.capture import Capture
 from echopilot_jobs.jobs import Command, Job, Python
-from echopilot_jobs.processes import end_tree, marked, signal_tree
+from echopilot_jobs.processes import MARK, end_tree, marked, signal_tree
 from echopilot_jobs.runs import Outcome, Output, State
 from echopilot_jobs.settings import PROJECT_ROOT
 
@@ -111,7 +111,7 @@ def _argv(job: Job) -> list[str]:
 def _environment(context: RunContext, mark: str, answer_descriptor: int) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ALLOWED_NAMES or k.startswith(ALLOWED_PREFIXES)}
     ours = {
-        "ECHOPILOT_MARK": mark,
+        MARK: mark,
         "ECHOPILOT_PARENT": str(os.getpid()),
         "ECHOPILOT_RESULT_FD": str(answer_descriptor),
         "PYTHONUNBUFFERED": "1",
@@ -199,7 +199,7 @@ class _Watch:
 def _sweep(child: _Child, mark: str) -> None:
     """End whatever of the run is left: its tree, its group, and those that left both but still carry the mark."""
     end_tree(child.process.pid, 0)
-    for pid in marked("ECHOPILOT_MARK", mark):
+    for pid in marked(MARK, mark):
         end_tree(pid, 0)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # ours by adoption, if the scheduler is a subreaper

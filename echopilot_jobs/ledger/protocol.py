@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -116,6 +116,10 @@ class Pass(Protocol):
         Live ones first, then caught-up ones, then backfilled ones; the oldest first. While a job is paused only what a
         person asked for starts.
         """
+        ...
+
+    def strays(self, known: Set[int]) -> list[Run]:
+        """This scheduler's own `running` rows beyond those it knows of: a commit that took effect and failed to say so."""
         ...
 
     def to_cancel(self) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -221,6 +221,10 @@ class SqlitePass:
     def _active_pauses(self) -> list[Pause]:
         rows = self._sql.rows("pauses", after=self._now, job_name=None)
         return [pause for row in rows if (pause := pause_of(row)).covers(self._at)]
+
+    def strays(self, known: Set[int]) -> list[Run]:
+        rows = self._sql.rows("running_of_stint", stint_id=self._lease.stint_id)
+        return [run_of(row) for row in rows if row["id"] not in known]
 
     def to_cancel(self) -> list[tuple[int, str]]:
         return [(row["id"], row["cancel_wanted"]) for row in self._sql.rows("to_cancel")]

@@ -6,10 +6,12 @@ import contextlib
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.healing import abandon_lost, prune_batch
+from echopilot_jobs.healing import prune_batch
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.logs import Log
 from echopilot_jobs.scheduler.custody import Custody
+from echopilot_jobs.scheduler.opening import Surroundings, end_lost
 
 EVERY_SECONDS = 15.0
 LEISURE_SECONDS = 0.05
@@ -19,8 +21,18 @@ PRUNE_AGAIN_SECONDS = 3600.0
 class Chores:
     """Does what is due, a little at a time, between two beats."""
 
-    def __init__(self, ledger: Ledger, custody: Custody, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        custody: Custody,
+        clock: Clock,
+        log: Log,
+        surroundings: Surroundings,
+    ) -> None:
         self._ledger = ledger
+        self._registry = registry
+        self._surroundings = surroundings
         self._custody = custody
         self._clock = clock
         self._log = log
@@ -39,13 +51,9 @@ class Chores:
         self._due_at = self._clock.monotonic() + EVERY_SECONDS
         with contextlib.suppress(LedgerUnavailable), self._log.batch():
             self._custody.checkpoint()
-            self._abandon_lost()
+            # An owner may have been deposed while it still lived, and died since.
+            end_lost(self._ledger, self._registry, self._clock, self._log, self._surroundings)
             self._prune()
-
-    def _abandon_lost(self) -> None:
-        """An owner may have been deposed while it still lived, and died since."""
-        for run in abandon_lost(self._ledger, self._clock.now()):
-            self._log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
 
     def _prune(self) -> None:
         """One small batch a round while there is old history, then not again for an hour."""

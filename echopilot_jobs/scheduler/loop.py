@@ -77,6 +77,8 @@ class Scheduler:
         self._unplanned = set(registry)  # every job is looked at once at the start, for the gap before it
         self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
         self._unrecorded: list[Ended] = []
+        self._out: set[int] = set()
+        self._in_doubt = False
         self._cancelled: dict[int, str] = {}
         self._renew_at = clock.monotonic()
         self._next_ready: datetime | None = None
@@ -102,6 +104,7 @@ class Scheduler:
             done = self._one_transaction(reading, planning)
         except LedgerUnavailable as error:
             self._put_off(error)
+            self._in_doubt = True
             if planning and self._unrecorded and self._relieve(error):
                 return self.beat(planning=False)  # outcomes first; nothing new starts on a full disk
             return LOOK_AGAIN_SECONDS
@@ -112,13 +115,17 @@ class Scheduler:
     def _one_transaction(self, reading: Reading, planning: bool) -> PassDone:
         done = PassDone()
         with self._ledger.leading(self._lease, reading.wall) as leading:
-            if planning:  # first of all, because a step of the clock shifts what waits, and not what is yet to be written
+            if (
+                planning
+            ):  # first of all, because a step of the clock shifts what waits, and not what is yet to be written
                 unreachable = self._failing_since is not None
                 done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
             self._record(leading, reading.wall, done)
             if done.footing is not None:
+                # A pass that failed may have been committed all the same: what it started was never begun (F28).
+                strays = leading.strays(self._out) if self._in_doubt else []
                 self._plan(leading, reading.wall, done.footing, done)
-                done.started = leading.start_ready(replace(self._limits, places=self._engine.free))
+                done.started = strays + leading.start_ready(replace(self._limits, places=self._engine.free))
             done.to_cancel = leading.to_cancel()
             self._next_ready = leading.next_ready_at()
             leading.renew(reading, planned=planning)
@@ -184,12 +191,14 @@ class Scheduler:
         self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:
+            self._in_doubt = False
             self._unplanned.difference_update([job.name for job, _ in done.plans], done.failed)
             self._startup_owed.clear()
             self._pace(done, reading.wall)
         self._teller.tell(done)
-        for _item, run in done.ended:
-            self._cancelled.pop(run.id, None)
+        for item, _ in [*done.ended, *done.refused]:
+            self._cancelled.pop(item.run.id, None)
+            self._out.discard(item.run.id)
         for run_id, actor in done.to_cancel:
             self._ask_to_stop(run_id, actor)
         for run in done.started:
@@ -210,6 +219,7 @@ class Scheduler:
     def start_one(self, run: Run, now: datetime) -> None:
         """The single door through which runs start; the ledger already says that this one is running."""
         job = self._registry[run.job_name]
+        self._out.add(run.id)
         self._teller.tell_started(run, now)
         if isinstance(job.action, Inline):
             began = self._clock.monotonic()

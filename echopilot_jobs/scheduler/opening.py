@@ -112,13 +112,21 @@ def _before(ledger: Ledger, surroundings: Surroundings) -> Before | None:
 
 def _reconcile(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:
     """End what the scheduler before left: its children that live on, its `running` rows, work of jobs now gone."""
-    for owner in ledger.running_owners():
-        if not surroundings.lives(owner) and (left := surroundings.sweep(owner)):
-            log.event("processes.swept", owner=owner, count=left)
-    abandoned = abandon_lost(ledger, clock.now(), surroundings.lives)
-    for run in abandoned:
-        log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+    end_lost(ledger, registry, clock, log, surroundings)
     for run in ledger.set_defined(list(registry), clock.now()):
         log.event("run.cancelled", job=run.job_name, run=run.id, error=run.error)
+
+
+def end_lost(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:
+    """End the runs of dead owners, processes first, and queue again what may be repeated."""
+
+    def sweep(owner: str) -> int:
+        if left := surroundings.sweep(owner):
+            log.event("processes.swept", owner=owner, count=left)
+        return left
+
+    abandoned = abandon_lost(ledger, clock.now(), surroundings.lives, sweep)
+    for run in abandoned:
+        log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
     for run in retry_abandoned(ledger, registry, abandoned, clock.now()):
         log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)

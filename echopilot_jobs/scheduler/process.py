@@ -15,12 +15,19 @@ from echopilot_jobs import builtin
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
-from echopilot_jobs.executor import Executor, OwnWeb, sweep
+from echopilot_jobs.executor import Executor, OwnWeb
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.processes import become_subreaper, code_revision, die_with_stack, take_exit_words, this_process
+from echopilot_jobs.processes import (
+    become_subreaper,
+    code_revision,
+    die_with_stack,
+    end_leftovers,
+    take_exit_words,
+    this_process,
+)
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
@@ -132,6 +139,11 @@ class _Process:
         self._stop = stop
         self._lock = lock
         self._custody = Custody(settings.ledger_path, clock, log)
+        self._surroundings = Surroundings(
+            lives=owner_lives,
+            sweep=end_leftovers,
+            exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
+        )
         self._identity = identity
         self._ticks = 0
         self._registry = registry
@@ -203,11 +215,10 @@ class _Process:
 
     def _try_to_lead(self, succession: Succession) -> tuple[SqliteLedger, Leadership]:
         ledger = self._custody.open()
-        surroundings = Surroundings(
-            lives=owner_lives, sweep=sweep, exit_words=lambda: take_exit_words(self._settings.var_dir, "scheduler")
-        )
         try:
-            leadership = lead(ledger, self._registry, self._clock, self._log, self._identity, surroundings, succession)
+            leadership = lead(
+                ledger, self._registry, self._clock, self._log, self._identity, self._surroundings, succession
+            )
             self._custody.led()
         except LedgerUnavailable:
             self._custody.close()
@@ -225,7 +236,7 @@ class _Process:
         """Beat until asked to stop; False when this process may not lead any longer."""
         gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
         gc.set_threshold(20_000, 20, 20)
-        chores = Chores(ledger, self._custody, self._clock, self._log)
+        chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
         while not self._stop.asked:
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))

@@ -109,6 +109,8 @@ class Wakeup:
             os.set_blocking(end, False)
         self._sockets[self._read] = self
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        # A child closes all descriptors before its program begins; a signal just then must not be told to a closed one.
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
         options.cleanup = self._leave_and_clean_up  # a HUP closes descriptors by number: leave before it does
 
     def wake(self) -> None:

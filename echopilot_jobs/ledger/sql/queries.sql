@@ -281,6 +281,11 @@ update runs set state = 'cancelled', finished_at = :now, not_before = null, erro
 where job_id = :job_id and state in ('queued', 'retry_wait') and slot_at is not null and rank < 2
 returning id
 
+-- name: running_of_stint
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id join stints on stints.id = runs.stint_id
+where runs.state = 'running' and runs.stint_id = :stint_id
+
 -- name: running_ids_of_job
 select id from runs where job_id = :job_id and state = 'running'
 
