@@ -41,7 +41,12 @@ def heal(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> HealRepo
 
 
 def prune_batch(ledger: Ledger, now: datetime, after: int = 0) -> Pruned:
-    """One small batch of retention beyond run *after*; no lock is held for long (F79)."""
+    """One small batch of retention beyond run *after*; no lock is held for long (F79).
+
+    Nothing goes while the wall clock is not trusted: years ahead, it would call all history old (I10).
+    """
+    if ledger.generation().held:
+        return Pruned(0, None)
     return ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now, after=after)
 
 

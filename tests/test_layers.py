@@ -16,7 +16,7 @@ RINGS = [
     {"outages", "runs", "triggers", "settings", "wake", "backoff"},
     {"jobs", "fluent", "context", "planner", "logs"},
     {"ledger", "executor", "supervision", "artefacts"},
-    {"engines", "healing", "signals", "reporting"},
+    {"engines", "healing", "signals", "reporting", "accounting"},
     {"pump", "scheduler", "builtin", "testing", "doctor", "simulator"},
     {"cli", "web", "stack", "__main__"},
 ]

@@ -16,7 +16,10 @@ from echopilot_jobs.cli.out import say
 from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, UnknownName, WrongState
 
 USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
-VERBS = ("status", "jobs", "runs", "show", "run", "check", "doctor", "scheduler")
+VERBS = (
+    "status", "jobs", "next", "timetable", "runs", "show", "why", "audit", "run", "backfill", "cancel", "pause", "resume",
+    "backlog", "clock", "check", "doctor", "backup", "restore", "scheduler",
+)  # fmt: skip
 
 
 class Verbs(click.Group):

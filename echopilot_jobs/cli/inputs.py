@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import click
+
+from echopilot_jobs.accounting import typed
+from echopilot_jobs.plain import plain
+from echopilot_jobs.spans import relative
 
 LARGEST = 2**63 - 1
 
@@ -26,3 +31,53 @@ def seconds(value: str | float) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", str(value)) or float(value) <= 0:
         raise click.BadParameter(f"came '{str(value)[:80]}'; wanted: seconds, more than zero, for example 30")
     return float(value)
+
+
+def length(value: str | timedelta) -> timedelta:
+    """A reader of lengths of time: `90s`, `15m`, `2h`, `3d`, `1h30m`."""
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return typed.length(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def zone(value: str) -> str:
+    """A reader of IANA zone names."""
+    from echopilot_jobs.triggers import zone_named
+
+    try:
+        zone_named(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+def moment(name: str, text: str, now: datetime, zone: str | None = None, *, prefer: typed.Prefer = "past") -> datetime:
+    """The moment typed for *name*, in UTC; a wall time without a zone of its own is in *zone*, by default UTC."""
+    try:
+        return typed.moment(text, now, zone or "UTC", prefer=prefer)
+    except ValueError as error:
+        raise refused(name, str(error)) from None
+
+
+def past_moment(name: str, text: str, now: datetime, zone: str | None = None) -> datetime:
+    """As `moment`, and not later than now."""
+    found = moment(name, text, now, zone)
+    if found > now:
+        raise refused(name, f"came '{plain(text)[:80]}', which is {relative(found, now)}; wanted: a moment up to now")
+    return found
+
+
+def future_moment(name: str, text: str, now: datetime, zone: str | None = None) -> datetime:
+    """As `moment`, and later than now."""
+    found = moment(name, text, now, zone, prefer="future")
+    if found <= now:
+        raise refused(name, f"came '{plain(text)[:80]}', which is {relative(found, now)}; wanted: a moment to come")
+    return found
+
+
+def refused(name: str, words: str) -> click.BadParameter:
+    """The refusal of one option's or argument's value."""
+    return click.BadParameter(words, param_hint=f"'{name}'")

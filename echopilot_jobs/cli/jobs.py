@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +10,7 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
-    from echopilot_jobs.jobs import Job
-    from echopilot_jobs.runs import Run
-
-Line = tuple["Job", datetime, "Run | None"]
+    from echopilot_jobs.runs import Pause, Run
 
 
 @click.command("jobs")
@@ -24,15 +20,16 @@ def command(as_json: bool) -> None:
     now, settings = sight.now(), sight.settings()
     registry = sight.registry(settings)
     last: dict[str, Run] = {}
+    paused: dict[str, Pause] = {}
     try:
         ledger = sight.ledger(settings)
     except LedgerUnavailable as error:
         out.say(f"note: no history: {error}")
     else:
-        last = ledger.last_runs()
+        last, paused = ledger.last_runs(), rows.pauses_now(ledger, now)
         ledger.close()
-    lines = [(job, due, last.get(job.name)) for job, due in registry.with_next(now)]
+    lines = [(job, due, last.get(job.name), paused.get(job.name)) for job, due in registry.with_next(now)]
     if as_json:
         out.emit_json("jobs", [rows.job_json(*each) for each in lines], now)
     else:
-        out.table(rows.JOB_COLUMNS, [rows.job_row(*each, now) for each in lines])
+        out.table(rows.JOB_COLUMNS, [rows.job_row(job, due, newest, now, pause) for job, due, newest, pause in lines])

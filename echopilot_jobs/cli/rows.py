@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.cli.out import Column, is_terminal
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
@@ -12,7 +13,8 @@ from echopilot_jobs.spans import near_stamp, span, stamped
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
-    from echopilot_jobs.runs import Run
+    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Pause, Run
 
 ERROR_MOST = 160
 RUN_COLUMNS = (
@@ -53,9 +55,19 @@ def brief_error(run: Run) -> str | None:
     return shorten(plain(run.error), ERROR_MOST) if run.error else None
 
 
-def job_row(job: Job, next_at: datetime | None, last: Run | None, now: datetime) -> list[object]:
-    """A job under `JOB_COLUMNS`."""
-    return [job.name, str(job.trigger), _moment(next_at, now) if next_at else "no more", last_words(last, now)]
+def job_row(
+    job: Job, next_at: datetime | None, last: Run | None, now: datetime, pause: Pause | None = None
+) -> list[object]:
+    """A job under `JOB_COLUMNS`; *pause* is the one that holds now."""
+    return [job.name, str(job.trigger), _next_words(job, next_at, now, pause), last_words(last, now)]
+
+
+def _next_words(job: Job, next_at: datetime | None, now: datetime, pause: Pause | None) -> str:
+    if not job.enabled:
+        return "disabled"
+    if pause is not None:
+        return f"paused until {_moment(pause.until, now)}" if pause.until else "paused"
+    return _moment(next_at, now) if next_at else "no more"
 
 
 def last_words(last: Run | None, now: datetime) -> str | None:
@@ -70,6 +82,16 @@ def _moment(moment: datetime, now: datetime) -> str:
     return near_stamp(moment, now) if is_terminal() else stamped(moment, now)
 
 
-def job_json(job: Job, next_at: datetime | None, last: Run | None) -> dict[str, Any]:
-    """A job with its next slot and its newest run, JSON types only."""
-    return {**job.definition(), "next_at": iso(next_at) if next_at else None, "last_run": last.as_dict() if last else None}
+def job_json(job: Job, next_at: datetime | None, last: Run | None, pause: Pause | None = None) -> dict[str, Any]:
+    """A job with its next slot, its newest run and the pause that holds now, JSON types only."""
+    return {
+        **job.definition(),
+        "next_at": iso(next_at) if next_at else None,
+        "last_run": last.as_dict() if last else None,
+        "paused": pause_json(pause) if pause else None,
+    }
+
+
+def pauses_now(ledger: SqliteLedger, now: datetime) -> dict[str, Pause]:
+    """By job name, the pause that holds now."""
+    return {pause.job_name: pause for pause in ledger.pauses(now) if pause.covers(now)}

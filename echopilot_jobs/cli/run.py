@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -10,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.errors import EchoPilotError, WrongState
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
-from echopilot_jobs.wake import nudge
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
-    from echopilot_jobs.settings import Settings
 
 LOOK_EVERY_SECONDS = 0.2
 LAST_LINES = 20
@@ -47,7 +44,7 @@ def command(job: str, wait: bool, timeout: float | None, params: tuple[str, ...]
     _ = sight.registry(settings)[job]  # raises with the nearest name
     ledger = sight.ledger(settings)
     run = _request(ledger, job, given, now)
-    leads = _wake(ledger, settings, run, now)
+    leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
     if wait:
         out.say(f"run {run.id} of {run.job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
         run = follow(ledger, run, timeout, SystemClock())
@@ -92,22 +89,8 @@ def _request(ledger: SqliteLedger, job: str, params: dict[str, str], now: dateti
         raise WrongState(
             f"no scheduler has taken up '{job}' yet; start the stack with `bin/stack`, or restart the scheduler"
         )
-    run, _new = ledger.request_run(job, now, actor=f"cli uid {os.getuid()}", params=params or None)
+    run, _new = ledger.request_run(job, now, actor=acting.actor(), params=params or None)
     return run
-
-
-def _wake(ledger: SqliteLedger, settings: Settings, run: Run, now: datetime) -> bool:
-    """Nudge the scheduler; when none is there, say that the run waits. Whether one leads."""
-    woken = nudge(settings.wake_path)
-    standing = sight.standing(ledger.stint(), now)
-    if not woken and not standing.leads:
-        why = f"{standing.state} {standing.sentence.partition(';')[0]}"
-        out.say(
-            f"note: no scheduler is running ({why}), so run {run.id} waits in the queue until one starts; "
-            "start it with `bin/stack`"
-        )
-        return False
-    return True
 
 
 def _tell_end(ledger: SqliteLedger, run: Run) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain_lines
-from echopilot_jobs.spans import span, stamped
+from echopilot_jobs.spans import span, stamp, stamped
 
 if TYPE_CHECKING:
     from echopilot_jobs.runs import Event, Output, Run
@@ -27,10 +28,13 @@ def command(run_id: int, as_json: bool) -> None:
     ledger = sight.ledger(sight.settings())
     run = ledger.run(run_id)
     output, events = ledger.output(run.id), ledger.events(run.id)
+    outage, waits = ledger.outage_of(run.id), list(waiting_words(ledger, run, now, stamp))
     if as_json:
-        out.emit_json("run", run_json(run, output, events), now)
+        missed_in = outage_json(outage) if outage else None
+        out.emit_json("run", {**run_json(run, output, events), "outage": missed_in, "waits": waits}, now)
         return
-    out.facts(run_facts(run, now))
+    missed = [("missed", outage_words(outage, stamp))] if outage else []
+    out.facts([*run_facts(run, now), *missed, *(("waits", words) for words in waits)])
     out.line()
     out.heading("moves")
     for event in events:
@@ -53,6 +57,7 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("ended", stamped(run.finished_at, now) if run.finished_at else None),
         ("took", span(run.duration_ms / 1000) if run.duration_ms is not None else None),
         ("attempt", run.attempt),
+        ("to stop", f"asked by {run.cancel_wanted}" if run.cancel_wanted else None),
         ("exit status", run.exit_status),
         ("http status", run.http_status),
         ("parameters", json.dumps(dict(run.params)) if run.params else None),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
@@ -19,7 +21,7 @@ from echopilot_jobs.spans import relative, span, stamped
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job, Registry
-    from echopilot_jobs.runs import Run, Stint
+    from echopilot_jobs.runs import Generation, Hold, Pause, Run, Stint
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
 
@@ -39,11 +41,14 @@ class Sight:
 
     now: datetime
     standing: sight.Standing
-    jobs: list[tuple[Job, datetime, Run | None]]
+    jobs: list[tuple[Job, datetime | None, Run | None]]
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
     open_runs: list[Run] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
+    paused: dict[str, Pause] = field(default_factory=dict)
+    hold: Hold | None = None
+    clock: Generation | None = None
     away: str | None = None
     absent: str | None = None
 
@@ -73,11 +78,13 @@ def look(settings: Settings, now: datetime) -> Sight:
         dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
         open_runs = ledger.runs(states=OPEN_STATES)
         bad = ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST)
+        paused, hold, clock = rows.pauses_now(ledger, now), ledger.waiting_hold(), ledger.generation()
     trouble = [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
-    return Sight(now, sight.standing(stint, now), dues, stint, programs, open_runs, trouble, away)
+    standing = sight.standing(stint, now)
+    return Sight(now, standing, dues, stint, programs, open_runs, trouble, paused, hold, clock, away=away)
 
 
-def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime, Run | None]]:
+def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
     return [(job, due, last.get(job.name)) for job, due in registry.with_next(now)]
 
 
@@ -99,10 +106,16 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
             "host": seen.stint.host if seen.stint else None,
         },
         "ledger": {"path": str(settings.ledger_path), "present": seen.absent is None, "why_not": seen.absent},
-        "jobs": [rows.job_json(*each) for each in seen.jobs],
+        "backlog": _backlog_json(seen.hold) if seen.hold else None,
+        "clock": {"held": seen.clock.held, "generation": seen.clock.number} if seen.clock else None,
+        "jobs": [rows.job_json(*each, seen.paused.get(each[0].name)) for each in seen.jobs],
         "open_runs": [{**run.as_dict(), "owner_alive": _owner_alive(run)} for run in seen.open_runs],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
+
+
+def _backlog_json(hold: Hold) -> dict[str, Any]:
+    return {"count": hold.count, "decided_at": iso(hold.decided_at), "expires_at": iso(hold.expires_at)}
 
 
 def _program_json(program: Program) -> dict[str, Any]:
@@ -132,19 +145,34 @@ def _show(seen: Sight) -> None:
             ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
             ("scheduler", f"{seen.standing.state} ({seen.standing.sentence})"),
             *([("ledger", seen.absent)] if seen.absent else []),
+            *_waiting(seen),
         ]
     )
     if seen.programs:
         out.line()
         out.table(PROGRAM_COLUMNS, [_program_row(program, seen.now) for program in seen.programs])
     out.line()
-    out.table(rows.JOB_COLUMNS, [rows.job_row(*each, seen.now) for each in seen.jobs])
-    if seen.open_runs:
+    lines = [rows.job_row(*each, seen.now, seen.paused.get(each[0].name)) for each in seen.jobs]
+    out.table(rows.JOB_COLUMNS, lines)
+    held = seen.hold.id if seen.hold else 0  # those of the backlog are told of together
+    if shown := [run for run in seen.open_runs if run.hold_id != held or run.state is not State.QUEUED]:
         out.line()
         out.heading("open runs")
-        for run in seen.open_runs:
+        for run in shown:
             out.line(f"  {_open_run(run, seen.now)}")
     _show_trouble(seen)
+
+
+def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
+    """What waits for a person."""
+    if seen.hold:
+        unanswered = unanswered_words(seen.hold, seen.now)
+        yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
+    if seen.clock and seen.clock.held:
+        yield "clock", f"set {relative(seen.clock.began_at, seen.now)}; calendar jobs wait; see `echopilot clock`"
+    for pause in seen.paused.values():
+        note = f": {pause.note}" if pause.note else ""
+        yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}{note}"
 
 
 def _show_trouble(seen: Sight) -> None:

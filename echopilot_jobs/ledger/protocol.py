@@ -223,7 +223,7 @@ class Ledger(Protocol):
         """End the `running` rows of owners known to be dead (I5, I7); returns them as they stand now."""
         ...
 
-    def cancel(self, run_id: int, now: datetime, note: str) -> Run:
+    def cancel(self, run_id: int, now: datetime, actor: str) -> Run:
         """End a run that has not started, or ask the scheduler to end one that runs; raises `WrongState` for ended ones."""
         ...
 

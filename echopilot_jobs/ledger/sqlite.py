@@ -187,15 +187,15 @@ class SqliteLedger(SqliteReading):
         sql.do("note_last_run", job_id=job_id, run_id=row["id"])
         return int(row["id"])
 
-    def cancel(self, run_id: int, now: datetime, note: str) -> Run:
+    def cancel(self, run_id: int, now: datetime, actor: str) -> Run:
         with self._writing() as sql:
             run = self.run(run_id)
             if not run.is_open:
                 raise WrongState(f"run {run_id} has ended as '{run.state}'; only an open run can be cancelled")
             if run.state is State.RUNNING:
-                sql.do("want_cancelled", run_id=run_id, actor=note)
+                sql.do("want_cancelled", run_id=run_id, actor=actor)
             else:
-                sql.do("cancel", run_id=run_id, now=to_ms(now), note=note)
+                sql.do("cancel", run_id=run_id, now=to_ms(now), note=f"cancelled by {actor}")
             return self.run(run_id)
 
     def backfill(self, job_name: str, slots: Sequence[Slot], actor: str, now: datetime) -> list[Run]:

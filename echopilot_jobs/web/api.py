@@ -15,7 +15,7 @@ from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import Run, State
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.wake import nudge
-from echopilot_jobs.web import artefacts, audit, figures, guard, inputs, manual
+from echopilot_jobs.web import artefacts, audit, figures, guard, inputs, manual, slots
 from echopilot_jobs.web.health import Check, desk, public
 from echopilot_jobs.web.problems import Refused, reply
 from echopilot_jobs.web.services import NAME, services
@@ -225,7 +225,11 @@ def api_job(name: str) -> Response:
 
 def _job(job: Job, last: Run | None) -> dict[str, Any]:
     slot = next_slot(job, services().clock.now()) if job.enabled else None
-    return {**job.definition(), "next": iso(slot.due_at) if slot else None, "last_run": last.as_dict() if last else None}
+    return {
+        **job.definition(),
+        "next": iso(slot.due_at) if slot else None,
+        "last_run": last.as_dict() if last else None,
+    }
 
 
 def api_runs() -> Response:
@@ -283,6 +287,12 @@ ROUTES = (
     ("GET", "/api/jobs", api_jobs),
     ("GET", "/api/jobs/<name>", api_job),
     ("POST", "/api/jobs/<name>/run", api_run_job),
+    ("GET", "/api/jobs/<name>/next", slots.api_next),
+    ("POST", "/api/jobs/<name>/pause", slots.api_pause_job),
+    ("POST", "/api/jobs/<name>/resume", slots.api_resume_job),
     ("GET", "/api/runs", api_runs),
     ("GET", "/api/runs/<run_id>", api_run),
+    ("POST", "/api/runs/<run_id>/cancel", slots.api_cancel_run),
+    ("GET", "/api/backlog", slots.api_backlog),
+    ("POST", "/api/backlog", slots.api_answer_backlog),
 )

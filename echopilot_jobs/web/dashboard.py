@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal
 
+from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.runs import BAD_ENDS, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Pause, Run, State
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.web.health import Check, Health
@@ -59,6 +60,7 @@ class JobLine:
     next_at: datetime | None
     last: Run | None
     marks: tuple[Run, ...]
+    pause: Pause | None = None
 
     @property
     def underway(self) -> Run | None:
@@ -101,12 +103,13 @@ class Dashboard:
 def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     """The dashboard of this moment. Raises `LedgerUnavailable`."""
     ledger = services.ledger
-    jobs = tuple(job_line(ledger, job, now) for job in services.registry.values())
+    paused = {pause.job_name: pause for pause in ledger.pauses(now) if pause.covers(now)}
+    jobs = tuple(job_line(ledger, job, now, paused.get(job.name)) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
     return Dashboard(
         now=now,
-        verdict=verdict(health, jobs, day, lost),
+        verdict=verdict(health, jobs, day, lost, waiting(ledger, list(paused.values()), now)),
         health=health,
         programs=health.programs,
         supervisor=_supervisor(health),
@@ -156,11 +159,11 @@ def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
     return [_single(run) for run in runs]
 
 
-def job_line(ledger: Ledger, job: Job, now: datetime) -> JobLine:
-    """One job's line."""
+def job_line(ledger: Ledger, job: Job, now: datetime, pause: Pause | None = None) -> JobLine:
+    """One job's line; *pause* is the one that holds now."""
     newest = ledger.runs(job_name=job.name, limit=MARKS)
     slot = next_slot(job, now) if job.enabled else None
-    return JobLine(job, slot.due_at if slot else None, newest[0] if newest else None, tuple(reversed(newest)))
+    return JobLine(job, slot.due_at if slot else None, newest[0] if newest else None, tuple(reversed(newest)), pause)
 
 
 def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
@@ -172,11 +175,22 @@ def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
     return older[0] if older else None
 
 
-def verdict(health: Health, jobs: Sequence[JobLine], day: Strip | None, lost: Sequence[Missed]) -> Verdict:
-    """One sentence on everything: what is broken, what to keep an eye on, or that all is well."""
+def verdict(
+    health: Health,
+    jobs: Sequence[JobLine],
+    day: Strip | None,
+    lost: Sequence[Missed],
+    waits: Sequence[Problem] = (),
+) -> Verdict:
+    """One sentence on everything: what is broken, what to keep an eye on, or that all is well.
+
+    *waits* is what stands still until a person says a word.
+    """
     broken = [Problem("bad", check.what, check.since, check.do) for check in _causes_first(health.failing)]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
-    watch = [Problem("warn", check.what, check.since, check.do) for check in health.checks if check.level == "warn"]
+    broken += [problem for problem in waits if problem.tone == "bad"]
+    watch = [problem for problem in waits if problem.tone == "warn"]
+    watch += [Problem("warn", check.what, check.since, check.do) for check in health.checks if check.level == "warn"]
     watch += dark_hours(day, lost)
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
@@ -220,6 +234,30 @@ def dark_hours(day: Strip | None, lost: Sequence[Missed]) -> list[Problem]:
     slots = sum(item.count for item in lost)
     what = f"no scheduler ran for {span(day.dark)} of the last 24 h; {counted(slots, 'slot')} had no run of their own"
     return [Problem("warn", what, day.last_dark, "why is in `logs/supervisord.log`; the list below says what it cost")]
+
+
+def waiting(ledger: Ledger, paused: Sequence[Pause], now: datetime) -> list[Problem]:
+    """What stands still until a person says a word: calendar jobs after the clock was set, a backlog, paused jobs."""
+    found = []
+    clock, hold = ledger.generation(), ledger.waiting_hold()
+    if clock.held:
+        what = "calendar jobs wait: the machine's clock was set, and nobody has said that it is right"
+        found.append(Problem("bad", what, clock.began_at, "look at the clock, then `echopilot clock trust`"))
+    if hold:
+        what = f"{counted(hold.count, 'missed slot')} wait for your word"
+        do = f"`echopilot backlog latest`, `all` or `drop`; {unanswered_words(hold, now)}"
+        found.append(Problem("warn", what, hold.decided_at, do))
+    return [*found, _paused(paused)] if paused else found
+
+
+def _paused(paused: Sequence[Pause]) -> Problem:
+    names = ", ".join(pause.job_name for pause in paused)
+    first = min(paused, key=lambda pause: pause.since)
+    note = f" ({excerpt(first.note)})" if first.note else ""
+    others = " and others" if len({pause.actor for pause in paused}) > 1 else ""
+    what = f"{names} {'is' if len(paused) == 1 else 'are'} paused by {excerpt(first.actor)}{others}{note}"
+    do = f"`echopilot resume {names if len(paused) == 1 else '--all'}` when it is time"
+    return Problem("warn", what, first.since, do)
 
 
 def _headline(broken: Sequence[Problem]) -> str:

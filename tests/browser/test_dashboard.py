@@ -97,6 +97,7 @@ def test_run_now_works_without_scripts(quiet: Site, window_of: Callable[..., Any
 
 def refreshed(page: Any) -> None:
     """Refresh the live part and wait until it is there."""
+    page.wait_for_function("() => window.htmx")  # its script is deferred
     page.evaluate("document.querySelector('.verdict').dataset.old = '1'")
     page.evaluate(REFRESH)
     page.wait_for_selector(".verdict:not([data-old])")
@@ -156,6 +157,7 @@ def test_a_session_that_ended_elsewhere_leads_to_the_sign_in_page(quiet: Site, w
     page = window.sign_in(quiet)
     (quiet.settings.var_dir / "web.sqlite3").unlink()
 
+    page.wait_for_function("() => window.htmx")
     page.evaluate(REFRESH)
 
     assert page.wait_for_selector("#key").is_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -181,7 +182,8 @@ def test_run_queues_for_a_leading_scheduler_and_nudges_it(call, store, settings)
     number = int(re.match(r"run (\d+) of ceo_brief is queued; follow it with `echopilot show \1`\n", answer.out)[1])
     run = store.run(number)
     assert (answer.code, answer.err) == (0, "")
-    assert (run.origin, run.params, run.actor) == (Origin.MANUAL, {"date": "2026-03-01"}, f"cli uid {os.getuid()}")
+    who = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    assert (run.origin, run.params, run.actor) == (Origin.MANUAL, {"date": "2026-03-01"}, who)
     assert os.read(waiter, 10) == b"!"
     os.close(waiter)
 

@@ -1,0 +1,104 @@
+"""What an audit finds, job by job and in all, however many rows it looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from echopilot_jobs.accounting.owed import moment_of
+from echopilot_jobs.clock import iso
+from echopilot_jobs.runs import Origin
+
+SHOWN_MOST = 50
+
+# lost: a slot without a row; doubled: one with too many; wrong: a row that fits no slot; history: a line of the log without
+# its row; stuck: a run of a dead scheduler that a living one left running; late: a slot nobody planned in time.
+Kind = Literal["lost", "doubled", "wrong", "history", "stuck", "late"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that must not be, in words and as facts."""
+
+    kind: Kind
+    job_name: str
+    words: str
+    slot: int | None = None
+    run_id: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        slot_at = None if self.slot is None else iso(moment_of(self.slot))
+        return {"kind": self.kind, "job": self.job_name, "slot_at": slot_at, "run": self.run_id, "words": self.words}
+
+
+@dataclass
+class Findings:
+    """The first fifty of all *entries*, and how many slots or rows of each kind they stand for."""
+
+    shown: list[Finding] = field(default_factory=list)
+    counts: Counter[Kind] = field(default_factory=Counter)
+    entries: int = 0
+
+    def add(self, finding: Finding, count: int = 1) -> None:
+        """One more; *count* is how many slots it stands for."""
+        self.counts[finding.kind] += count
+        self.entries += 1
+        if len(self.shown) < SHOWN_MOST:
+            self.shown.append(finding)
+
+    def extend(self, other: Findings) -> None:
+        """Those of another as well."""
+        self.shown += other.shown[: SHOWN_MOST - len(self.shown)]
+        self.counts += other.counts
+        self.entries += other.entries
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.counts.total()
+
+
+@dataclass
+class Account:
+    """What became of one job's slots from *first* to *last* (epoch seconds). Each owed slot is in one of the counts.
+
+    *backfilled* slots are counted once more, beside the skip or the gap they were in before.
+    """
+
+    job_name: str
+    first: int | None = None
+    last: int | None = None
+    slots: int = 0
+    ran: int = 0
+    caught_up: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    in_gaps: int = 0
+    backfilled: int = 0
+    lost: int = 0
+    doubled: int = 0
+
+    def add_claims(self, origins: Iterable[str]) -> None:
+        """Slots that became runs, by origin."""
+        counts = Counter(origins)
+        late = counts.pop(Origin.CATCH_UP.value, 0)
+        self.caught_up += late
+        self.ran += counts.total()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {
+            "job": self.job_name,
+            "since": None if self.first is None else iso(moment_of(self.first)),
+            "through": None if self.last is None else iso(moment_of(self.last)),
+            "slots": self.slots,
+            "ran": self.ran,
+            "caught_up": self.caught_up,
+            "skipped": dict(sorted(self.skipped.items())),
+            "in_gaps": self.in_gaps,
+            "backfilled": self.backfilled,
+            "lost": self.lost,
+            "doubled": self.doubled,
+        }

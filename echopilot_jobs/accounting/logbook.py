@@ -1,0 +1,96 @@
+"""What the scheduler's log says of runs, so that the ledger can be held to it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from sys import intern
+
+from echopilot_jobs.accounting.owed import seconds_of
+from echopilot_jobs.clock import iso
+from echopilot_jobs.runs import OPEN_STATES
+
+CURRENT = "scheduler.log"
+_WANTED = (b'"slot.claimed"', b'"run.finished"')
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the log says of one run: its job, the slot it was claimed for and how it ended, where lines tell of that."""
+
+    job_name: str
+    slot: int | None = None
+    end: str | None = None
+
+
+@dataclass
+class Logbook:
+    """Every run the log tells of, by job and number. *foreign* counts lines older than the ledger itself."""
+
+    runs: dict[str, dict[int, Told]] = field(default_factory=dict)
+    lines: int = 0
+    files: int = 0
+    foreign: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, run_id: int, told: Told) -> None:
+        """Remember what a further line says of a run."""
+        known = self.runs.setdefault(told.job_name, {})
+        if before := known.get(run_id):
+            told = Told(told.job_name, before.slot if told.slot is None else told.slot, told.end or before.end)
+        known[run_id] = told
+        self.lines += 1
+
+
+def read_logbook(
+    logs_dir: Path, since: datetime, begun: datetime | None = None, names: Collection[str] | None = None
+) -> Logbook:
+    """The claims and ends of runs that `scheduler.log` and its rotated files tell of, later than *since*.
+
+    Lines older than *begun*, when the ledger was, are counted only. Lines that are no JSON are passed over: the log may be
+    torn where a machine lost power, and what was never written cannot be missed.
+    """
+    book, start, first = Logbook(), iso(since)[:19], iso(begun)[:19] if begun else ""
+    for path in _files(logs_dir, since):
+        try:
+            for line in _lines(path):
+                _take(book, line, start, first, names)
+            book.files += 1
+        except (OSError, EOFError, gzip.BadGzipFile) as error:
+            book.notes.append(f"'{path.name}' could not be read to its end: {error}")
+    return book
+
+
+def _files(logs_dir: Path, since: datetime) -> list[Path]:
+    """Rotated files carry the moment of their rotation in their names, so that names sort by age; the current one is last."""
+    rotated = sorted(path for path in logs_dir.glob("scheduler.*.log*") if path.is_file())
+    young = [path for path in rotated if path.stat().st_mtime >= since.timestamp()]
+    current = logs_dir / CURRENT
+    return [*young, current] if current.is_file() else young
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for line in file:
+            if any(word in line for word in _WANTED) and line.endswith(b"\n"):
+                yield line
+
+
+def _take(book: Logbook, line: bytes, start: str, first: str, names: Collection[str] | None) -> None:
+    try:
+        facts = json.loads(line)
+        event, at, run_id, job = facts["event"], str(facts["ts"])[:19], int(facts["run"]), intern(str(facts["job"]))
+        slot = seconds_of(datetime.fromisoformat(facts["slot"])) if event == "slot.claimed" else None
+        state = intern(str(facts["state"])) if event == "run.finished" else None
+    except (ValueError, KeyError, TypeError):
+        return
+    if at <= start or (names is not None and job not in names):
+        return
+    if at < first:
+        book.foreign += 1
+        return
+    book.add(run_id, Told(job, slot, None if state in OPEN_STATES else state))

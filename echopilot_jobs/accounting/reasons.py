@@ -1,0 +1,175 @@
+"""Sentences about what became of a slot: why it has no run, what it was missed in, what its run waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from echopilot_jobs.clock import iso
+from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.outages import IN_WORDS, Outage
+from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
+from echopilot_jobs.runs import Hold, Origin, Pause, Run, SkipReason, State
+from echopilot_jobs.spans import relative, span
+
+Show = Callable[[datetime], str]  # a moment as it is to be read, in whatever zone was asked for
+LOOK_BACK = timedelta(days=1)
+ERROR_MOST = 200
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of a skipped slot: when it was due, when it was decided about, and the definition of that time."""
+
+    job_name: str
+    due: datetime
+    decided_at: datetime
+    definition: Mapping[str, Any]
+
+
+def skip_words(ledger: Ledger, reason: SkipReason, given: Given, show: Show) -> str:
+    """Why a slot was skipped, as one clause."""
+    if reason in _PLAIN_WORDS:
+        return _PLAIN_WORDS[reason]
+    if reason is SkipReason.EXPIRED:
+        return _expired(given, show)
+    if reason is SkipReason.COALESCED:
+        newest = _newest_claim(ledger, given)
+        instead = f"; that was {show(newest.slot.due_at)}, run {newest.id}" if newest and newest.slot else ""
+        return f"newer slots of the job had come due before anybody planned, and only the newest is run{instead}"
+    if reason is SkipReason.OVERLAP:
+        other = _open_at(ledger, given)
+        which = f"run {other.id} of the job" if other else "another run of the job"
+        return (
+            f"{which} was still open, and its overlap rule '{given.definition.get('overlap', 'skip')}' allows no more"
+        )
+    if given.definition.get("catch_up") == "all":
+        return f"more slots were missed than are caught up at once ({CATCH_UP_MOST}), and this was an older one"
+    return f"{WAITING_MOST} runs of the job waited already"
+
+
+def _expired(given: Given, show: Show) -> str:
+    late, window = span(given.decided_at - given.due), given.definition.get("catch_up_window_s")
+    if given.definition.get("catch_up") == "none":
+        return f"it was missed by {late}, and missed slots of this job are not caught up"
+    limit = f", later than its window of {span(window)} allows" if window else ""
+    return f"it was missed, and when somebody planned again at {show(given.decided_at)} it was {late} late{limit}"
+
+
+_PLAIN_WORDS: Mapping[SkipReason, str] = {
+    SkipReason.PAUSED: "the job was paused",
+    SkipReason.DISABLED: "the job was disabled",
+    SkipReason.CLOCK_HOLD: "calendar jobs waited then, because the machine's clock had stepped and nobody trusted it yet",
+    SkipReason.DST_GAP: "no such local time existed that day",
+    SkipReason.SUPERSEDED: "another slot took its place",
+    SkipReason.OPERATOR: "a person said so",
+}
+
+
+def pause_words(pause: Pause, show: Show) -> str:
+    """Who paused a job, from when to when, and the note they left."""
+    until = f" to {show(pause.until)}" if pause.until else " until somebody resumes it"
+    note = f", saying '{pause.note}'" if pause.note else ""
+    return f"paused by {pause.actor} from {show(pause.since)}{until}{note}"
+
+
+def outage_words(outage: Outage, show: Show) -> str:
+    """The stretch nobody planned in, and why."""
+    detail = f" ({outage.detail})" if outage.detail else ""
+    return f"nobody planned from {show(outage.since)} to {show(outage.until)}: {IN_WORDS[outage.cause]}{detail}"
+
+
+def unanswered_words(hold: Hold, now: datetime) -> str:
+    """What becomes of a backlog nobody speaks about."""
+    when = relative(hold.expires_at, now) if hold.expires_at > now else "with the scheduler's next look"
+    return f"unanswered, the newest of each job runs {when}"
+
+
+def outage_json(outage: Outage) -> dict[str, Any]:
+    """JSON types only."""
+    return {
+        "since": iso(outage.since),
+        "until": iso(outage.until),
+        "cause": outage.cause.value,
+        "detail": outage.detail or None,
+    }
+
+
+def pause_json(pause: Pause) -> dict[str, Any]:
+    """JSON types only."""
+    return {
+        "job": pause.job_name,
+        "since": iso(pause.since),
+        "until": iso(pause.until) if pause.until else None,
+        "by": pause.actor,
+        "note": pause.note or None,
+    }
+
+
+def run_words(run: Run, now: datetime, show: Show) -> str:
+    """How a slot's run went, beginning with why there is one."""
+    opening = {
+        Origin.CATCH_UP: "it was missed and caught up",
+        Origin.BACKFILL: f"it was backfilled at {show(run.claimed_at)} by {run.actor}",
+        Origin.RETRY: "it was repeated by itself",
+    }
+    began = opening.get(run.origin, "it ran" if run.started_at else "it became a run")
+    return f"{began}: run {run.id} {_state_words(run, now)}"
+
+
+def _state_words(run: Run, now: datetime) -> str:
+    started = f", started {_lag(run)}" if run.started_at else ""
+    error = f": {shorten(plain(run.error), ERROR_MOST)}" if run.error else ""
+    words = {
+        State.QUEUED: "waits in the queue",
+        State.RUNNING: f"has been running for {span(now - (run.started_at or now))}",
+        State.RETRY_WAIT: f"failed at attempt {run.attempt} and waits to try again{error}",
+        State.SUCCEEDED: f"succeeded{started}",
+        State.CANCELLED: f"was cancelled{'' if run.started_at else ' before it started'}{error}",
+        State.ABANDONED: f"was abandoned{started}{error}",
+    }
+    return words.get(run.state, f"{run.state.value.replace('_', ' ')}{started}{error}")
+
+
+def _lag(run: Run) -> str:
+    late = run.lateness
+    if late is None:
+        return "by hand"
+    return f"{span(late)} after its moment{', which is late' if run.is_late else ''}"
+
+
+def waiting_words(ledger: Ledger, run: Run, now: datetime, show: Show) -> Iterator[str]:
+    """What a run that has not started waits for, as far as the ledger tells."""
+    if run.state not in (State.QUEUED, State.RETRY_WAIT):
+        return
+    hold = ledger.waiting_hold()
+    if hold is not None and run.hold_id == hold.id:
+        yield (
+            f"it belongs to a backlog of {hold.count:,} runs that waits for somebody's word; "
+            f"{unanswered_words(hold, now)}; answer with `echopilot backlog latest`, `all` or `drop`"
+        )
+    elif run.not_before is not None and run.not_before > now:
+        yield f"it may not start before {show(run.not_before)}"
+    if run.actor is None or run.slot is not None:
+        for pause in ledger.pauses(now, run.job_name):
+            if pause.covers(now):
+                yield f"the job is {pause_words(pause, show)}; `echopilot resume {run.job_name}` lets it start"
+
+
+def _newest_claim(ledger: Ledger, given: Given) -> Run | None:
+    """The run of the newest slot that was due when *given* was decided about."""
+    rows = ledger.dispositions(given.job_name, given.due, given.decided_at + timedelta(seconds=1)).runs
+    return ledger.run(rows[-1][2]) if rows else None
+
+
+def _open_at(ledger: Ledger, given: Given) -> Run | None:
+    """The newest earlier run of the job that was open when *given* was decided about."""
+    rows = ledger.dispositions(given.job_name, given.due - LOOK_BACK, given.due).runs
+    for row in reversed(rows[-5:]):
+        run = ledger.run(row[2])
+        if run.finished_at is None or run.finished_at >= given.decided_at:
+            return run
+    return None

@@ -1,0 +1,172 @@
+"""A timetable day by day, and what an edited definition changes in it. From rules alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_of
+from echopilot_jobs.accounting.preview import note_words, notes_at
+from echopilot_jobs.clock import iso
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.triggers import Every, Trigger, dst_notes
+from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
+
+LISTED_A_DAY = 12
+LOOKED_AT_A_DAY = 2_000
+COMPARED_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One moment of a day, or the many of a job that comes more often than twelve times.
+
+    *count* is 0 for a time that does not exist that day, and *at* is then the jump. *open_end*: there are more than counted.
+    """
+
+    job_name: str
+    at: datetime
+    last: datetime
+    count: int = 1
+    note: str = ""
+    open_end: bool = False
+
+    def as_dict(self, zone: str) -> dict[str, Any]:
+        """JSON types only."""
+        local = ZoneInfo(zone)
+        return {
+            "job": self.job_name,
+            "at": iso(self.at),
+            "local": self.at.astimezone(local).isoformat(),
+            "count": self.count,
+            "last_at": iso(self.last),
+            "more": self.open_end,
+            "note": self.note or None,
+        }
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day on the wall of a zone, with the jump its clocks make, if they do."""
+
+    day: date
+    lines: tuple[Line, ...]
+    jump: Change | None = None
+
+
+def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str) -> Iterator[Day]:
+    """The slots of the enabled *jobs* later than *now*, today and on the days after it: *days* days on the wall of *zone*."""
+    chosen = [job for job in jobs if job.enabled]
+    info = ZoneInfo(zone)
+    today = now.astimezone(info).date()
+    for number in range(days):
+        day = today + timedelta(days=number)
+        start, end = (first_instant(datetime.combine(d, time()), info) for d in (day, day + timedelta(days=1)))
+        after, last = max(now, start - SECOND), end - SECOND
+        lines = [line for job in chosen for line in _lines(job.name, job.trigger, after, last)]
+        lines.sort(key=lambda line: (line.at, line.job_name))
+        yield Day(day, tuple(lines), first_change(zone, start - SECOND, last))
+
+
+def _lines(name: str, trigger: Trigger, after: datetime, last: datetime) -> Iterator[Line]:
+    notes = notes_at(trigger, after, last)
+    moments, more = _moments_of_a_day(trigger, after, last)
+    if len(moments) > LISTED_A_DAY:
+        told = "; ".join(dict.fromkeys(notes.values()))
+        yield Line(name, moment_of(moments[0]), moment_of(moments[-1]), len(moments), told, more)
+    else:
+        for due in map(moment_of, moments):
+            yield Line(name, due, due, note=notes.get(due, ""))
+    for note in dst_notes(trigger, after, last):
+        if note.effect == "left_out":
+            jump = first_instant(note.wall, ZoneInfo(note.zone))
+            yield Line(name, jump, jump, 0, note_words(note))
+
+
+def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tuple[Sequence[int], bool]:
+    """The moments in (*after*, *last*] as epoch seconds, and whether there are more: an interval's cost nothing."""
+    first, end = seconds_of(after) + 1, seconds_of(last)
+    if isinstance(trigger, Every):
+        return moments_of(trigger, first, end), False
+    found: list[int] = []
+    for due in islice(trigger.after(after), LOOKED_AT_A_DAY + 1):
+        if due > last:
+            return found, False
+        found.append(seconds_of(due))
+    return found[:LOOKED_AT_A_DAY], len(found) > LOOKED_AT_A_DAY
+
+
+# -- an edited definition
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a job's moments in (*start*, *end*] were by the definition before and are by the one after."""
+
+    job_name: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    start: datetime
+    end: datetime
+    gone: tuple[datetime, ...]
+    new: tuple[datetime, ...]
+    unchanged: int
+    notes: Mapping[datetime, str]
+
+    @property
+    def others(self) -> dict[str, tuple[Any, Any]]:
+        """What else changed, by the field's name: (before, after)."""
+        told = {"trigger", "rule"}
+        fields = [key for key in {**self.before, **self.after} if key not in told]
+        pairs = {key: (self.before.get(key), self.after.get(key)) for key in fields}
+        return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {
+            "job": self.job_name,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "since": iso(self.start),
+            "until": iso(self.end),
+            "gone": [{"at": iso(due), "note": self.notes.get(due)} for due in self.gone],
+            "new": [{"at": iso(due), "note": self.notes.get(due)} for due in self.new],
+            "unchanged": self.unchanged,
+        }
+
+
+def difference(
+    job_name: str, before: Mapping[str, Any], after: Mapping[str, Any], start: datetime, end: datetime
+) -> Difference:
+    """Compare two definitions over (*start*, *end*]; over less where there would be too many moments to look at.
+
+    Raises `ValueError` for a definition whose rule was not kept.
+    """
+    old, new = rule_of(before), rule_of(after)
+    period = min(old.period, new.period)
+    if (end - start) / period > COMPARED_MOST:
+        end = start + period * COMPARED_MOST
+    was, will = (_of(trigger, facts, start, end) for trigger, facts in ((old, before), (new, after)))
+    notes = {**notes_at(old, start, end), **notes_at(new, start, end)}
+    gone, fresh = sorted(was - will), sorted(will - was)
+    return Difference(
+        job_name,
+        before,
+        after,
+        start,
+        end,
+        tuple(map(moment_of, gone)),
+        tuple(map(moment_of, fresh)),
+        len(was & will),
+        notes,
+    )
+
+
+def _of(trigger: Trigger, definition: Mapping[str, Any], start: datetime, end: datetime) -> set[int]:
+    if not definition.get("enabled", True):
+        return set()
+    return set(moments_of(trigger, seconds_of(start) + 1, seconds_of(end)))

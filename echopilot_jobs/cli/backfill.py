@@ -1,0 +1,105 @@
+"""`echopilot backfill JOB --from T --to T`: queue runs for slots of the past that have none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.inputs import past_moment, refused, zone
+from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.clock import iso
+
+if TYPE_CHECKING:
+    from echopilot_jobs.accounting.backfilling import Choice
+    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Run
+
+COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column("NOW"))
+
+
+@click.command("backfill")
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--from", "start", required=True, metavar="TIME", help="The first moment, for example '2026-03-01 08:00'."
+)
+@click.option(
+    "--to", "end", required=True, metavar="TIME", help="The last moment, itself included; 'now' at the latest."
+)
+@click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of the times; UTC by default.")
+@click.option("--dry-run", is_flag=True, help="Only show what would happen, slot by slot.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, as_json: bool) -> None:
+    """Queue runs for past slots of JOB that have none.
+
+    At most 1,000, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
+    however it ended, is left alone.
+    """
+    now, settings = sight.now(), sight.settings()
+    first, last = past_moment("--from", start, now, tz), past_moment("--to", end, now, tz)
+    if first > last:
+        raise refused("--from", f"came {wall(first, tz)}, which is later than --to, {wall(last, tz)}")
+    registry, ledger = sight.registry(settings), sight.ledger(settings)
+    acting.taken_up(registry, ledger, job)
+    from echopilot_jobs.accounting.backfilling import TooMany, choices
+
+    try:
+        found = choices(ledger, registry[job], first, last)
+    except TooMany as error:
+        raise click.UsageError(str(error)) from None
+    queued: list[Run] = []
+    if not dry_run:
+        queued = ledger.backfill(job, [each.slot for each in found if each.is_queued], acting.actor(), now)
+        if queued:
+            acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
+    if as_json:
+        out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)
+    elif dry_run:
+        _show_choices(found, tz)
+    else:
+        _show_queued(ledger, job, found, queued, now)
+
+
+def _json(found: list[Choice], queued: list[Run], *, dry_run: bool) -> dict[str, Any]:
+    runs = {run.slot.due_at: run.id for run in queued if run.slot}
+    slots = [{**each.as_dict(), "run": each.run_id or runs.get(each.slot.due_at)} for each in found]
+    return {"dry_run": dry_run, "queued": len(queued), "slots": slots}
+
+
+def _show_choices(found: list[Choice], tz: str | None) -> None:
+    rows = [[wall(each.slot.due_at, tz), _before(each), "queue" if each.is_queued else "leave"] for each in found]
+    if rows:
+        out.table(COLUMNS, rows)
+        out.line()
+    wanted = sum(each.is_queued for each in found)
+    out.line(f"{wanted:,} of {len(found):,} slots would be queued; nothing was changed")
+
+
+def _before(each: Choice) -> str:
+    if each.run_id is not None:
+        return f"run {each.run_id} {each.state}"
+    return f"skipped ({each.skipped.value})" if each.skipped else "nothing recorded"
+
+
+def _show_queued(ledger: SqliteLedger, job: str, found: list[Choice], queued: list[Run], now: datetime) -> None:
+    if not found:
+        out.say(f"{job} has no slots there; nothing was queued")
+        return
+    left = Counter(each.state for each in found if not each.is_queued)
+    kept = (
+        f"; {left.total():,} had runs already ({', '.join(f'{n} {state}' for state, n in left.items())})"
+        if left
+        else ""
+    )
+    if not queued:
+        out.say(f"nothing was queued{kept}")
+        return
+    runs = f"run {queued[0].id}" if len(queued) == 1 else f"runs {queued[0].id} to {queued[-1].id}"
+    out.line(f"{len(queued):,} of {len(found):,} slots of {job} are queued as {runs}{kept}")
+    for pause in ledger.pauses(now, job):
+        if pause.covers(now):
+            until = f"until {iso(pause.until)}" if pause.until else "until somebody resumes it"
+            out.say(f"note: {job} is paused {until}, and so long they wait")

@@ -1,0 +1,118 @@
+"""`echopilot next`: the slots to come, the very ones the scheduler will plan."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
+from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.spans import relative
+
+if TYPE_CHECKING:
+    from echopilot_jobs.accounting.preview import Coming
+    from echopilot_jobs.jobs import Job
+    from echopilot_jobs.runs import Pause
+
+MOST = 1_000
+USUAL = 5
+COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN"), out.Column("NOTE", gives_way=True))
+
+
+@click.command("next")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.option(
+    "--count",
+    type=whole(f"a whole number from 1 to {MOST:,}", MOST),
+    metavar="N",
+    help=f"So many of each job, at most {MOST:,}; {USUAL} by default.",
+)
+@click.option("--until", metavar="TIME", help=f"All up to then, at most {MOST:,} of each job; excludes --count.")
+@click.option("--after", metavar="TIME", help="Those after another moment than now.")
+@click.option("--tz", "tz", type=zone, metavar="ZONE", help="Show times of this zone; UTC by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    jobs: tuple[str, ...], count: int | None, until: str | None, after: str | None, tz: str | None, as_json: bool
+) -> None:
+    """Show the next slots of JOB, or of every job."""
+    if count is not None and until is not None:
+        raise click.UsageError("give --count or --until, not both")
+    now, settings = sight.now(), sight.settings()
+    registry = sight.registry(settings)
+    start = now if after is None else moment("--after", after, now, tz, prefer="future")
+    end = None if until is None else future_moment("--until", until, now, tz)
+    chosen = [registry[name] for name in dict.fromkeys(jobs)] or list(registry.values())
+    pauses, clock_waits = _standing(start)
+    found = _coming(chosen, start, end, count, pauses)
+    if as_json:
+        out.emit_json("next", [_json(job, slots, end, count, tz) for job, slots in found], now)
+        return
+    _show(found, now, end, tz)
+    if clock_waits and any(not job.trigger.follows_real_time for job, slots in found if slots):
+        out.say("note: calendar jobs wait because the machine's clock was set; see `echopilot clock`")
+
+
+def _standing(start: datetime) -> tuple[list[Pause], bool]:
+    """The pauses that go on, and whether calendar jobs wait for the clock; none where nothing was ever started."""
+    try:
+        ledger = sight.ledger(sight.settings())
+    except LedgerUnavailable:
+        return [], False
+    with contextlib.closing(ledger):
+        return ledger.pauses(start), ledger.generation().held
+
+
+def _coming(
+    jobs: list[Job], start: datetime, end: datetime | None, count: int | None, pauses: list[Pause]
+) -> list[tuple[Job, list[Coming]]]:
+    from echopilot_jobs.accounting.preview import coming
+
+    most = count or (MOST if end else USUAL)
+    mine = {job.name: [pause for pause in pauses if pause.job_name == job.name] for job in jobs}
+    return [(job, coming(job, start, most, until=end, pauses=mine[job.name])) for job in jobs]
+
+
+def _json(job: Job, slots: list[Coming], end: datetime | None, count: int | None, tz: str | None) -> dict[str, Any]:
+    most = count or (MOST if end else USUAL)
+    return {
+        "job": job.name,
+        "trigger": str(job.trigger),
+        "enabled": job.enabled,
+        "slots": [each.as_dict(tz) for each in slots],
+        "complete": len(slots) < most,
+    }
+
+
+def _show(found: list[tuple[Job, list[Coming]]], now: datetime, end: datetime | None, tz: str | None) -> None:
+    rows = [
+        [job.name, wall(each.slot.due_at, tz), _away(each, now), _note(each)] for job, slots in found for each in slots
+    ]
+    width = len(COLUMNS) if any(row[-1] for row in rows) else len(COLUMNS) - 1
+    if rows:
+        out.table(COLUMNS[:width], [row[:width] for row in rows])
+    for job, slots in found:
+        if not job.enabled:
+            out.say(f"note: {job.name} is disabled; its slots pass unrun")
+        elif not slots:
+            out.say(f"note: {job.name} ({job.trigger}) has no {'slot up to then' if end else 'more slots'}")
+        elif end is not None and len(slots) == MOST:
+            out.say(f"note: {job.name} has more slots than the {MOST:,} shown")
+
+
+def _away(each: Coming, now: datetime) -> str:
+    return relative(each.slot.due_at, now).removeprefix("in ")
+
+
+def _note(each: Coming) -> str:
+    jitter = each.planned - each.slot.due_at
+    parts = [
+        "paused, so it will not run" if each.paused else "",
+        f"starts {jitter.total_seconds():.1f} s later, by jitter" if jitter else "",
+        each.note,
+    ]
+    return "; ".join(filter(None, parts))

@@ -1,0 +1,560 @@
+"""What people ask and do about slots, on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from test_cli_manners import CONTROLS, on_terminal
+
+from echopilot_jobs.builtin import jobs
+from echopilot_jobs.cli.acting import actor
+from echopilot_jobs.clock import SystemClock, iso
+from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.runs import Origin, State
+from echopilot_jobs.settings import Settings
+from echopilot_jobs.testing import FakeClock
+from echopilot_jobs.triggers import Cron, DailyAt, Every, OnRequest, Until
+from echopilot_jobs.wake import open_for_waiting
+from tests.lifekit import HOUR, TICK, Life
+from tests.worldkit import MINUTE, WORK
+
+DAY = timedelta(days=1)
+NEWS = Job("news", DailyAt(time(8), "Europe/Riga"), WORK, catch_up="all", catch_up_window=40 * DAY)
+MINUTELY = Job("minutely", Every(MINUTE), TICK)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Job]:
+    """The jobs this installation defines; a test may change them."""
+    defined = {job.name: job for job in (MINUTELY, NEWS)}
+    monkeypatch.setattr("echopilot_jobs.builtin.jobs", lambda _settings: Registry(defined.values()))
+    return defined
+
+
+@pytest.fixture
+def life(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
+    """A ledger whose scheduler began 86 minutes ago and was killed after six; nothing has happened since."""
+    settings.var_dir.mkdir(mode=0o700)
+    settings.logs_dir.mkdir()
+    clock = FakeClock((SystemClock().now() - 86 * MINUTE).replace(microsecond=0))
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        made = Life(ledger, clock)
+        made.go_on(made.begin(*registry.values()), 6 * MINUTE)
+        yield made
+
+
+def lives_again(life: Life, *jobs: Job) -> None:
+    """A scheduler starts now and leads."""
+    life.clock.sleep((SystemClock().now() - life.clock.now()).total_seconds() - 21)
+    life.go_on(life.begin(*jobs), timedelta(seconds=20))
+
+
+# -- manners
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["why"], 2, "missing argument 'JOB'"),
+        (["why", "minutely"], 2, "missing argument 'TIME'"),
+        (["why", "minutley", "08:00"], 2, "no job named 'minutley'; did you mean 'minutely'?"),
+        (["why", "minutely", "8:0"], 2, "'TIME': came '8:0'; wanted: a moment such as '2026-03-01 08:00'"),
+        (["why", "minutely", ""], 2, "'TIME': came ''; wanted: a moment such as"),
+        (["why", "minutely", "2026-02-30"], 2, "came '2026-02-30'"),
+        (["why", "minutely", "24:00"], 2, "came '24:00'"),
+        (["why", "minutely", "23:59:60"], 2, "came '23:59:60'"),
+        (["why", "minutely", "0001-01-01"], 2, "came '0001-01-01'"),
+        (["why", "minutely", "9999-12-31 23:59"], 2, "came '9999-12-31 23:59'"),
+        (["why", "minutely", "\u0660\u0668:00"], 2, "wanted: a moment"),
+        (["why", "minutely", "x" * 5000], 2, "wanted: a moment"),
+        (["why", "minutely", "\x1b[31m"], 2, "came 'U+001B[31m'"),
+        (["why", "minutely", "08:00", "--tz", "EST"], 2, "zone 'EST'; wanted: 'UTC' or an IANA name"),
+        (["why", "minutely", "08:00", "--tz", "../../etc/passwd"], 2, "wanted: 'UTC' or an IANA name"),
+        (["next", "minutley"], 2, "did you mean 'minutely'?"),
+        (["next", "--count", "0"], 2, "came '0'; wanted: a whole number from 1 to 1,000"),
+        (["next", "--count", "1001"], 2, "came '1001'; wanted: a whole number from 1 to 1,000"),
+        (["next", "--count", "1e3"], 2, "came '1e3'"),
+        (["next", "--count", "2", "--until", "tomorrow"], 2, "give --count or --until, not both"),
+        (["next", "--until", "2020-01-01"], 2, "wanted: a moment to come"),
+        (["next", "--tz", "Mars/Phobos"], 2, "zone 'Mars/Phobos'"),
+        (["timetable", "--days", "0"], 2, "wanted: a whole number from 1 to 366"),
+        (["timetable", "--days", "367"], 2, "wanted: a whole number from 1 to 366"),
+        (["timetable", "nobody"], 2, "no job named 'nobody'"),
+        (["timetable", "--job", "nobody"], 2, "no job named 'nobody'"),
+        (["audit", "--job", "nobody"], 2, "no job named 'nobody'"),
+        (["audit", "--since", "tomorrow"], 2, "wanted: a moment up to now"),
+        (["audit", "--since", "soon"], 2, "came 'soon'; wanted: a moment"),
+        (["pause"], 2, "name one or more jobs, or give --all"),
+        (["pause", "minutely", "--all"], 2, "name jobs or give --all, not both"),
+        (["pause", "nobody"], 2, "no job named 'nobody'"),
+        (["pause", "minutely", "nobody"], 2, "no job named 'nobody'"),
+        (["pause", "minutely", "--for", "0s"], 2, "wanted: a length such as '90s', '15m', '2h', '3d'"),
+        (["pause", "minutely", "--for", "2"], 2, "came '2'; wanted: a length"),
+        (["pause", "minutely", "--for", "-2h"], 2, "came '-2h'; wanted: a length"),
+        (["pause", "minutely", "--for", "9999999d"], 2, "at most 3650 days"),
+        (["pause", "minutely", "--for", "2h", "--until", "18:00"], 2, "give --for or --until, not both"),
+        (["pause", "minutely", "--until", "yesterday 08:00"], 2, "wanted: a moment to come"),
+        (["pause", "minutely", "--note", "x" * 501], 2, "--note of 501 characters; wanted: at most 500"),
+        (["resume"], 2, "name one or more jobs, or give --all"),
+        (["resume", "minutely"], 3, "'minutely' is not paused; nothing to resume"),
+        (["cancel"], 2, "missing argument 'RUN'"),
+        (["cancel", "x"], 2, "came 'x'; wanted: a run's number"),
+        (["cancel", "999999"], 2, "no run 999999"),
+        (["cancel", "1"], 3, "run 1 has ended as 'succeeded'; only an open run can be cancelled"),
+        (["backfill", "minutely"], 2, "missing option '--from'"),
+        (["backfill", "minutely", "--from", "2h", "--to", "tomorrow"], 2, "'--to': came 'tomorrow', which is in"),
+        (["backfill", "minutely", "--from", "1h", "--to", "2h"], 2, "which is later than --to"),
+        (["backfill", "minutely", "--from", "2d", "--to", "90m"], 2, "has 2,790 slots there; a backfill takes at most 1,000"),
+        (["backfill", "minutely", "--from", "2h", "--to", "now"], 3, "is not planned yet"),
+        (["backfill", "nobody", "--from", "2h", "--to", "now"], 2, "no job named 'nobody'"),
+        (["backlog", "none"], 2, "'none' is not one of 'latest', 'all', 'drop'"),
+        (["backlog", "latest"], 3, "no backlog waits for an answer"),
+        (["clock", "set"], 2, "'set' is not 'trust'"),
+        (["clock", "trust"], 3, "no job waits because of the clock"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_that_says_what_is_wanted(call, life, arguments, code, said):
+    answer = call(*arguments)
+
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.startswith("error: ")
+    assert answer.err.count("\n") == 1
+    assert said in answer.err
+    assert not CONTROLS.search(answer.err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["audit"], ["why", "news", "08:00"], ["pause", "news"], ["resume", "news"], ["cancel", "1"], ["backlog"], ["clock"]],
+)  # fmt: skip
+def test_a_home_where_nothing_was_started_says_so(call, registry, arguments):
+    answer = call(*arguments)
+
+    assert answer.code == 1
+    assert "nothing was ever started here; start it with `bin/stack`" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["audit"], "audit"),
+        (["why", "minutely", "08:00"], "why"),
+        (["next"], "next"),
+        (["timetable"], "timetable"),
+        (["timetable", "--diff"], "differences"),
+        (["pause", "minutely"], "paused"),
+        (["resume", "--all"], "resumed"),
+        (["backfill", "minutely", "--from", "95m", "--to", "94m", "--dry-run"], "backfill"),
+        (["backlog"], "backlog"),
+        (["clock"], "clock"),
+    ],
+)
+def test_json_has_one_envelope_and_stays_ascii(call, life, arguments, kind):
+    answer = call(*arguments, "--json")
+
+    document = json.loads(answer.out)
+    assert answer.code == 0
+    assert set(document) == {"version", "at", kind}
+    assert answer.out.isascii()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_any_terminal_is_wide_enough(life, environment, width, settings):
+    for arguments in (["audit"], ["timetable", "--days", "1"], ["next"], ["clock"], ["backlog"], ["status"], ["jobs"]):
+        code, written = on_terminal(arguments, environment, width)
+
+        assert code == 0, written
+        assert "Traceback" not in written
+
+
+# -- audit and why
+
+
+def test_audit_is_green_and_says_what_became_of_every_slot(call, life):
+    """I2."""
+    lives_again(life, MINUTELY, NEWS)
+
+    answer = call("audit")
+
+    assert answer.code == 0
+    assert re.search(r"^minutely +\d\d +[67] +[01] +\d+ +\d+ +0 +0$", answer.out, re.MULTILINE)
+    assert re.search(r"^green: \d+ slots, none lost and none doubled$", answer.out, re.MULTILINE)
+
+
+def test_audit_names_lost_slots_and_exits_1(call, life):
+    life.sql("delete from runs where id in (3, 4)")
+
+    answer = call("audit")
+    document = json.loads(call("audit", "--json").out)["audit"]
+
+    assert answer.code == 1
+    assert answer.out.count("✗ lost minutely: the slot of ") == 2
+    assert re.search(
+        r"^red: 2 lost among \d+ slots; ask about one with `echopilot why JOB TIME`$", answer.out, re.MULTILINE
+    )
+    assert (document["ok"], document["counts"]) == (False, {"lost": 2})
+
+
+def test_audit_of_one_job_from_a_moment_on(call, life):
+    document = json.loads(call("audit", "--job", "minutely", "--since", "85m ago", "--json").out)["audit"]
+
+    assert [account["job"] for account in document["jobs"]] == ["minutely"]
+    assert document["jobs"][0]["slots"] in (4, 5)
+
+
+def test_audit_lists_the_first_fifty_and_counts_the_rest(call, settings, registry, life):
+    lives_again(life, MINUTELY, NEWS)
+    life.sql("delete from gaps")
+    life.sql("delete from skips")
+    life.sql("delete from runs")
+
+    answer = call("audit")
+
+    assert answer.out.count("✗") == 50
+    assert re.search(r"^  and \d+ more$", answer.out, re.MULTILINE)
+
+
+def test_why_answers_in_a_sentence_and_its_reasons_below(call, life):
+    """I32."""
+    moment = life.clock.now().replace(second=0) - 3 * MINUTE
+
+    answer = call("why", "minutely", iso(moment))
+
+    assert answer.code == 0
+    assert re.match(
+        rf"minutely at {moment:%Y-%m-%d %H:%M}:00Z: it ran: run \d+ succeeded, started [0-9.]+ m?s after", answer.out
+    )
+
+
+def test_why_takes_and_answers_times_of_a_zone(call, life):
+    moment = life.clock.now().replace(second=30) - 3 * MINUTE
+    wall = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+
+    answer = call("why", "minutely", f"{wall:%Y-%m-%d %H:%M:%S}", "--tz", "Asia/Kolkata")
+
+    assert f"minutely at {wall:%Y-%m-%d %H:%M}:30 Asia/Kolkata ({moment:%H:%M}:30Z): " in answer.out
+    assert "is no slot of minutely (every 1 min)" in answer.out
+    assert answer.out.splitlines()[1].startswith("  its slots around that are ")
+
+
+def test_why_of_a_job_that_no_scheduler_took_up_is_refused_with_3(call, life, registry):
+    registry["young"] = Job("young", Every(HOUR), TICK)
+
+    answer = call("why", "young", "08:00")
+
+    assert answer.code == 3
+    assert "no scheduler has taken up 'young' yet, so nothing is recorded of it" in answer.err
+
+
+# -- next and timetable
+
+
+def test_next_shows_five_of_each_job_or_as_many_as_asked_for(call, life, registry):
+    registry["never"] = Job("never", OnRequest(), TICK)
+    registry["off"] = Job("off", Every(HOUR), TICK, enabled=False)
+    registry["over"] = Job("over", Until(Every(HOUR), datetime(2020, 1, 1, tzinfo=UTC)), TICK)
+
+    usual, few = call("next"), call("next", "news", "--count", "2", "--tz", "Europe/Riga")
+
+    assert usual.out.count("\nminutely ") == usual.out.count("\nnews ") == 5
+    assert "note: never (on request) has no more slots" in usual.err
+    assert "note: off is disabled; its slots pass unrun" in usual.err
+    assert "has no more slots" in usual.err
+    assert re.findall(r" 08:00:00\+0[23]00", few.out) != []
+    assert few.out.count("\nnews ") == 2
+
+
+def test_next_up_to_a_moment_stops_there_and_at_a_thousand(call, life):
+    some = json.loads(call("next", "minutely", "--until", "in 5m", "--json").out)["next"][0]
+    many = json.loads(call("next", "minutely", "--until", "in 2d", "--json").out)["next"][0]
+
+    assert (len(some["slots"]), some["complete"]) == (5, True)
+    assert (len(many["slots"]), many["complete"]) == (1000, False)
+    assert "has more slots than the 1,000 shown" in call("next", "minutely", "--until", "in 2d").err
+
+
+def test_next_says_which_slots_a_pause_takes(call, life):
+    call("pause", "minutely", "--for", "3m")
+
+    slots = json.loads(call("next", "minutely", "--json").out)["next"][0]["slots"]
+
+    assert [slot["paused"] for slot in slots][:2] == [True, True]
+    assert slots[-1]["paused"] is False
+    assert "paused, so it will not run" in call("next", "minutely").out
+
+
+def test_next_works_where_nothing_was_ever_started(call, registry):
+    assert call("next").code == 0
+
+
+def test_next_marks_moments_that_a_jump_of_the_clock_moves(call, registry):
+    """F38."""
+    registry["early"] = Job("early", DailyAt(time(3, 30), "Europe/Riga"), TICK)
+    registry["often"] = Job("often", Cron("*/30 3 * * *", "Europe/Riga"), TICK)
+
+    spring = json.loads(call("next", "early", "--after", "2026-03-28 00:00", "--count", "2", "--json").out)["next"][0]
+    autumn = json.loads(call("next", "often", "--after", "2026-10-24 12:00", "--count", "4", "--json").out)["next"][0]
+
+    assert [slot["note"] for slot in spring["slots"]] == [
+        None, "03:30 Europe/Riga does not exist that day; it runs right after the jump"]  # fmt: skip
+    assert [slot["slot_at"][11:16] for slot in autumn["slots"]] == ["00:00", "00:30", "01:00", "01:30"]
+    assert autumn["slots"][0]["note"] == "03:00 Europe/Riga comes twice that day; both run"
+
+
+def test_the_timetable_goes_day_by_day_in_the_zone_asked_for(call, life):
+    answer = call("timetable", "--days", "2", "--tz", "Europe/Riga", "news")
+    days = json.loads(call("timetable", "--days", "3", "--json").out)["timetable"]["days"]
+
+    assert len(re.findall(r"^\w+day \d{4}-\d\d-\d\d Europe/Riga", answer.out, re.MULTILINE)) == 2
+    assert "  08:00     news\n" in answer.out
+    assert [len([line for line in day["slots"] if line["job"] == "news"]) for day in days[1:]] == [1, 1]
+    assert [line["count"] for line in days[1]["slots"] if line["job"] == "minutely"] == [1440]
+
+
+def test_definitions_kept_without_their_rule_are_not_guessed_at(call, life, registry):
+    life.sql("update definitions set definition = json_remove(definition, '$.rule')")
+    same = call("timetable", "--diff")
+    registry["news"] = replace(NEWS, trigger=DailyAt(time(9), "Europe/Riga"))
+
+    answer = call("timetable", "--diff")
+
+    assert same == (0, "", "no definition has changed\n")
+    assert answer.code == 0
+    assert (
+        "note: the definitions of news cannot be compared: the definition 'daily at 08:00 Europe/Riga' was kept"
+        in answer.err
+    )
+
+
+def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_taken_up(call, life, registry):
+    edited = replace(NEWS, trigger=DailyAt(time(9, 30), "Europe/Riga"), retries=1)
+    unchanged = call("timetable", "--diff")
+    registry["news"] = edited
+
+    planned = json.loads(call("timetable", "--diff", "--days", "3", "--json").out)["differences"]
+    lives_again(life, MINUTELY, edited)
+    taken = json.loads(call("timetable", "--diff", "news", "--days", "3", "--json").out)["differences"]
+    words = call("timetable", "--diff", "--days", "3").out
+
+    assert unchanged == (0, "", "no definition has changed\n")
+    for (found,) in (planned, taken):
+        assert (found["job"], len(found["gone"]), len(found["new"]), found["unchanged"]) == ("news", 3, 3, 0)
+    assert "news: 'daily at 08:00 Europe/Riga' to 'daily at 09:30 Europe/Riga'" in words
+    assert "  retries: 0 to 1\n" in words
+    assert "  gone: 3\n" in words
+    assert "  unchanged: 0\n" in words
+
+
+# -- pause and resume
+
+
+def test_a_pause_is_kept_with_who_until_when_and_why(call, life):
+    answer = call("pause", "news", "minutely", "--for", "90m", "--note", "disk \x1b[31m move")
+
+    kept = {pause.job_name: pause for pause in life.ledger.pauses(SystemClock().now())}
+    assert answer.code == 0
+    assert set(kept) == {"news", "minutely"}
+    assert (kept["news"].actor, kept["news"].note) == (actor(), "disk \x1b[31m move")
+    assert kept["news"].until is not None
+    assert "minutely is paused until " in answer.out
+    assert "90 slots will pass unrun; end it with `echopilot resume minutely`" in answer.out
+    assert "so nothing runs in any case; the pause holds when one starts" in answer.err
+
+
+def test_status_and_jobs_show_pauses(call, life):
+    call("pause", "minutely", "--note", "why not\x1b")
+    call("pause", "news", "--for", "2h")
+
+    status, listed = call("status"), call("jobs")
+    data = {job["name"]: job["paused"] for job in json.loads(call("status", "--json").out)["status"]["jobs"]}
+
+    assert re.search(rf"^paused +minutely, by {actor()} .*: why notU\+001B$", status.out, re.MULTILINE)
+    assert re.search(r"^minutely +every 1 min +paused +succeeded", listed.out, re.MULTILINE)
+    assert re.search(r"^news +daily at 08:00 Europe/Riga +paused until ", listed.out, re.MULTILINE)
+    assert data["minutely"]["by"] == actor()
+
+
+def test_a_second_pause_is_refused_with_3_and_the_others_are_made(call, life):
+    call("pause", "news")
+
+    answer = call("pause", "news", "minutely")
+
+    assert answer.code == 3
+    assert f"error: 'news' is paused already, by {actor()} until somebody resumes it; resume it first" in answer.err
+    assert answer.out.startswith("minutely is paused until somebody resumes it; its slots pass unrun, the first at ")
+
+
+def test_all_jobs_are_paused_and_resumed_at_once(call, life):
+    call("pause", "news")
+
+    paused, resumed, again = call("pause", "--all"), call("resume", "--all"), call("resume", "--all")
+
+    assert paused.code == 0
+    assert "note: 'news' is paused already" in paused.err
+    assert [line.split()[0] for line in resumed.out.splitlines()] == ["minutely", "news"]
+    assert again == (0, "", "no job is paused\n")
+
+
+def test_resuming_tells_what_passed_and_how_to_make_up_for_it(call, life):
+    life.ledger.pause("minutely", life.clock.now(), None, "cli:ann", "")
+
+    answer = call("resume", "minutely")
+
+    assert re.match(
+        r"minutely is no longer paused; (79|80|81) slots passed unrun "
+        r"\(`echopilot backfill minutely --from \S+Z --to now` runs them\); its next slot is ",
+        answer.out,
+    )
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_the_scheduler_is_woken(call, life, settings, verb):
+    if verb == "resume":
+        life.ledger.pause("minutely", life.clock.now(), None, "cli:ann", "")
+    waiter = open_for_waiting(settings.wake_path)
+
+    answer = call(verb, "minutely")
+
+    assert answer.err == ""
+    assert os.read(waiter, 10) == b"!"
+    os.close(waiter)
+
+
+def test_a_pause_until_a_time_of_day_is_the_next_one(call, life):
+    now = SystemClock().now()
+    call("pause", "minutely", "--until", f"{now - MINUTE:%H:%M}")
+
+    (pause,) = life.ledger.pauses(now)
+
+    assert timedelta(hours=23) < pause.until - now < DAY
+
+
+# -- cancel, backfill, backlog, clock
+
+
+def test_a_waiting_run_is_cancelled_and_a_running_one_is_asked_to_stop(call, life):
+    first, _ = life.ledger.request_run("news", life.clock.now())
+    cancelled = call("cancel", str(first.id))
+    second, _ = life.ledger.request_run("news", life.clock.now())
+    life.sql("update runs set state = 'running', attempt = 1, started_at = claimed_at where id = ?", second.id)
+    asked = call("cancel", str(second.id))
+
+    assert cancelled.out == f"run {first.id} of news is cancelled; it had not started\n"
+    assert life.ledger.run(first.id).state is State.CANCELLED
+    assert actor() in str(life.ledger.run(first.id).error)
+    assert asked.out.startswith(f"run {second.id} of news is asked to stop and is killed after ten seconds")
+    assert life.ledger.run(second.id).cancel_wanted == actor()
+    assert f"asked by {actor()}" in call("show", str(second.id)).out
+
+
+def test_a_backfill_is_shown_slot_by_slot_before_anything_is_done(call, life):
+    lives_again(life, MINUTELY, NEWS)
+
+    dry = call("backfill", "minutely", "--from", "83m", "--to", "77m", "--dry-run")
+    before = len(life.ledger.runs())
+    done = call("backfill", "minutely", "--from", "83m", "--to", "77m")
+    again = call("backfill", "minutely", "--from", "83m", "--to", "77m")
+
+    left, taken = dry.out.count("run "), dry.out.count("skipped (expired)  queue")
+    assert left >= 2
+    assert taken >= 2
+    assert f"{taken} of {left + taken} slots would be queued; nothing was changed" in dry.out
+    assert re.match(
+        rf"{taken} of {left + taken} slots of minutely are queued as runs \d+ to \d+; {left} had runs", done.out
+    )
+    made = life.ledger.runs(limit=taken)
+    assert {(run.origin, run.actor) for run in made} == {(Origin.BACKFILL, actor())}
+    assert len(life.ledger.runs()) == before + taken
+    assert again.err.startswith("nothing was queued; ")
+
+
+def test_a_backfill_of_a_paused_job_says_that_it_waits(call, life):
+    lives_again(life, MINUTELY, NEWS)
+    call("pause", "minutely")
+
+    assert "note: minutely is paused until somebody resumes it, and so long they wait" in call(
+        "backfill", "minutely", "--from", "40m", "--to", "38m").err  # fmt: skip
+
+
+def test_a_backfill_of_nothing_says_so(call, life):
+    answer = call("backfill", "news", "--from", "95m", "--to", "95m")
+
+    assert answer == (0, "", "news has no slots there; nothing was queued\n")
+
+
+@pytest.fixture
+def held(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
+    """Five daily slots were missed and wait for a word."""
+    settings.var_dir.mkdir(mode=0o700)
+    clock = FakeClock(SystemClock().now() - 5 * DAY - 10 * MINUTE)
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        made = Life(ledger, clock)
+        made.go_on(made.begin(NEWS), MINUTE)
+        lives_again(made, NEWS)
+        yield made
+
+
+@pytest.mark.parametrize(("answer", "left"), [("latest", 1), ("all", 5), ("drop", 0)])
+def test_a_backlog_is_shown_and_answered(call, held, answer, left):
+    shown, status = call("backlog"), call("status")
+    document = json.loads(call("backlog", "--json").out)["backlog"]
+    waits = call("show", str(document["runs"][0]["run"]))
+
+    answered = call("backlog", answer)
+
+    assert re.search(r"^news +5 ", shown.out, re.MULTILINE)
+    assert "5 missed slots wait for a word since" in shown.out
+    assert "backlog    5 missed slots wait for a word" in status.out
+    assert document["count"] == len(document["runs"]) == 5
+    assert "it belongs to a backlog of 5 runs" in waits.out
+    assert f"{5 - left} of the 5 are cancelled" in answered.out
+    assert sum(run.state is State.QUEUED for run in held.ledger.runs()) == left
+    assert call("backlog").err == "no backlog waits for an answer\n"
+
+
+def test_the_outage_a_run_was_missed_in_is_shown_with_it(call, held):
+    run = held.ledger.runs()[0]
+
+    assert re.search(
+        r"^missed +nobody planned from .* the scheduler died$", call("show", str(run.id)).out, re.MULTILINE
+    )
+
+
+def test_a_clock_on_hold_is_shown_and_trusted(call, settings, registry):
+    settings.var_dir.mkdir(mode=0o700)
+    clock = FakeClock(SystemClock().now() - 5 * HOUR)
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        life = Life(ledger, clock)
+        scheduler = life.begin(NEWS)
+        life.go_on(scheduler, MINUTE)
+        clock.step(5 * 3600 - 100)
+        life.go_on(scheduler, MINUTE)
+
+        shown, status, coming = call("clock"), call("status"), call("next")
+        trusted, after = call("clock", "trust"), call("clock", "trust")
+
+        assert ledger.generation().released
+    assert re.search(r"^last set +forward by 4 h 58 min, to .*; clock generation 1$", shown.out, re.MULTILINE)
+    assert "wait until the clock was stable for 10 min" in shown.out
+    assert "calendar jobs wait; see `echopilot clock`" in status.out
+    assert "note: calendar jobs wait because the machine's clock was set" in coming.err
+    assert "somebody said to trust the clock; they go on with the scheduler's next look" in trusted.out
+    assert after.code == 3
+
+
+def test_builtin_jobs_have_an_account_too(call, lived, settings):
+    """I2: the day of an ordinary installation."""
+    answer = call("audit")
+
+    assert answer.code == 0, answer.out
+    assert set(re.findall(r"^(\w+) +\d", answer.out, re.MULTILINE)) == set(jobs(settings))

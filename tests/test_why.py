@@ -1,0 +1,379 @@
+"""Why did it not run? The recorded answer, in words (I32)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from echopilot_jobs.accounting.backfilling import MOST, TooMany, choices
+from echopilot_jobs.accounting.why import Answer, why
+from echopilot_jobs.engines import Ended
+from echopilot_jobs.errors import WrongState
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.runs import Outcome, SkipReason, State
+from echopilot_jobs.spans import stamp
+from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.triggers import Cron, DailyAt, Every
+from tests.lifekit import DAY, HOUR, TICK, Life
+from tests.worldkit import MINUTE, WORK
+
+MINUTELY = Job("minutely", Every(MINUTE), TICK)
+DAILY = Job("daily", DailyAt(time(9)), WORK)
+
+
+@pytest.fixture
+def life(clock: FakeClock) -> Life:
+    return Life(MemoryLedger(), clock)
+
+
+def at(text: str) -> datetime:
+    """`08:05` of the day everything begins, or a date and a time."""
+    return datetime.fromisoformat(f"2026-03-02 {text}" if len(text) <= 8 else text).replace(tzinfo=UTC)
+
+
+def asked(life: Life, job: Job | str, moment: str) -> Answer:
+    name, present = (job, None) if isinstance(job, str) else (job.name, job)
+    return why(life.ledger, name, present, at(moment), life.clock.now(), stamp)
+
+
+def test_a_slot_that_ran_says_which_run_and_how_late(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 5 * MINUTE)
+
+    answer = asked(life, MINUTELY, "08:02")
+
+    assert answer.verdict == "ran"
+    assert answer.sentences[0].startswith("it ran: run 3 succeeded, started ")
+    assert answer.sentences[0].endswith("after its moment")
+    assert answer.facts["runs"][0]["id"] == 3
+
+
+def test_a_slot_whose_run_failed_says_with_what(life: Life) -> None:
+    scheduler = life.begin(replace(DAILY, retries=0))
+    life.go_on(scheduler, 61 * MINUTE)
+    ((job, run),) = life.world.engine.out
+    assert asked(life, DAILY, "09:00").sentences[0].startswith("it ran: run 1 has been running for ")
+    life.world.engine.out.clear()
+    life.world.engine.ended.append(Ended(job, run, Outcome(State.FAILED, error="no route\x1b[31m")))
+    life.go_on(scheduler, MINUTE)
+
+    (sentence,) = asked(life, DAILY, "09:00").sentences
+
+    assert sentence.startswith("it ran: run 1 failed, started ")
+    assert sentence.endswith(": no routeU+001B[31m")
+
+
+def test_a_slot_caught_up_names_the_outage_it_was_missed_in(life: Life) -> None:
+    life.go_on(life.begin(DAILY), MINUTE)
+    life.clock.sleep(2 * 3600)
+    life.go_on(life.begin(DAILY), MINUTE)
+
+    answer = asked(life, DAILY, "09:00")
+
+    assert answer.verdict == "caught_up"
+    assert answer.sentences[0].startswith("it was missed and caught up: run 1 has been running")
+    assert answer.sentences[1].startswith("it was missed while nobody planned from 2026-03-02 08:00:2")
+    assert answer.sentences[1].endswith(": the scheduler died")
+    assert answer.facts["outage"]["cause"] == "crash"
+
+
+def test_a_slot_in_a_gap_says_why_it_was_given_up_and_with_how_many(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(5 * 3600)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    answer = asked(life, MINUTELY, "10:00")
+
+    assert answer.verdict == "skipped"
+    assert answer.sentences == (
+        "it was skipped: it was missed, and when somebody planned again at 2026-03-02 13:00:30Z it was 3 h late, later than "
+        "its window of 1 min allows",
+        "it is one of 299 slots from 2026-03-02 08:01:00Z to 2026-03-02 12:59:00Z that were given up together at "
+        "2026-03-02 13:00:30Z",
+        "nobody planned from 2026-03-02 08:00:28Z to 2026-03-02 13:00:30Z: the scheduler died",
+    )
+    assert answer.facts["gap"] == {"first": "2026-03-02T08:01:00Z", "last": "2026-03-02T12:59:00Z", "count": 299}
+
+
+def test_a_moment_inside_a_gap_that_is_no_slot_is_not_said_to_be_one(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(5 * 3600)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    answer = asked(life, MINUTELY, "10:00:30")
+
+    assert answer.verdict == "not_a_slot"
+    assert answer.sentences == (
+        "2026-03-02 10:00:30Z is no slot of minutely (every 1 min)",
+        "its slots around that are 2026-03-02 10:00:00Z and 2026-03-02 10:01:00Z",
+    )
+
+
+def test_a_paused_slot_says_by_whom_until_when_and_why(life: Life) -> None:
+    scheduler = life.begin(DAILY)
+    life.go_on(scheduler, MINUTE)
+    life.ledger.pause("daily", life.clock.now(), at("18:00"), "cli:ann", "disk move")
+    life.go_on(scheduler, 2 * HOUR)
+
+    answer = asked(life, DAILY, "09:00")
+
+    assert answer.sentences == (
+        "it was skipped: the job was paused",
+        "it was paused by cli:ann from 2026-03-02 08:00:30Z to 2026-03-02 18:00:00Z, saying 'disk move'",
+    )
+    assert answer.facts["pauses"][0]["by"] == "cli:ann"
+
+
+def test_a_pause_that_was_ended_since_is_still_named(life: Life) -> None:
+    scheduler = life.begin(DAILY)
+    life.go_on(scheduler, MINUTE)
+    life.ledger.pause("daily", life.clock.now(), None, "cli:ann", "")
+    life.go_on(scheduler, 2 * HOUR)
+    life.ledger.resume("daily", life.clock.now(), "cli:bob")
+
+    assert asked(life, DAILY, "09:00").sentences[1].startswith("it was paused by cli:ann from 2026-03-02 08:00:30Z to ")
+
+
+def test_an_overlap_names_the_run_that_was_open(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK)
+    life.go_on(life.begin(slow), 3 * MINUTE)
+
+    answer = asked(life, slow, "08:01")
+
+    assert answer.sentences == (
+        "it was skipped: run 1 of the job was still open, and its overlap rule 'skip' allows no more",
+    )
+
+
+def test_slots_passed_over_for_a_newer_one_say_which_one_ran(life: Life) -> None:
+    hourly = Job("hourly", Every(HOUR), WORK, catch_up_window=DAY)
+    life.go_on(life.begin(hourly), timedelta(seconds=10))
+    life.clock.sleep(4 * 3600)
+    life.go_on(life.begin(hourly), MINUTE)
+
+    answer = asked(life, hourly, "09:00")
+
+    assert answer.sentences[0] == (
+        "it was skipped: newer slots of the job had come due before anybody planned, and only the newest is run; that was "
+        "2026-03-02 11:00:00Z, run 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (Job("j", Every(HOUR), WORK, catch_up="none"), "missed slots of this job are not caught up"),
+        (
+            Job("j", Every(HOUR), WORK, catch_up="all", catch_up_window=30 * DAY),
+            "more slots were missed than are caught up at once (10), and this was an older one",
+        ),
+        (Job("j", Every(HOUR), WORK, enabled=False), "it was skipped: the job was disabled"),
+    ],
+    ids=["none", "cap", "disabled"],
+)
+def test_every_reason_has_its_sentence(life: Life, job: Job, said: str) -> None:
+    life.go_on(life.begin(job), timedelta(seconds=10))
+    life.clock.sleep(20 * 3600)
+    life.go_on(life.begin(job), MINUTE)
+
+    assert said in asked(life, job, "09:00").sentences[0]
+
+
+def test_no_reason_is_without_words() -> None:
+    from echopilot_jobs.accounting.reasons import Given, skip_words
+
+    given = Given("j", at("08:00"), at("09:00"), {})
+
+    assert all(len(skip_words(MemoryLedger(), reason, given, stamp)) > 10 for reason in SkipReason)
+
+
+def test_calendar_jobs_that_wait_for_the_clock_say_so(life: Life) -> None:
+    scheduler = life.begin(DAILY)
+    life.go_on(scheduler, MINUTE)
+    life.clock.step(5 * 3600)
+    life.go_on(scheduler, MINUTE)
+
+    waits = asked(life, DAILY, "09:00")
+    life.ledger.trust_clock()
+    life.go_on(scheduler, MINUTE)
+    after = asked(life, DAILY, "09:00")
+
+    assert waits.verdict == "not_planned"
+    assert "calendar jobs wait because the machine's clock was set at 2026-03-02 13:00:30Z" in waits.sentences[1]
+    assert after.verdict == "caught_up"
+
+
+def test_a_moment_the_clock_showed_twice_says_that_it_was_set(life: Life) -> None:
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, 10 * MINUTE)
+    life.clock.step(-5 * 60)
+    life.go_on(scheduler, 10 * MINUTE)
+
+    answer = asked(life, MINUTELY, "08:08")
+
+    assert [run["slot_at"] for run in answer.facts["runs"]] == ["2026-03-02T08:08:00Z"] * 2
+    assert answer.facts["generations"] == [0, 1]
+    assert answer.sentences[-1].startswith("the machine's clock was set at 2026-03-02 08:04:3")
+
+
+def test_before_the_job_was_registered_it_owes_nothing(life: Life) -> None:
+    life.go_on(life.begin(DAILY), MINUTE)
+
+    answer = asked(life, DAILY, "2026-03-01 09:00")
+
+    assert answer.verdict == "unregistered"
+    assert (
+        answer.sentences[0]
+        == "daily was registered at 2026-03-02 07:59:30Z, after that moment, and owes nothing before"
+    )
+
+
+def test_the_future_is_the_future(life: Life) -> None:
+    life.go_on(life.begin(DAILY), timedelta(seconds=30))
+
+    assert asked(life, DAILY, "09:00").sentences[0] == "that is in 1 h: the slot has not come yet"
+    assert "is no slot of daily" in asked(life, DAILY, "09:01").sentences[0]
+    assert asked(life, "daily", "09:00").sentences[0] == "that is in 1 h, and daily is no longer defined"
+
+
+def test_a_slot_under_another_definition_names_it_and_since_when(life: Life) -> None:
+    life.go_on(life.begin(DAILY), 2 * HOUR)
+    later = replace(DAILY, trigger=DailyAt(time(9, 30)))
+    life.go_on(life.begin(later), 24 * HOUR)
+
+    answer = asked(life, later, "2026-03-03 09:00")
+
+    assert answer.verdict == "not_a_slot"
+    assert answer.sentences[1].startswith(
+        "by 'daily at 09:00 UTC', the definition from 2026-03-02 07:59:30Z to 2026-03-02 09:59:"
+    )
+
+
+def test_time_an_edit_left_unowed_is_said(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(3600)
+    other = replace(MINUTELY, trigger=Every(2 * MINUTE))
+    life.go_on(life.begin(other), 5 * MINUTE)
+
+    answer = asked(life, other, "08:30")
+
+    assert answer.verdict == "undefined"
+    assert "minutely owed nothing: it was edited, removed or added again" in answer.sentences[0]
+
+
+def test_a_slot_nobody_planned_yet_says_what_planning_waits_for(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 2 * MINUTE)
+    life.clock.sleep(600)
+
+    answer = asked(life, MINUTELY, "08:05")
+
+    assert answer.verdict == "not_planned"
+    assert answer.sentences[1].startswith("no scheduler has planned anything since 2026-03-02 08:01:")
+    assert asked(life, MINUTELY, "08:11").sentences[0] == "it has come due and nobody has decided about it yet"
+
+
+def test_a_lost_slot_is_called_lost(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 5 * MINUTE)
+    life.sql("delete from runs where slot_at = ?", int(at("08:02").timestamp()))
+
+    answer = asked(life, MINUTELY, "08:02")
+
+    assert answer.verdict == "lost"
+    assert answer.sentences[1] == "see `echopilot audit`"
+
+
+def test_what_retention_removed_is_said(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 5 * MINUTE)
+    life.ledger.prune(at("08:03"), 1, 100, now=life.clock.now())
+
+    assert (
+        asked(life, MINUTELY, "08:02").sentences[0]
+        == "the history before 2026-03-02 08:03:00Z was removed by retention"
+    )
+
+
+def test_a_definition_kept_without_its_rule_answers_nothing_it_cannot_know(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 5 * MINUTE)
+    life.sql("update definitions set definition = json_remove(definition, '$.rule')")
+
+    assert asked(life, MINUTELY, "08:02").verdict == "ran"
+    assert asked(life, MINUTELY, "08:02:30").verdict == "unknown"
+
+
+def test_a_backfilled_slot_tells_both_stories(life: Life) -> None:
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, MINUTE)
+    life.clock.sleep(3600)
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, MINUTE)
+    chosen = choices(life.ledger, MINUTELY, at("08:30"), at("08:31"))
+    life.ledger.backfill("minutely", [each.slot for each in chosen], "cli:ann", life.clock.now())
+    life.go_on(scheduler, MINUTE)
+
+    answer = asked(life, MINUTELY, "08:30")
+
+    assert answer.verdict == "backfilled"
+    assert answer.sentences[0].startswith("it was skipped: ")
+    assert answer.sentences[-1].startswith("it was backfilled at ")
+    assert "by cli:ann: run " in answer.sentences[-1]
+
+
+def test_a_backlog_that_waits_for_a_word_says_so(life: Life) -> None:
+    weekly = Job("weekly", Cron("0 9 * * *"), WORK, catch_up="all", catch_up_window=30 * DAY)
+    life.go_on(life.begin(weekly), MINUTE)
+    life.clock.sleep(5 * 86_400)
+    life.go_on(life.begin(weekly), MINUTE)
+
+    answer = asked(life, weekly, "2026-03-04 09:00")
+
+    assert answer.sentences[0].endswith("waits in the queue")
+    assert "unanswered, the newest of each job runs in 59 min" in answer.sentences[2]
+
+
+# -- which slots a backfill takes
+
+
+def test_a_backfill_takes_what_was_skipped_and_leaves_what_ran(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 2 * MINUTE)
+    life.clock.sleep(600)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    found = choices(life.ledger, MINUTELY, at("08:00:30"), at("08:03"))
+
+    assert [(f"{each.slot.due_at:%H:%M}", each.is_queued, each.skipped) for each in found] == [
+        ("08:01", False, None),
+        ("08:02", True, SkipReason.EXPIRED),
+        ("08:03", True, SkipReason.EXPIRED),
+    ]
+
+
+def test_a_backfill_goes_by_the_definition_of_each_time_and_by_the_present_one_before_the_first(life: Life) -> None:
+    life.go_on(life.begin(replace(DAILY, action=TICK)), 26 * HOUR)
+    later = replace(DAILY, action=TICK, trigger=DailyAt(time(11)))
+    life.go_on(life.begin(later), 26 * HOUR)
+
+    found = choices(life.ledger, later, at("2026-02-28 00:00"), at("2026-03-04 11:30"))
+
+    assert [f"{each.slot.due_at:%d %H}" for each in found] == ["28 11", "01 11", "02 09", "03 09", "03 11", "04 11"]
+    assert [each.run_id is not None for each in found] == [False, False, True, True, True, True]
+
+
+def test_a_backfill_of_too_much_names_the_number(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY, Job("cronly", Cron("* * * * *"), TICK)), MINUTE)
+
+    assert len(choices(life.ledger, MINUTELY, life.clock.now() - MOST * MINUTE, life.clock.now())) == MOST
+    with pytest.raises(TooMany, match="'minutely' has 1,001 slots there; a backfill takes at most 1,000"):
+        choices(life.ledger, MINUTELY, life.clock.now() - (MOST + 1) * MINUTE, life.clock.now())
+    with pytest.raises(TooMany, match="has 5,258,880 slots there"):
+        choices(life.ledger, MINUTELY, life.clock.now() - 3652 * DAY, life.clock.now())
+    with pytest.raises(TooMany, match="has more than 100,000 slots there"):
+        choices(life.ledger, Job("cronly", Cron("* * * * *"), TICK), life.clock.now() - 3652 * DAY, life.clock.now())
+
+
+def test_a_slot_the_scheduler_has_not_decided_about_is_not_for_people_to_backfill(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(600)
+
+    with pytest.raises(WrongState, match="the slot of 2026-03-02T08:10:00Z is not planned yet"):
+        choices(life.ledger, MINUTELY, at("08:00"), life.clock.now())
