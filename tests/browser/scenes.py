@@ -133,9 +133,7 @@ def bad_night(settings: Settings, path: Path) -> SqliteLedger:
     past.begin(back)
     minutes = [midnight + timedelta(hours=2, minutes=10 + n) for n in range(1, 313)]
     past.skipped("heartbeat", minutes, SkipReason.COALESCED, Cause.CRASH, back)
-    past.skipped(
-        "self_heal", [midnight + timedelta(hours=6)], SkipReason.EXPIRED, Cause.CRASH, back
-    )
+    past.skipped("self_heal", [midnight + timedelta(hours=6)], SkipReason.EXPIRED, Cause.CRASH, back)
     printed = Output(head="reading 4 signals\nuptime.ndjson: 23,837 lines\nwriting the brief\n" + TRACE + "\n")
     failed = Outcome(State.FAILED, error=TRACE, exit_status=1, output=printed, duration_ms=2_210)
     past.ran("ceo_brief", midnight + timedelta(hours=8), failed)
