@@ -98,7 +98,8 @@ def may_retry(job: Job, last: Run, now: datetime) -> bool:
     """Repeating needs `idempotent`, a bad end within the job's window, and not to be a repetition already."""
     ended = last.finished_at
     recent = ended is not None and now - ended <= job.window
-    return job.idempotent and last.state in BAD_ENDS and last.origin is not Origin.RETRY and recent
+    wanted = last.cancel_wanted is None  # what a person stopped stays stopped
+    return job.idempotent and wanted and last.state in BAD_ENDS and last.origin is not Origin.RETRY and recent
 
 
 def retry_abandoned(ledger: Ledger, registry: Mapping[str, Job], abandoned: Iterable[Run], now: datetime) -> list[Run]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import ConfigError, unknown_name
@@ -108,6 +108,12 @@ class Job:
             yield f"timeout '{self.timeout}'; wanted: more than zero"
         if self.retries < 0:
             yield f"retries '{self.retries}'; wanted: zero or more"
+        if self.catch_up not in get_args(CatchUp):
+            yield f"catch_up '{self.catch_up}'; wanted: one of {', '.join(get_args(CatchUp))}"
+        if self.overlap not in get_args(Overlap):
+            yield f"overlap '{self.overlap}'; wanted: one of {', '.join(get_args(Overlap))}"
+        if self.catch_up_window is not None and self.catch_up_window < timedelta(0):
+            yield f"catch_up_window '{self.catch_up_window}'; wanted: zero or more"
         if self.jitter < timedelta(0):
             yield f"jitter '{self.jitter}'; wanted: zero or more"
         if self.jitter > self.trigger.period / 2:
@@ -192,6 +198,10 @@ class Registry(Mapping[str, Job]):
     def __init__(self, jobs: Iterable[Job], group_limits: Mapping[str, int] | None = None) -> None:
         self._jobs: dict[str, Job] = {}
         self.group_limits: Mapping[str, int] = dict(group_limits or {})
+        if wrong := [
+            f"group '{name}': limit '{n}'; wanted: 1 or more" for name, n in self.group_limits.items() if n < 1
+        ]:
+            raise ConfigError(wrong)
         for job in jobs:
             if job.name in self._jobs:
                 raise ConfigError([f"two jobs are named '{job.name}'; wanted: one name, one job"])
@@ -211,6 +221,10 @@ class Registry(Mapping[str, Job]):
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def get(self, name: str, default: Job | None = None) -> Job | None:  # type: ignore[override]
+        """As `Mapping.get`, which would raise for an unknown name: ours is no `KeyError`."""
+        return self._jobs.get(name, default)
 
     def find(self, name: str) -> Job | None:
         """The job, or None: for names out of history, whose definition may be gone."""

@@ -32,7 +32,7 @@ IN_WORDS = {
     Cause.DEPLOY: "stopped for another version of the code",
     Cause.STOPPED: "somebody stopped it",
     Cause.CRASH: "the scheduler died",
-    Cause.PLATFORM_SLEEP: "the machine or container slept",
+    Cause.PLATFORM_SLEEP: "the machine, the container or the scheduler slept",
     Cause.SUSPEND: "the machine was suspended",
     Cause.CLOCK_STEP: "the wall clock stepped",
     Cause.PAUSED: "paused by a person",
@@ -144,11 +144,20 @@ def between_lives(before: Before, now: Reading, change: Change, code_revision: s
     return _outage(before.reading, now, cause, detail)
 
 
+# How a scheduler's life may end in the ledger, other than by an orderly stop.
+_ENDS = {
+    "restored": (Cause.UNKNOWN, "a restored copy of the ledger took its place and knows nothing of this time"),
+    "orphaned": (Cause.CRASH, "supervisord died, and the scheduler ended with it"),
+}
+
+
 def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[Cause, str]:
     if before.ended_how == "stopped":
         if before.code_revision != code_revision:
             return Cause.DEPLOY, f"{before.code_revision} to {code_revision}"
         return Cause.STOPPED, ""
+    if before.ended_how in _ENDS:
+        return _ENDS[before.ended_how]
     if not change.same_boot:
         return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
     if change.suspended > SILENT_ABOVE:

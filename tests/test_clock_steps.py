@@ -204,3 +204,19 @@ def test_a_second_leap_starts_the_ten_minutes_anew(world: World) -> None:
     world.run_for(scheduler, 500)
 
     assert world.ledger.generation().held
+
+
+def test_a_pause_goes_on_when_the_clock_steps_back_and_one_that_was_over_stays_over(world: World) -> None:
+    scheduler = world.scheduler(BEAT, DAILY)
+    world.run_for(scheduler, 100)
+    world.ledger.pause("daily", world.clock.now(), world.clock.now() + timedelta(seconds=30), "me", "short")
+    world.run_for(scheduler, 60)
+    world.ledger.pause("beat", world.clock.now(), None, "me", "long")
+    world.run_for(scheduler, 60)
+    beats = len(moments(world, "beat"))
+
+    world.clock.step(-HOUR)
+    world.run_for(scheduler, 300)
+
+    assert len(moments(world, "beat")) == beats
+    assert [pause.job_name for pause in world.ledger.pauses(world.clock.now())] == ["beat"]

@@ -77,6 +77,8 @@ def test_within_one_life_the_clocks_say_why_nobody_planned(now: Reading, unreach
     [
         ("stopped", "two", later(100), Cause.DEPLOY, "one to two"),
         ("stopped", "one", later(100), Cause.STOPPED, ""),
+        ("orphaned", "one", later(100), Cause.CRASH, "supervisord died"),
+        ("restored", "one", later(100), Cause.UNKNOWN, "a restored copy"),
         (None, "one", later(100), Cause.CRASH, "killed by a signal"),
         (None, "two", later(100), Cause.CRASH, "killed by a signal"),
         (None, "one", later(100, awake=3), Cause.SUSPEND, "killed by a signal"),

@@ -212,3 +212,40 @@ def test_a_backlog_nobody_answers_for_runs_the_latest_after_an_hour(world: World
 def test_answering_where_nothing_waits_is_refused(world: World) -> None:
     with pytest.raises(WrongState, match="no backlog waits"):
         world.ledger.answer_hold("all", "me", world.clock.now())
+
+
+def test_a_run_somebody_queued_takes_no_slot_away(world: World) -> None:
+    scheduler = world.scheduler(job())
+    world.run_for(scheduler, 5)
+    world.ledger.request_run("j", world.clock.now(), actor="me")
+
+    world.clock.sleep(25)
+    scheduler.beat()
+    for _ in range(2):
+        world.engine.end_all()
+        world.run_for(scheduler, 1)
+
+    assert [run.origin for _, run in world.engine.taken] == [Origin.MANUAL, Origin.SCHEDULE]
+
+
+def test_an_attempt_that_failed_while_somebody_cancelled_it_is_not_tried_again(world: World) -> None:
+    scheduler = world.scheduler(Job(name="j", trigger=Every(HOUR), action=WORK, retries=3))
+    world.run_for(scheduler, 31)
+    (run,) = world.ledger.runs()
+    world.ledger.cancel(run.id, world.clock.now(), "cli:me")
+    world.engine.end_all(State.FAILED)
+
+    world.run_for(scheduler, 600)
+
+    assert world.ledger.run(run.id).state is State.FAILED
+    assert len(world.engine.taken) == 1
+
+
+def test_new_times_leave_what_the_old_ones_owed_skipped_as_superseded_I32(world: World) -> None:
+    world.run_for(world.scheduler(Job(name="j", trigger=Every(HOUR), action=WORK)), 5)
+    world.clock.sleep(1800)
+
+    changed = Job(name="j", trigger=Every(timedelta(hours=2)), action=WORK)
+    world.run_for(world.scheduler(changed, owner="b:2:2"), 5)
+
+    assert reasons(world) == [SkipReason.SUPERSEDED]

@@ -63,6 +63,11 @@ def choices(ledger: Ledger, job: Job, start: datetime, end: datetime) -> list[Ch
     owed, first, last = owed_by(ledger, job.name), seconds_from(start), seconds_of(end)
     pieces = list(_pieces(owed, job.trigger, first, last))
     found = _moments(job, pieces)
+    pruned = ledger.pruned_before()
+    if found and pruned is not None and moment_of(found[0]) < pruned:
+        raise WrongState(
+            f"history before {iso(pruned)} was removed, so nobody can say what ran then; let the stretch begin after it"
+        )
     through = ledger.planned_through().get(job.name)
     if found and (through is None or moment_of(found[-1]) > through):
         raise WrongState(

@@ -64,7 +64,7 @@ _PLAIN_WORDS: Mapping[SkipReason, str] = {
     SkipReason.DISABLED: "the job was disabled",
     SkipReason.CLOCK_HOLD: "calendar jobs waited then, because the machine's clock had stepped and nobody trusted it yet",
     SkipReason.DST_GAP: "no such local time existed that day",
-    SkipReason.SUPERSEDED: "another slot took its place",
+    SkipReason.SUPERSEDED: "the times of the job were changed before it was decided",
     SkipReason.OPERATOR: "a person said so",
 }
 

@@ -150,6 +150,11 @@ def _prepared(source: Path, draft: Path, ledger: Path, progress: Progress | None
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
         db.execute("begin immediate")
         continue_numbering(db, _highest_run(ledger, inspect(ledger, Depth.GLANCE)))
+        # Whoever follows says that a restored copy knows nothing of the time since, and not that somebody died.
+        db.execute(
+            "update stints set ended_at = coalesce(ended_at, beat_at), ended_how = 'restored' "
+            "where id = (select max(id) from stints)"
+        )
         db.execute("commit")
         return identity_of(db) or copy.identity
 

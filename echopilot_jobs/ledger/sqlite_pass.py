@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Job
+from echopilot_jobs.jobs import Job, slots
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
 from echopilot_jobs.ledger.room import Room
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.outages import Outage, Reading
-from echopilot_jobs.planner import Claim, Plan, SkippedStretch, Standing
+from echopilot_jobs.planner import GAP_ABOVE, Claim, Plan, SkippedStretch, Standing
 from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
+from echopilot_jobs.triggers import trigger_of
 
 _MILLISECOND = timedelta(milliseconds=1)
 _RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
@@ -55,6 +58,8 @@ class SqlitePass:
         self._sql.do("begin_generation", now=self._now, step_ms=away // _MILLISECOND, held=int(held))
         for waiting in ("shift_waiting_runs", "shift_holds"):
             self._sql.do(waiting, step_ms=step // _MILLISECOND)
+        for pauses in ("end_past_pauses", "keep_pauses"):  # what held goes on, and what was over stays over
+            self._sql.do(pauses, step_ms=step // _MILLISECOND, now=self._now)
         for job in rewound:
             self._owe_from(job, self._now)
         self._generation = None
@@ -286,10 +291,24 @@ class SqlitePass:
     def _redefine(self, job: Job, row: sqlite3.Row) -> None:
         before = json.loads(self._sql.one("newest_definition", job_id=row["id"])["definition"])
         same_times = bool(row["is_defined"]) and before["trigger"] == str(job.trigger)
+        if row["is_defined"] and not same_times:
+            self._supersede(job, row, before)
         owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
         self._sql.do("close_obligation", job_id=row["id"])
         self._sql.do("redefine_job", job_id=row["id"], revision=job.revision, owes_nothing_before=owed_from)
         self._put_definition(job, row["id"], owed_from=owed_from)
+
+    def _supersede(self, job: Job, row: sqlite3.Row, before: Mapping[str, Any]) -> None:
+        """New times owe nothing for the past; what the old ones owed by now is skipped, and says so (I32)."""
+        if "rule" not in before:
+            return
+        old = replace(job, trigger=trigger_of(before["rule"]), jitter=timedelta(0))
+        number = self.generation().number
+        due = [*slots(old, from_ms(row["planned_through"]), self._at, number)]
+        if due:
+            listed = () if len(due) > GAP_ABOVE else tuple(due)
+            self._skip(old, row["id"], SkippedStretch(SkipReason.SUPERSEDED, due[0], due[-1], len(due), listed), None)
+        self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
 
     def _put_definition(self, job: Job, job_id: int, owed_from: int) -> None:
         facts = {"revision": job.revision, "definition": to_json(job.definition()), "now": self._now}

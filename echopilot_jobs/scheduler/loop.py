@@ -132,8 +132,9 @@ class Scheduler:
         return done
 
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
+        wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
         for item in self._unrecorded:
-            asked = self._cancelled.get(item.run.id)
+            asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
             outcome = replace(item.outcome, error=f"cancelled by {asked}") if _stopped(item, asked) else item.outcome
             again_at = retry_at(item, now, asked_to_stop=asked is not None)
             try:

@@ -96,11 +96,16 @@ class _StopWish:
         return self.signal is not None
 
     @property
+    def is_orphaned(self) -> bool:
+        """Whether supervisord is gone."""
+        return os.getppid() != self._parent
+
+    @property
     def drain_seconds(self) -> float:
         """How long running work may go on: less when supervisord is gone, since a new one may start any moment."""
         if self.in_a_hurry:
             return 0.0
-        return DRAIN_SECONDS if os.getppid() == self._parent else DRAIN_ORPHANED_SECONDS
+        return DRAIN_ORPHANED_SECONDS if self.is_orphaned else DRAIN_SECONDS
 
 
 def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
@@ -258,7 +263,7 @@ class _Process:
         if not drained:
             self._engine.cancel_all()
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
-        ledger.end_stint(lease, "stopped", self._clock.now())
+        ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
         self._custody.checkpoint()
         self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
         return 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from echopilot_jobs.stack.bootstrap import ROOT, SetupError, environment, say
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SCRIPTS = ("stack", "supervisorctl", "echopilot", "test", "check", "lock")
+SCRIPTS = ("simulate", "soak", "stack", "supervisorctl", "echopilot", "test", "check", "lock")
 Phase = tuple[str, Callable[[], int]]
 
 

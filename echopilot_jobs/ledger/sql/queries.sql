@@ -103,6 +103,14 @@ select number, began_at, step_ms, held from generations order by number desc lim
 update runs set not_before = not_before + :step_ms
 where state in ('queued', 'retry_wait') and not_before is not null
 
+-- name: end_past_pauses
+update pauses set until_at = :now, since_at = min(since_at, :now)
+where until_at is not null and until_at <= :now - :step_ms and until_at > :now
+
+-- name: keep_pauses
+update pauses set since_at = min(since_at, :now)
+where since_at <= :now - :step_ms and (until_at is null or until_at > :now - :step_ms)
+
 -- name: shift_holds
 update holds set expires_at = expires_at + :step_ms where answered_at is null
 
@@ -128,7 +136,8 @@ select * from jobs where name = :name
 select jobs.*,
        (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'running') as running,
        (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'queued'
-                                    and runs.state in ('queued', 'retry_wait') and runs.rank = 0) as waiting,
+                                    and runs.state in ('queued', 'retry_wait') and runs.rank = 0
+                                    and runs.slot_at is not null) as waiting,
        exists (select 1 from runs where runs.job_id = jobs.id and runs.state in ('queued', 'retry_wait')) as has_older
 from jobs where name in (select value from json_each(:names))
 
