@@ -146,8 +146,8 @@ def continuity(path: Path, mark: LedgerMark | None, here: Identity | None) -> Co
     if lost := _lost(mark, here):
         return Continuity(
             Continuation.ROLLED_BACK,
-            f"'{path.name}' is an older copy of the ledger: {lost}; to go on with it run `echopilot restore --accept`, "
-            "to put back a newer one `echopilot restore FILE`",
+            f"'{path.name}' is an older copy of the ledger: {lost}; stop the stack, then go on with it by "
+            "`echopilot restore --accept`, or put back a newer one by `echopilot restore FILE`",
         )
     moved = "" if mark.is_of(path) else ", in a file moved or copied here"
     return Continuity(Continuation.SAME, f"'{path.name}' is the ledger known{moved}")

@@ -10,7 +10,7 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import Continuation, continuity, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
-from echopilot_jobs.ledger.keeping import Readiness, make_ready
+from echopilot_jobs.ledger.keeping import Readiness, make_ready, note_refusal
 from echopilot_jobs.ledger.reserve import Reserve, is_full
 from echopilot_jobs.ledger.watch import LedgerWatch, Sight
 from echopilot_jobs.logs import Log
@@ -53,6 +53,7 @@ class Custody:
         ready = make_ready(self._path, self._clock.now())
         for note in ready.notes:
             self._log.event(note.event, said=note.sentence)
+        note_refusal(self._path, ready.continuity.sentence if ready.continuity.needs_a_person else None)
         if ready.continuity.needs_a_person:
             raise LedgerRefused(ready.continuity.sentence)
         self._ledger = SqliteLedger(self._path)

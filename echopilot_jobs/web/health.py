@@ -12,6 +12,7 @@ from flask import current_app
 
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger.keeping import refusal
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program
@@ -99,7 +100,9 @@ def _ledger(services: Services, now: datetime) -> tuple[Stint | None, list[Check
     try:
         ledger = services.ledger
         stint = ledger.stint()
-        return stint, [_writable(ledger), beat(stint, now)]
+        refused = refusal(services.settings.ledger_path)
+        led = Check("ledger", "fail", "refused", refused, do="the sentence says how") if refused else _writable(ledger)
+        return stint, [led, beat(stint, now)]
     except EchoPilotError as error:  # unavailable, or newer than this release
         do = "see `echopilot doctor`; `supervisorctl tail scheduler` says what the scheduler thinks of it"
         unknown = Check("scheduler", "fail", "unknown", "whether the scheduler beats is written in the ledger")

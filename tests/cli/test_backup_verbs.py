@@ -428,7 +428,7 @@ def test_an_older_copy_put_there_by_hand_is_accepted_by_a_persons_word_F19(call,
     copy.replace(path)
     doctor = call("doctor").out
     assert f"it ends with run {run.id - 1} where run {run.id} was known" in doctor
-    assert "-> to go on with it run `echopilot restore --accept`" in doctor
+    assert "-> stop the stack, then go on with it by `echopilot restore --accept`" in doctor
 
     answer = call("restore", "--accept")
 

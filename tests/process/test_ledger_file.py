@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from echopilot_jobs.ledger.keeping import refusal
 from tests.process.lone import Lone
 from tests.process.stacks import eventually
 
@@ -61,6 +62,7 @@ def test_an_older_copy_in_place_of_the_ledger_is_refused_until_somebody_agrees_F
     (line,) = lone.events("ledger.refused")
     assert "older copy" in str(line["said"])
     assert "echopilot restore" in str(line["said"])
+    assert refusal(ledger_of(lone)) == line["said"]
     assert third.poll() is None
 
 

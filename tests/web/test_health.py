@@ -12,6 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger.keeping import note_refusal
+from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.health import DISK_FLOOR
 
@@ -185,3 +187,15 @@ def test_a_wrong_key_learns_no_details(client: FlaskClient) -> None:
 
     assert answer.status_code == 401
     assert "checks" not in answer.text
+
+
+def test_a_ledger_that_no_scheduler_will_lead_is_red_and_says_how_to_go_on_F19(
+    api: FlaskClient, stack: Stack, settings: Settings
+) -> None:
+    settings.var_dir.mkdir(exist_ok=True)
+    note_refusal(settings.ledger_path, "an older copy of the ledger; stop the stack, then …")
+    red = asked(api)
+    note_refusal(settings.ledger_path, None)
+
+    assert (red[0], red[1]["checks"]["ledger"]) == (503, "refused")
+    assert red[1]["details"]["ledger"]["what"].startswith("an older copy")
