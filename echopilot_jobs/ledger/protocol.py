@@ -356,10 +356,6 @@ class Ledger(Protocol):
         """Every job that is defined now, sorted."""
         ...
 
-    def all_job_names(self) -> list[str]:
-        """Every job the ledger ever saw, sorted."""
-        ...
-
     def planned_through(self) -> dict[str, datetime]:
         """By job name, up to when every slot has its row."""
         ...

@@ -150,9 +150,6 @@ class SqliteReading:
     def planned_through(self) -> dict[str, datetime]:
         return {row["name"]: from_ms(row["planned_through"]) for row in self._rows("planned_through")}
 
-    def all_job_names(self) -> list[str]:
-        return [row["name"] for row in self._rows("all_job_names")]
-
     @property
     def ledger_id(self) -> str:
         (row,) = self._rows("meta", key="ledger_id")

@@ -252,11 +252,6 @@ class Scheduler:
         """Whether no run is out and every outcome is recorded."""
         return not self._engine.busy and not self._unrecorded
 
-    @property
-    def has_unrecorded(self) -> bool:
-        """Whether an outcome waits to be written."""
-        return bool(self._unrecorded)
-
     def _seconds_to_wait(self) -> float:
         now = self._clock.now()
         waits = [self._renew_at - self._clock.monotonic(), self._pump.idle_seconds(now)]

@@ -189,9 +189,6 @@ update runs set state = 'cancelled', finished_at = :now, not_before = null, erro
 where state in ('queued', 'retry_wait') and job_id in (select id from jobs where is_defined = 0)
 returning id
 
--- name: all_job_names
-select name from jobs order by name
-
 -- name: first_seen
 select name, first_seen from jobs
 
