@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 # Ring by ring, inside out. A module may import its own ring and the rings before it.
 RINGS = [
     {"errors", "clock", "processes", "plain", "spans"},
-    {"outages", "runs", "triggers", "settings", "wake", "backoff"},
-    {"jobs", "fluent", "context", "planner", "logs"},
+    {"outages", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
+    {"jobs", "jobsfile", "fluent", "context", "planner", "logs"},
     {"ledger", "executor", "supervision", "artefacts"},
     {"engines", "healing", "signals", "reporting", "accounting"},
-    {"pump", "scheduler", "builtin", "testing", "doctor", "simulator"},
+    {"pump", "scheduler", "builtin", "definitions", "testing", "doctor", "simulator"},
     {"cli", "web", "stack", "__main__"},
 ]
 HOMES = {
@@ -33,7 +33,7 @@ HOMES = {
     "gunicorn": "stack",
     "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
-    "pydantic": "settings",
+    "pydantic": {"settings", "jobsfile"},
     "pydantic_settings": "settings",
     "psutil": {"signals", "doctor", "simulator"},
 }

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from echopilot_jobs.accounting.nearest import following, is_slot, previous
 from echopilot_jobs.accounting.timetable import LOOKED_AT_A_DAY, difference, timetable
-from echopilot_jobs.accounting.typed import length, moment
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, OnRequest, Trigger, Until, Weekly
+from echopilot_jobs.typed import length, moment
 from tests.lifekit import HOUR, TICK
 
 NOW = datetime(2026, 3, 2, 7, 59, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from echopilot_jobs.accounting import typed
+from echopilot_jobs import typed
 from echopilot_jobs.plain import plain
 from echopilot_jobs.spans import relative
 

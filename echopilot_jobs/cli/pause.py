@@ -55,7 +55,7 @@ def command(
     if as_json:
         out.emit_json("paused", [pause_json(pause) for pause in paused], now)
     for pause in paused if not as_json else ():
-        out.line(_words(pause, registry.find(pause.job_name), now))
+        out.line(_words(pause, registry.get(pause.job_name), now))
     for words in refused:
         out.say(f"{'note' if everyone else 'error'}: {words}")
     return REFUSED if refused and not everyone else 0

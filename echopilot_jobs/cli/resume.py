@@ -45,7 +45,7 @@ def command(jobs: tuple[str, ...], everyone: bool, as_json: bool) -> int:
             "resumed", [{"job": each.job_name, "since": iso(each.since), "by": each.actor} for each in ended], now
         )
     for pause in ended if not as_json else ():
-        out.line(_words(pause, registry.find(pause.job_name), now))
+        out.line(_words(pause, registry.get(pause.job_name), now))
     for words in refused:
         out.say(f"error: {words}")
     if everyone and not ended and not as_json:

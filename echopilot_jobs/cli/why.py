@@ -28,7 +28,7 @@ def command(job: str, time: str, tz: str | None, as_json: bool) -> None:
     """
     now, settings = sight.now(), sight.settings()
     at = moment("TIME", time, now, tz).replace(microsecond=0)
-    defined = sight.registry(settings).find(job)
+    defined = sight.registry(settings).get(job)
     ledger = sight.ledger(settings)
     seen = ledger.first_seen()
     if job not in seen:

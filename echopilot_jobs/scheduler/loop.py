@@ -166,7 +166,7 @@ class Scheduler:
         done.claimed += [run for run in owed if run]
 
     def _plannable(self, name: str, footing: Footing) -> Job | None:
-        job = self._registry.find(name)
+        job = self._registry.get(name)
         waits = job is not None and footing.held and not job.trigger.follows_real_time
         return None if waits else job
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response, request
 
-from echopilot_jobs.accounting import typed
+from echopilot_jobs import typed
 from echopilot_jobs.accounting.preview import MOST, coming
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.clock import iso

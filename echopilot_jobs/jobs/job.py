@@ -1,68 +1,32 @@
-"""What a job is: a named action with its trigger and its limits."""
+"""A job: a named action with its trigger and its limits, and the slots its trigger gives it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal, get_args
 
-from echopilot_jobs.clock import iso
-from echopilot_jobs.errors import ConfigError, unknown_name
+from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.jobs.actions import Action, facts_of
+from echopilot_jobs.jobs.params import Param
 from echopilot_jobs.runs import Slot
 from echopilot_jobs.triggers import Trigger, jitter_of
 
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+PRIORITY_MOST = 100
+RETRY_RULE = re.compile(r"failed|timed_out|http [1-5](xx|[0-9]{2})|exit [0-9]{1,3}")
+RETRY_WANTED = (
+    "'failed', 'timed_out', an HTTP status such as 'http 503' or 'http 5xx', or an exit status such as 'exit 75'"
+)
 WINDOW_LEAST, WINDOW_MOST = timedelta(seconds=60), timedelta(hours=24)
 
 
-@dataclass(frozen=True)
-class Inline:
-    """Carried out by the scheduler itself, between two waits: for duties that take microseconds."""
-
-    duty: str
-
-    def __str__(self) -> str:
-        return f"inside the scheduler: {self.duty}"
-
-
-@dataclass(frozen=True)
-class Python:
-    """A callable `package.module:function` that gets a `RunContext`, in a child process of its own."""
-
-    target: str
-
-    def __str__(self) -> str:
-        return f"python {self.target}"
-
-
-@dataclass(frozen=True)
-class Command:
-    """A program and its arguments, never through a shell."""
-
-    argv: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"command {self.argv[0]}"
-
-
-@dataclass(frozen=True)
-class Http:
-    """One HTTP request. A *url* that begins with `/` goes to our own web process, with the dashboard key."""
-
-    url: str
-    method: str = "POST"
-
-    def __str__(self) -> str:
-        return f"http {self.method} {self.url}"
-
-
-Action = Inline | Python | Command | Http
 CatchUp = Literal["latest", "all", "none"]
 Overlap = Literal["skip", "queue_one", "queue_all", "cancel_previous", "allow"]
 
@@ -72,7 +36,14 @@ class Job:
     """A named action with its trigger and limits. Durations are `timedelta`s; `retries` counts attempts after the first.
 
     *overlap* says what becomes of a slot that comes due while a run is still open; *max_instances* matters only with
-    `allow`. *jitter* spreads starts: each slot by its own stable share of it. Jobs of one *group* share a limit.
+    `allow`. *jitter* spreads starts: each slot by its own stable share of it. Jobs of one *group* share a limit; of those
+    that wait for a place, the higher *priority* (-100 to 100) starts first.
+
+    *retry_on*: the bad ends another attempt may follow (`failed`, `timed_out`, `http 5xx`, `exit 75`); empty: any.
+    *env*: what the child's environment has besides the allowed names; `${NAME}` is filled from the scheduler's own when the
+    run starts and never kept. *cwd*: where the child starts, relative to the project's folder. *on_failure* and
+    *on_recovery* name notifiers, *ping* is the address of an outside dead-man's switch. *declared_in* says where the
+    definition stands, for a person; it is no part of what the job is.
     """
 
     name: str
@@ -90,7 +61,16 @@ class Job:
     enabled: bool = True
     on_startup: bool = False
     idempotent: bool = False
-    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    params: Mapping[str, Param] = field(default_factory=dict, hash=False)
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    retry_on: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cwd: str | None = None
+    on_failure: tuple[str, ...] = ()
+    on_recovery: tuple[str, ...] = ()
+    ping: str | None = None
+    declared_in: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not NAME_RULE.fullmatch(self.name):
@@ -118,6 +98,10 @@ class Job:
             yield f"jitter '{self.jitter}'; wanted: zero or more"
         if self.jitter > self.trigger.period / 2:
             yield f"jitter '{self.jitter}'; wanted: at most half the distance between slots, '{self.trigger.period / 2}'"
+        if not -PRIORITY_MOST <= self.priority <= PRIORITY_MOST:
+            yield f"priority '{self.priority}'; wanted: from -{PRIORITY_MOST} to {PRIORITY_MOST}"
+        if wrong := [each for each in self.retry_on if not RETRY_RULE.fullmatch(each)]:
+            yield f"retry_on '{wrong[0]}'; wanted: {RETRY_WANTED}"
         if self.max_instances < 1:
             yield f"max_instances '{self.max_instances}'; wanted: 1 or more"
         if self.max_instances > 1 and self.overlap != "allow":
@@ -135,6 +119,7 @@ class Job:
             "trigger": str(self.trigger),
             "rule": self.trigger.as_dict(),
             "action": str(self.action),
+            "does": facts_of(self.action),
             "description": self.description,
             "timeout_s": self.timeout.total_seconds(),
             "retries": self.retries,
@@ -147,7 +132,15 @@ class Job:
             "enabled": self.enabled,
             "on_startup": self.on_startup,
             "idempotent": self.idempotent,
-            "params": dict(self.params),
+            "params": {name: param.as_dict() for name, param in self.params.items()},
+            "tags": list(self.tags),
+            "priority": self.priority,
+            "retry_on": list(self.retry_on),
+            "env": dict(self.env),
+            "cwd": self.cwd,
+            "on_failure": list(self.on_failure),
+            "on_recovery": list(self.on_recovery),
+            "ping": self.ping is not None,
         }
 
     @cached_property
@@ -187,61 +180,3 @@ def next_wake(job: Job, after: datetime) -> datetime | None:
         if (wake := planned_at(job, Slot(job.name, due))) > after:
             return wake
     return None
-
-
-class Registry(Mapping[str, Job]):
-    """The jobs in force, by name, in the order they were given. Asking for an unknown one names the nearest.
-
-    *group_limits*: how many runs of one group may go on at a time; a group not named there has no limit.
-    """
-
-    def __init__(self, jobs: Iterable[Job], group_limits: Mapping[str, int] | None = None) -> None:
-        self._jobs: dict[str, Job] = {}
-        self.group_limits: Mapping[str, int] = dict(group_limits or {})
-        if wrong := [
-            f"group '{name}': limit '{n}'; wanted: 1 or more" for name, n in self.group_limits.items() if n < 1
-        ]:
-            raise ConfigError(wrong)
-        for job in jobs:
-            if job.name in self._jobs:
-                raise ConfigError([f"two jobs are named '{job.name}'; wanted: one name, one job"])
-            self._jobs[job.name] = job
-
-    def __getitem__(self, name: str) -> Job:
-        try:
-            return self._jobs[name]
-        except KeyError:
-            raise unknown_name("job", name, list(self._jobs)) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._jobs
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._jobs)
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def get(self, name: str, default: Job | None = None) -> Job | None:  # type: ignore[override]
-        """As `Mapping.get`, which would raise for an unknown name: ours is no `KeyError`."""
-        return self._jobs.get(name, default)
-
-    def find(self, name: str) -> Job | None:
-        """The job, or None: for names out of history, whose definition may be gone."""
-        return self._jobs.get(name)
-
-    def upcoming(self, after: datetime) -> list[Slot]:
-        """The next slot of every enabled job that has one, soonest first."""
-        found = (next_slot(job, after) for job in self.values() if job.enabled)
-        return sorted((slot for slot in found if slot), key=lambda slot: (slot.due_at, slot.job_name))
-
-    def with_next(self, after: datetime) -> list[tuple[Job, datetime | None]]:
-        """Every job with its next moment, soonest first; those that have none come last."""
-        moments = {slot.job_name: slot.due_at for slot in self.upcoming(after)}
-        coming = [(self._jobs[name], due) for name, due in moments.items()]
-        return [*coming, *((job, None) for name, job in self._jobs.items() if name not in moments)]
-
-    def next_times(self, after: datetime) -> dict[str, str | None]:
-        """Job name to ISO time of its next slot, in the registry's order: the `next` of the `tick` line."""
-        found = {name: next_slot(job, after) if job.enabled else None for name, job in self.items()}
-        return {name: iso(slot.due_at) if slot else None for name, slot in found.items()}

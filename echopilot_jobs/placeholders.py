@@ -1,0 +1,42 @@
+"""`${NAME}` in a definition: filled from the environment when a run starts, and nowhere kept (S21, I29)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
+SHORTEST_SECRET = 8  # a shorter value would blacken ordinary words
+
+
+class Unfilled(LookupError):
+    """A name that the environment does not have. Says which, and never a value."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"${{{name}}} is not set in the scheduler's environment; set {name} and restart the scheduler")
+        self.name = name
+
+
+def names_in(text: str) -> list[str]:
+    """The names *text* asks for, in order."""
+    return PLACEHOLDER.findall(text)
+
+
+def fill(text: str, environ: Mapping[str, str]) -> str:
+    """*text* with every `${NAME}` replaced by its value. Raises `Unfilled` for the first name that has none."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise Unfilled(match[1])
+        return environ[match[1]]
+
+    return PLACEHOLDER.sub(value, text)
+
+
+def hide(text: str, names: Iterable[str], environ: Mapping[str, str]) -> str:
+    """*text* with the values of *names* replaced by `[NAME]`: what a run was told must not come back by its output."""
+    for name in names:
+        value = environ.get(name, "")
+        if len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, f"[{name}]")
+    return text
