@@ -11,15 +11,16 @@ from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Job, slots
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
 from echopilot_jobs.ledger.room import Room
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.outages import Outage, Reading
-from echopilot_jobs.planner import GAP_ABOVE, Claim, Plan, SkippedStretch, Standing
+from echopilot_jobs.planner import Claim, Plan, Standing
 from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
+from echopilot_jobs.stretches import SkippedStretch, stretch_of
 from echopilot_jobs.triggers import trigger_of
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -303,11 +304,11 @@ class SqlitePass:
         if "rule" not in before:
             return
         old = replace(job, trigger=trigger_of(before["rule"]), jitter=timedelta(0))
-        number = self.generation().number
-        due = [*slots(old, from_ms(row["planned_through"]), self._at, number)]
-        if due:
-            listed = () if len(due) > GAP_ABOVE else tuple(due)
-            self._skip(old, row["id"], SkippedStretch(SkipReason.SUPERSEDED, due[0], due[-1], len(due), listed), None)
+        owed = stretch_of(
+            old, from_ms(row["planned_through"]), self._at, self.generation().number, SkipReason.SUPERSEDED
+        )
+        if owed is not None:
+            self._skip(old, row["id"], owed, None)
         self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
 
     def _put_definition(self, job: Job, job_id: int, owed_from: int) -> None:
