@@ -119,11 +119,6 @@ def reason_forged(patches: Patches) -> None:
     patches.put(stretches.Gathered, "_tally", make)
 
 
-@plant("a long stretch is counted off without regard to pauses")
-def pauses_not_counted(patches: Patches) -> None:
-    patches.put(stretches, "_cut", lambda before: lambda since, until, _pauses, fate: before(since, until, (), fate))
-
-
 @plant("a long stretch is counted off one slot short")
 def stretch_miscounted(patches: Patches) -> None:
     def make(before: Any) -> Any:
