@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from echopilot_jobs.backoff import BASE, LEAST, MOST
 from echopilot_jobs.jobs import Command, Http, Job
 from echopilot_jobs.jobsfile.notes import Notes
+from echopilot_jobs.jobsfile.request import texts_in
 from echopilot_jobs.placeholders import names_in
 from echopilot_jobs.spans import span
 from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, dst_notes
@@ -131,16 +131,8 @@ def _fillable(job: Job) -> Iterator[Note]:
         yield ("ping",), job.ping
     if isinstance(job.action, Http):
         yield from ((("http", "headers", name), value) for name, value in job.action.headers.items())
-        yield from ((("http", "json"), text) for text in _texts(job.action.json))
+        yield from ((("http", "json"), text) for text in texts_in(job.action.json))
         yield ("http", "body"), job.action.body or ""
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
 
 
 def _of_clocks(job: Job, now: datetime) -> Iterator[Note]:

@@ -29,7 +29,7 @@ def job_of(layered: Layered, notes: Notes, user: Document | None) -> Job | None:
     trigger = trigger_of_table(table, set(given), inside.get("rule"), notes)
     action = _action(table, given, inside.get("duty"), notes)
     params = dict(_params(table.params, notes))
-    env = _env(table, given, notes)
+    env = _env(table, notes)
     if notes.problems or trigger is None or action is None:
         return None
     overlap, instances = table.overlap
@@ -155,7 +155,7 @@ def _headers(found: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]
             notes.wrong(["http", "headers", name], str(error))
 
 
-def _env(table: JobTable, given: Mapping[str, Any], notes: Notes) -> dict[str, str]:
+def _env(table: JobTable, notes: Notes) -> dict[str, str]:
     env: dict[str, str] = {}
     if len(table.env) > ENV_MOST:
         notes.wrong(["env"], f"came {len(table.env):,} names; wanted: at most {ENV_MOST}")
