@@ -11,7 +11,7 @@ from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.request import texts_in
 from echopilot_jobs.placeholders import names_in
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, dst_notes
+from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until, dst_notes
 
 AHEAD = timedelta(days=366)
 SHORTEST_WINDOW = timedelta(seconds=60)
@@ -57,44 +57,43 @@ def _of_group(job: Job, limits: Mapping[str, int]) -> Iterator[Note]:
 def _of_limits(job: Job, given: set[str]) -> Iterator[Note]:
     if isinstance(job.trigger, OnRequest):
         return
-    period = job.trigger.period
     if "catch_up_window" in given:
-        if job.catch_up == "none":
-            yield ("catch_up_window",), "it changes nothing with catch_up = 'none'; remove one"
-        elif job.window < SHORTEST_WINDOW:
-            yield (
-                ("catch_up_window",),
-                (
-                    f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
-                    "slots missed by one will expire"
-                ),
-            )
-        elif job.catch_up == "all" and job.window > CAUGHT_UP_MOST * period:
-            yield (
-                ("catch_up_window",),
-                (
-                    f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
-                    f"at most {CAUGHT_UP_MOST} are caught up"
-                ),
-            )
-    if job.timeout > period and job.overlap in ("queue_one", "queue_all"):
-        yield (
-            ("timeout",),
-            (
-                f"'{span(job.timeout)}' is longer than the distance between slots, '{span(period)}', and overlap = "
-                f"'{job.overlap}' lets runs wait for one another; a slow one delays those after it"
-            ),
+        yield from _of_window(job)
+    # The period of a rule may take a while to find, so it is asked for only where it can matter.
+    if job.overlap in ("queue_one", "queue_all") and job.timeout > (period := job.trigger.period):
+        yield ("timeout",), (
+            f"'{span(job.timeout)}' is longer than the distance between slots, '{span(period)}', and overlap = "
+            f"'{job.overlap}' lets runs wait for one another; a slow one delays those after it"
         )
-    if job.retries and (least := _least_time(job.retries)) > period:
-        yield (
-            ("retries",),
-            (
-                f"'{job.retries}' attempts take at least '{span(least)}' of waiting on average, longer than the distance "
-                f"between slots, '{span(period)}'; they stop when the next slot is claimed"
-            ),
+    least = _least_time(job.retries)
+    if least > _least_distance(job) and least > (period := job.trigger.period):
+        yield ("retries",), (
+            f"'{job.retries}' more attempts wait '{span(least)}' on average, longer than the distance between slots, "
+            f"'{span(period)}'; they stop when the next slot is claimed"
         )
     if job.retry_on and not job.retries:
         yield ("retry_on",), "it changes nothing without 'retries'; add retries = 3 or remove it"
+
+
+def _least_distance(job: Job) -> timedelta:
+    """Less than which two of its slots never lie apart."""
+    rule = job.trigger.trigger if isinstance(job.trigger, Until) else job.trigger
+    return rule.period if isinstance(rule, Every | EveryBetween) else timedelta(minutes=1)
+
+
+def _of_window(job: Job) -> Iterator[Note]:
+    if job.catch_up == "none":
+        yield ("catch_up_window",), "it changes nothing with catch_up = 'none'; remove one"
+    elif job.window < SHORTEST_WINDOW:
+        yield ("catch_up_window",), (
+            f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
+            "slots missed by one will expire"
+        )
+    elif job.catch_up == "all" and job.window > CAUGHT_UP_MOST * (period := job.trigger.period):
+        yield ("catch_up_window",), (
+            f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
+            f"at most {CAUGHT_UP_MOST} are caught up"
+        )
 
 
 def _least_time(retries: int) -> timedelta:

@@ -79,6 +79,6 @@ def _said(table: JobTable, rhythm: str) -> str:
 
 
 def _judge_jitter(jitter: timedelta, trigger: Trigger, notes: Notes) -> None:
-    if jitter > trigger.period / 2:
+    if jitter and jitter > trigger.period / 2:
         most = span(trigger.period / 2)
         notes.wrong(["jitter"], f"came '{span(jitter)}'; wanted: at most half the distance between slots, '{most}'")
