@@ -61,15 +61,21 @@ def _of_limits(job: Job, given: set[str]) -> Iterator[Note]:
         yield from _of_window(job)
     # The period of a rule may take a while to find, so it is asked for only where it can matter.
     if job.overlap in ("queue_one", "queue_all") and job.timeout > (period := job.trigger.period):
-        yield ("timeout",), (
-            f"'{span(job.timeout)}' is longer than the distance between slots, '{span(period)}', and overlap = "
-            f"'{job.overlap}' lets runs wait for one another; a slow one delays those after it"
+        yield (
+            ("timeout",),
+            (
+                f"'{span(job.timeout)}' is longer than the distance between slots, '{span(period)}', and overlap = "
+                f"'{job.overlap}' lets runs wait for one another; a slow one delays those after it"
+            ),
         )
     least = _least_time(job.retries)
     if least > _least_distance(job) and least > (period := job.trigger.period):
-        yield ("retries",), (
-            f"'{job.retries}' more attempts wait '{span(least)}' on average, longer than the distance between slots, "
-            f"'{span(period)}'; they stop when the next slot is claimed"
+        yield (
+            ("retries",),
+            (
+                f"'{job.retries}' more attempts wait '{span(least)}' on average, longer than the distance between slots, "
+                f"'{span(period)}'; they stop when the next slot is claimed"
+            ),
         )
     if job.retry_on and not job.retries:
         yield ("retry_on",), "it changes nothing without 'retries'; add retries = 3 or remove it"
@@ -85,14 +91,20 @@ def _of_window(job: Job) -> Iterator[Note]:
     if job.catch_up == "none":
         yield ("catch_up_window",), "it changes nothing with catch_up = 'none'; remove one"
     elif job.window < SHORTEST_WINDOW:
-        yield ("catch_up_window",), (
-            f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
-            "slots missed by one will expire"
+        yield (
+            ("catch_up_window",),
+            (
+                f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
+                "slots missed by one will expire"
+            ),
         )
     elif job.catch_up == "all" and job.window > CAUGHT_UP_MOST * (period := job.trigger.period):
-        yield ("catch_up_window",), (
-            f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
-            f"at most {CAUGHT_UP_MOST} are caught up"
+        yield (
+            ("catch_up_window",),
+            (
+                f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
+                f"at most {CAUGHT_UP_MOST} are caught up"
+            ),
         )
 
 

@@ -74,8 +74,8 @@ def _judge_stray(one: Layered, notes: Notes, user: Document | None, known: Seque
 def _judge_file(notes: Notes) -> None:
     """What stands at the top of a file."""
     _, faults = validated(FileTable, notes.home.tables)
-    for path, value, message in faults:
-        notes.wrong(path, message or about_unknown(path[0], value, keys_of(FileTable), "at the top of the file"))
+    for name, value, message in faults:
+        notes.wrong([name], message or about_unknown(name, value, keys_of(FileTable), "at the top of the file"))
     found = notes.home.tables.get("modules", [])
     if not isinstance(found, list) or len(found) > MODULES_MOST:
         notes.wrong(

@@ -67,8 +67,8 @@ def _read(model: type[AnyTable], found: Mapping[str, Any], notes: Notes, path: t
     """The table; what is wrong with it is noted."""
     table, faults = validated(model, found)
     where = f"in '{'.'.join(path)}'" if path else "in a job"
-    for place, value, message in faults:
-        notes.wrong((*path, *place), message or about_unknown(place[0], value, keys_of(model), where))
+    for name, value, message in faults:
+        notes.wrong((*path, name), message or about_unknown(name, value, keys_of(model), where))
     return table
 
 
@@ -135,7 +135,7 @@ def _http(found: Mapping[str, Any], given: Mapping[str, Any], notes: Notes) -> A
     if notes.blames("http") or table.url is None:
         return None
     return Http(
-        table.url, table.method, headers, table.json_, table.body, table.expect, table.contains, table.redirects,
+        table.url, table.method, headers, table.json, table.body, table.expect, table.contains, table.redirects,
         table.allow_private,
     )  # fmt: skip
 
