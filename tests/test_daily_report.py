@@ -408,6 +408,7 @@ def test_the_day_is_the_one_before_the_slot_even_when_it_runs_late():
 
     assert daily_report.day_of(late) == date(2026, 2, 28)
     assert daily_report.day_of(context()) == THE_DAY
+    assert daily_report.day_of(context(params={"date": None})) == THE_DAY  # a parameter not given
     assert daily_report.day_of(context(params={"date": "2026-02-03"})) == date(2026, 2, 3)
     assert daily_report.day_of(context(params={"date": "2026-03-02"})) == date(2026, 3, 2)
 
@@ -416,7 +417,7 @@ def test_the_day_is_the_one_before_the_slot_even_when_it_runs_late():
     "given",
     [
         "", " ", "yesterday", "2026-13-01", "2026-02-29", "2026-3-1", "20260301", "2026-03-03", "9999-12-31", "0001-01-01",
-        "1969-12-31", "2026-03-01T00:00", "2026-03-01\n", "../../etc", "\uff12\uff10\uff12\uff16-03-01", 20260301, None, True, ["2026-03-01"],  # noqa: E501
+        "1969-12-31", "2026-03-01T00:00", "2026-03-01\n", "../../etc", "\uff12\uff10\uff12\uff16-03-01", 20260301, True, ["2026-03-01"],  # noqa: E501
             1e400,
     ],
 )  # fmt: skip

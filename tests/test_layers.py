@@ -33,7 +33,7 @@ HOMES = {
     "gunicorn": "stack",
     "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
-    "pydantic": {"settings", "jobsfile"},
+    "pydantic": "settings",
     "pydantic_settings": "settings",
     "psutil": {"signals", "doctor", "simulator"},
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from echopilot_jobs.backoff import BASE, LEAST, MOST
 from echopilot_jobs.jobs import Command, Http, Job
 from echopilot_jobs.jobsfile.notes import Notes
+from echopilot_jobs.jobsfile.request import texts_in
 from echopilot_jobs.placeholders import names_in
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, dst_notes
+from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until, dst_notes
 
 AHEAD = timedelta(days=366)
 SHORTEST_WINDOW = timedelta(seconds=60)
@@ -57,27 +57,10 @@ def _of_group(job: Job, limits: Mapping[str, int]) -> Iterator[Note]:
 def _of_limits(job: Job, given: set[str]) -> Iterator[Note]:
     if isinstance(job.trigger, OnRequest):
         return
-    period = job.trigger.period
     if "catch_up_window" in given:
-        if job.catch_up == "none":
-            yield ("catch_up_window",), "it changes nothing with catch_up = 'none'; remove one"
-        elif job.window < SHORTEST_WINDOW:
-            yield (
-                ("catch_up_window",),
-                (
-                    f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
-                    "slots missed by one will expire"
-                ),
-            )
-        elif job.catch_up == "all" and job.window > CAUGHT_UP_MOST * period:
-            yield (
-                ("catch_up_window",),
-                (
-                    f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
-                    f"at most {CAUGHT_UP_MOST} are caught up"
-                ),
-            )
-    if job.timeout > period and job.overlap in ("queue_one", "queue_all"):
+        yield from _of_window(job)
+    # The period of a rule may take a while to find, so it is asked for only where it can matter.
+    if job.overlap in ("queue_one", "queue_all") and job.timeout > (period := job.trigger.period):
         yield (
             ("timeout",),
             (
@@ -85,16 +68,44 @@ def _of_limits(job: Job, given: set[str]) -> Iterator[Note]:
                 f"'{job.overlap}' lets runs wait for one another; a slow one delays those after it"
             ),
         )
-    if job.retries and (least := _least_time(job.retries)) > period:
+    least = _least_time(job.retries)
+    if least > _least_distance(job) and least > (period := job.trigger.period):
         yield (
             ("retries",),
             (
-                f"'{job.retries}' attempts take at least '{span(least)}' of waiting on average, longer than the distance "
-                f"between slots, '{span(period)}'; they stop when the next slot is claimed"
+                f"'{job.retries}' more attempts wait '{span(least)}' on average, longer than the distance between slots, "
+                f"'{span(period)}'; they stop when the next slot is claimed"
             ),
         )
     if job.retry_on and not job.retries:
         yield ("retry_on",), "it changes nothing without 'retries'; add retries = 3 or remove it"
+
+
+def _least_distance(job: Job) -> timedelta:
+    """Less than which two of its slots never lie apart."""
+    rule = job.trigger.trigger if isinstance(job.trigger, Until) else job.trigger
+    return rule.period if isinstance(rule, Every | EveryBetween) else timedelta(minutes=1)
+
+
+def _of_window(job: Job) -> Iterator[Note]:
+    if job.catch_up == "none":
+        yield ("catch_up_window",), "it changes nothing with catch_up = 'none'; remove one"
+    elif job.window < SHORTEST_WINDOW:
+        yield (
+            ("catch_up_window",),
+            (
+                f"'{span(job.window)}' is shorter than a restart may take, '{span(SHORTEST_WINDOW)}'; "
+                "slots missed by one will expire"
+            ),
+        )
+    elif job.catch_up == "all" and job.window > CAUGHT_UP_MOST * (period := job.trigger.period):
+        yield (
+            ("catch_up_window",),
+            (
+                f"'{span(job.window)}' holds more than {CAUGHT_UP_MOST} slots, one each '{span(period)}'; "
+                f"at most {CAUGHT_UP_MOST} are caught up"
+            ),
+        )
 
 
 def _least_time(retries: int) -> timedelta:
@@ -131,16 +142,8 @@ def _fillable(job: Job) -> Iterator[Note]:
         yield ("ping",), job.ping
     if isinstance(job.action, Http):
         yield from ((("http", "headers", name), value) for name, value in job.action.headers.items())
-        yield from ((("http", "json"), text) for text in _texts(job.action.json))
+        yield from ((("http", "json"), text) for text in texts_in(job.action.json))
         yield ("http", "body"), job.action.body or ""
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
 
 
 def _of_clocks(job: Job, now: datetime) -> Iterator[Note]:

@@ -11,13 +11,13 @@ from echopilot_jobs.jobs import NAME_RULE, Job, Registry
 from echopilot_jobs.jobs.params import shown
 from echopilot_jobs.jobsfile.advice import advise
 from echopilot_jobs.jobsfile.documents import MODULE_RULE, MODULES_MOST, Document
-from echopilot_jobs.jobsfile.layers import Layered, first, over, tables_of
+from echopilot_jobs.jobsfile.layers import KINDS, RHYTHM, Layered, first, over, tables_of
 from echopilot_jobs.jobsfile.making import job_of
 from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
 from echopilot_jobs.jobsfile.tables import FileTable, keys_of, validated
 from echopilot_jobs.jobsfile.unknown import about_unknown
-from echopilot_jobs.jobsfile.words import NAME_WANTED, ONE_NAME, Wrong, came, whole
+from echopilot_jobs.jobsfile.words import NAME_WANTED, ONE_NAME, Wrong, came, nearest, whole
 
 GROUP_MOST = 1_000
 
@@ -47,7 +47,7 @@ def compose(
     notes = [Notes(document) for document in documents]
     for each in notes:
         _judge_file(each)
-    layered = _layered(built_in, user, code, notes)
+    layered = _layered(built_in, user, notes)
     limits = {name: limit for each in notes for name, limit in _groups(each).items()}
     jobs: list[Job] = []
     for one in layered.values():
@@ -55,6 +55,7 @@ def compose(
         notes.append(about)
         job = job_of(one, about, user)
         if job is None:
+            _judge_stray(one, about, user, [name for name, other in layered.items() if other.home is not user])
             continue
         jobs.append(job)
         if one.home is not built_in or one.above is not None:
@@ -64,11 +65,17 @@ def compose(
     return Composed(Registry(jobs, limits), tuple(warning for each in notes for warning in each.warnings))
 
 
+def _judge_stray(one: Layered, notes: Notes, user: Document | None, known: Sequence[str]) -> None:
+    """A table without a schedule and without an action is most likely meant for a job that is there already."""
+    if one.home is user and not (RHYTHM | KINDS) & set(one.table) and (hint := nearest(one.name, known)):
+        notes.wrong([], f"no job of this name is built in or in code{hint}")
+
+
 def _judge_file(notes: Notes) -> None:
     """What stands at the top of a file."""
     _, faults = validated(FileTable, notes.home.tables)
-    for path, value, message in faults:
-        notes.wrong(path, message or about_unknown(path[0], value, keys_of(FileTable), "at the top of the file"))
+    for name, value, message in faults:
+        notes.wrong([name], message or about_unknown(name, value, keys_of(FileTable), "at the top of the file"))
     found = notes.home.tables.get("modules", [])
     if not isinstance(found, list) or len(found) > MODULES_MOST:
         notes.wrong(
@@ -94,9 +101,7 @@ def _groups(notes: Notes) -> dict[str, int]:
     return limits
 
 
-def _layered(
-    built_in: Document, user: Document | None, code: Sequence[Document], notes: Sequence[Notes]
-) -> dict[str, Layered]:
+def _layered(built_in: Document, user: Document | None, notes: Sequence[Notes]) -> dict[str, Layered]:
     """Every job by name, the user's words laid over what was there."""
     found: dict[str, Layered] = {}
     for each in notes:

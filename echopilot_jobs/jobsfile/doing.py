@@ -53,6 +53,10 @@ def command(value: object) -> tuple[str, ...] | str:
         raise wrong(value, "arguments without NUL: no program can be given one")
     if (size := sum(len(word.encode()) + 1 for word in words)) > COMMAND_MOST_BYTES:
         raise Wrong(f"came {size:,} bytes; wanted: at most {COMMAND_MOST_BYTES:,} in all; put the rest in a file")
+    if any(looks_secret("", word) for word in words):
+        raise unshown(
+            "no key in an argument, which every user of the machine can read; hand it over in env, as '${NAME}'"
+        )
     return value if isinstance(value, str) else tuple(words)
 
 

@@ -29,7 +29,7 @@ def job_of(layered: Layered, notes: Notes, user: Document | None) -> Job | None:
     trigger = trigger_of_table(table, set(given), inside.get("rule"), notes)
     action = _action(table, given, inside.get("duty"), notes)
     params = dict(_params(table.params, notes))
-    env = _env(table, given, notes)
+    env = _env(table, notes)
     if notes.problems or trigger is None or action is None:
         return None
     overlap, instances = table.overlap
@@ -67,8 +67,8 @@ def _read(model: type[AnyTable], found: Mapping[str, Any], notes: Notes, path: t
     """The table; what is wrong with it is noted."""
     table, faults = validated(model, found)
     where = f"in '{'.'.join(path)}'" if path else "in a job"
-    for place, value, message in faults:
-        notes.wrong((*path, *place), message or about_unknown(place[0], value, keys_of(model), where))
+    for name, value, message in faults:
+        notes.wrong((*path, name), message or about_unknown(name, value, keys_of(model), where))
     return table
 
 
@@ -135,7 +135,7 @@ def _http(found: Mapping[str, Any], given: Mapping[str, Any], notes: Notes) -> A
     if notes.blames("http") or table.url is None:
         return None
     return Http(
-        table.url, table.method, headers, table.json_, table.body, table.expect, table.contains, table.redirects,
+        table.url, table.method, headers, table.json, table.body, table.expect, table.contains, table.redirects,
         table.allow_private,
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ def _headers(found: Mapping[str, Any], notes: Notes) -> Iterator[tuple[str, str]
             notes.wrong(["http", "headers", name], str(error))
 
 
-def _env(table: JobTable, given: Mapping[str, Any], notes: Notes) -> dict[str, str]:
+def _env(table: JobTable, notes: Notes) -> dict[str, str]:
     env: dict[str, str] = {}
     if len(table.env) > ENV_MOST:
         notes.wrong(["env"], f"came {len(table.env):,} names; wanted: at most {ENV_MOST}")

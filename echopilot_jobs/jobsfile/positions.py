@@ -6,6 +6,7 @@ repetition: at the first thing it does not understand it stops, and the parser s
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from bisect import bisect_right
@@ -53,10 +54,8 @@ class Places:
 def places(text: str) -> Places:
     """The places in *text*, whose lines end in LF alone; as far as it can be understood. Raises `TooDeep`."""
     scan = _Scan(text)
-    try:
+    with contextlib.suppress(_Lost):
         scan.whole()
-    except _Lost:
-        pass
     return scan.found
 
 
@@ -75,7 +74,8 @@ class _Scan:
 
     def whole(self) -> None:
         """Every statement in turn."""
-        position, table = self._match(_BLANK, 0), ()
+        position = self._match(_BLANK, 0)
+        table: Path = ()
         while position < len(self.text):
             if self.text.startswith("[", position):
                 position, table = self._header(position)

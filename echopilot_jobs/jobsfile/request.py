@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,11 +16,13 @@ from echopilot_jobs.jobsfile.words import Wrong, came, unshown, wrong
 from echopilot_jobs.placeholders import names_in
 
 URL_MOST = 8 * 1024
+SECRET_WANTED = "something in it looks like a key, so write '${NAME}' there and set that name in the environment"
 BODY_MOST = 64 * 1024
 HEADER_MOST = 8 * 1024
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 WITHOUT_BODY = ("GET", "HEAD")
 URL_WANTED = "'https://host/path', or a path of our own web such as '/api/self-heal'"
+HOST_WANTED = "a host and a port from 1 to 65535, as in 'https://host:8443/path'"
 EXPECT_WANTED = "a status, a range or a list of them: 204, '200-204', [200, 202] or '2xx', from 100 to 599"
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -57,6 +60,14 @@ def ping(value: object) -> str:
     return found
 
 
+def _refusal(said: object, wanted: str) -> Wrong:
+    """What is wrong with an address, shown without what may be a secret in it: its query, a user, a password."""
+    if not isinstance(said, str):
+        return wrong(said, wanted)
+    place, query, _ = said.partition("?")
+    return unshown(wanted) if "@" in place else wrong(f"{place}{'?…' if query else ''}", wanted)
+
+
 def _address(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise wrong(value, URL_WANTED)
@@ -65,12 +76,12 @@ def _address(value: object) -> str:
     if names_in(value):
         raise Wrong("came an address with ${…} in it; wanted: ${NAME} in headers or body only, where it stays unseen")
     if not value.isascii():
-        raise wrong(value, f"an address in ASCII{_in_ascii(value)}")
+        raise _refusal(value, f"an address in ASCII{_in_ascii(value)}")
     if not _URL.fullmatch(value):
         strange = next(letter for letter in value if not _URL.fullmatch(letter))
-        raise wrong(value, f"an address without {came(strange)}; write it as '%{ord(strange):02X}'")
+        raise _refusal(value, f"an address without {came(strange)}; write it as '%{ord(strange):02X}'")
     if "#" in value:
-        raise wrong(value, "an address without '#': a fragment is never sent")
+        raise _refusal(value, "an address without '#': a fragment is never sent")
     return value
 
 
@@ -88,7 +99,7 @@ def _in_ascii(value: str) -> str:
 
 def _own_path(path: str) -> str:
     if path.startswith("//") or "/../" in f"{path.partition('?')[0]}/":
-        raise wrong(path, "one '/' before a path of our own web, without '..'")
+        raise _refusal(path, "one '/' before a path of our own web, without '..'")
     _check_query(path)
     return path
 
@@ -97,16 +108,16 @@ def _check_parts(said: str) -> None:
     scheme, colon, _ = said.partition("://")
     if not colon or scheme.lower() not in ("http", "https"):
         hint = f"; did you mean 'https://{shown(said)}'?" if not colon and re.match(r"[\w-]+\.[\w.-]+", said) else ""
-        raise wrong(said, f"{URL_WANTED}{hint}")
+        raise _refusal(said, f"{URL_WANTED}{hint}")
     try:
         parts = urlsplit(said)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise wrong(said, "a host and a port from 1 to 65535, as in 'https://host:8443/path'") from None
+        raise _refusal(said, HOST_WANTED) from None
     if "@" in parts.netloc:
         raise unshown("an address without user and password; send them in a header, as '${NAME}'")
     if not host or not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+(%25[\w.-]+)?", host) or port == 0:
-        raise wrong(said, "a host and a port from 1 to 65535, as in 'https://host:8443/path'")
+        raise _refusal(said, HOST_WANTED)
     _check_query(said)
 
 
@@ -158,6 +169,8 @@ def body(value: object) -> str:
         raise wrong(value, "text in quotes; for JSON use json = { … }")
     if len(value.encode()) > BODY_MOST:
         raise Wrong(f"came {len(value.encode()):,} bytes; wanted: at most {BODY_MOST:,}")
+    if looks_secret("", value):
+        raise unshown(SECRET_WANTED)
     return value
 
 
@@ -167,7 +180,18 @@ def json_body(value: object) -> Any:
         raise Wrong(f"came the number {odd}; wanted: one that JSON has, up to 2^53; write larger ones in quotes")
     if (size := len(json.dumps(value))) > BODY_MOST:
         raise Wrong(f"came {size:,} bytes; wanted: at most {BODY_MOST:,}")
+    if any(looks_secret("", text) for text in texts_in(value)):
+        raise unshown(SECRET_WANTED)
     return value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a piece of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(each)
 
 
 def _odd_number(value: object) -> str:

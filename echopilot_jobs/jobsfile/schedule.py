@@ -48,37 +48,28 @@ def _refuse_none(given: set[str], notes: Notes) -> None:
 
 def _bare(table: JobTable, given: set[str], rule: object, notes: Notes, rhythm: str) -> Trigger | None:
     """The rule without its end."""
-    if "at" in given and not (isinstance(table.every, when.Days | when.Weekdays) or notes.blames("every")):
-        notes.wrong(
-            ["at"], f"came with {_said(table, rhythm)}; wanted: only with days, such as every = 'day' or 'monday'"
-        )
-        return None
+    _judge_company(table, given, notes, rhythm)
     if notes.blames(rhythm, "at", "timezone"):
         return None
-    if rhythm == "rule":
-        return _in_code(table, given, rule, notes)
-    if rhythm == "manual":
-        return OnRequest()
     try:
-        if rhythm == "cron":
-            return Cron(table.cron or "", table.timezone)
-        return when.rule_of(table.every, table.at, table.timezone) if table.every else None
+        if table.cron is not None:
+            return Cron(table.cron, table.timezone)
+        if table.every is not None:
+            return when.rule_of(table.every, table.at, table.timezone)
+        return OnRequest() if table.manual else trigger_of(rule if isinstance(rule, Mapping) else {})
     except ValueError as error:
         notes.wrong([rhythm], str(error).replace(f"{rhythm} '", "came '", 1))
         return None
 
 
-def _in_code(table: JobTable, given: set[str], rule: object, notes: Notes) -> Trigger | None:
-    if "timezone" in given and "until" not in given:
-        notes.wrong(
-            ["timezone"], "the schedule of this job is in code; wanted: the whole schedule here, with 'every' or 'cron'"
-        )
-        return None
-    try:
-        return trigger_of(rule if isinstance(rule, Mapping) else {})
-    except ValueError as error:
-        notes.wrong(["rule"], str(error))
-        return None
+def _judge_company(table: JobTable, given: set[str], notes: Notes, rhythm: str) -> None:
+    """What may not stand beside *rhythm*."""
+    if "at" in given and not (isinstance(table.every, when.Days | when.Weekdays) or notes.blames("every")):
+        wanted = "only with days, such as every = 'day' or 'monday'"
+        notes.wrong(["at"], f"came with {_said(table, rhythm)}; wanted: {wanted}")
+    if rhythm == "rule" and "timezone" in given and "until" not in given:
+        wanted = "the whole schedule here, with 'every' or 'cron'"
+        notes.wrong(["timezone"], f"the schedule of this job is in code; wanted: {wanted}")
 
 
 def _said(table: JobTable, rhythm: str) -> str:
@@ -88,6 +79,6 @@ def _said(table: JobTable, rhythm: str) -> str:
 
 
 def _judge_jitter(jitter: timedelta, trigger: Trigger, notes: Notes) -> None:
-    if jitter > trigger.period / 2:
+    if jitter and jitter > trigger.period / 2:
         most = span(trigger.period / 2)
         notes.wrong(["jitter"], f"came '{span(jitter)}'; wanted: at most half the distance between slots, '{most}'")

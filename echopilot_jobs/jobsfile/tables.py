@@ -1,47 +1,41 @@
 """The tables of a jobs file: every key with its meaning, its kind, its default and an example.
 
-These models are what is validated and what the reference is written from.
+These models are what a file is held against and what the reference is written from.
 """
+
+# ruff: noqa: RUF009  # `key` makes a `dataclasses.field`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from typing import Any, TypeVar
 
 from echopilot_jobs.jobs.job import PRIORITY_MOST, CatchUp
 from echopilot_jobs.jobs.params import READERS, ParamType
 from echopilot_jobs.jobsfile import doing, request, when
-from echopilot_jobs.jobsfile.words import length, name, one_of, several, table, tag, text, whole, yes_or_no
+from echopilot_jobs.jobsfile.words import Wrong, length, name, one_of, several, table, tag, text, whole, yes_or_no
 
 RETRIES_MOST = 100
 TIMEOUT_MOST = timedelta(days=30)
 WORDS = ("latest", "all", "none")
 
 
-def key(default: Any, kind: str, meaning: str, example: str, *, default_words: str = "") -> Any:
-    """A key of a table: its *default*, what *kind* of value it has, what it means and an *example* in TOML."""
-    return Field(
-        default=default,
-        title=kind,
-        description=meaning,
-        examples=[example],
-        json_schema_extra={"default_words": default_words},
-    )
+def key(
+    read: Callable[[object], Any], default: Any, kind: str, meaning: str, example: str, *, default_words: str = ""
+) -> Any:
+    """A key of a table: how it is read, its *default*, its *kind* of value, what it means and an *example* in TOML."""
+    about = {"read": read, "kind": kind, "meaning": meaning, "example": example, "default_words": default_words}
+    return field(default_factory=dict, metadata=about) if default == {} else field(default=default, metadata=about)
 
 
-class Table(BaseModel):
-    """One table; unknown keys are errors and nothing is converted that was not meant so."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class JobTable(Table):
+@dataclass(frozen=True)
+class JobTable:
     """`[jobs.NAME]`: one job."""
 
-    every: Annotated[when.Rhythm | None, PlainValidator(when.every)] = key(
+    every: when.Rhythm | None = key(
+        when.every,
         None,
         "length, range or days",
         "How often. A length counts time as it passes, from the UTC epoch (`6h` is 00:00, 06:00, 12:00, 18:00 UTC); "
@@ -49,115 +43,142 @@ class JobTable(Table):
         "calendar of `timezone`, at the time `at`.",
         'every = "weekday"',
     )
-    at: Annotated[time | None, PlainValidator(when.at)] = key(
+    at: time | None = key(
+        when.at,
         None,
         "time of day",
         "When on the days of `every`: `HH:MM` or `HH:MM:SS`. For more times than one a day use `cron`.",
         'at = "09:30"',
         default_words="midnight",
     )
-    cron: Annotated[str | None, PlainValidator(when.cron)] = key(
+    cron: str | None = key(
+        when.cron,
         None,
         "five fields",
         "A cron expression, or `@daily` and the like: minute, hour, day of month, month, day of week. "
         "`L`, `LW` and `FRI#2` are understood.",
         'cron = "15 2 * * 1-5"',
     )
-    manual: Annotated[bool, PlainValidator(yes_or_no)] = key(
-        False, "true or false", "Only by hand, or at start-up with `on_startup`; no schedule.", "manual = true"
+    manual: bool = key(
+        yes_or_no,
+        False,
+        "true or false",
+        "Only by hand, or at start-up with `on_startup`; no schedule.",
+        "manual = true",
     )
-    timezone: Annotated[str, PlainValidator(when.timezone)] = key(
+    timezone: str = key(
+        when.timezone,
         "UTC",
         "IANA name",
         "Whose clock `at`, `cron` and `until` mean. A time that a spring gap leaves out runs once, at the first instant "
         "after it; of one that an autumn fold shows twice the first copy runs.",
         'timezone = "Europe/Riga"',
     )
-    until: Annotated[date | datetime | None, PlainValidator(when.until)] = key(
+    until: date | datetime | None = key(
+        when.until,
         None,
         "date or moment",
         "The end: no slot after it. A date alone means the whole of that day in `timezone`.",
         'until = "2026-12-31"',
         default_words="no end",
     )
-    jitter: Annotated[timedelta, PlainValidator(length("30s", zero=True))] = key(
+    jitter: timedelta = key(
+        length("30s", zero=True),
         timedelta(0),
         "length",
         "Spreads starts: each slot is started later by its own share of this, the same every time. At most half the "
         "distance between slots.",
         'jitter = "30s"',
     )
-    run: Annotated[str | None, PlainValidator(doing.run)] = key(
+    run: str | None = key(
+        doing.run,
         None,
         "module:function",
         "A python function. It gets the run's context and runs in a child process of its own.",
         'run = "myapp.exports:nightly"',
     )
-    command: Annotated[tuple[str, ...] | str | None, PlainValidator(doing.command)] = key(
+    command: tuple[str, ...] | str | None = key(
+        doing.command,
         None,
         "list of texts",
         "A program and its arguments. No shell reads it, so nothing in it is expanded.",
         'command = ["bin/export", "--full"]',
     )
-    shell: Annotated[bool, PlainValidator(yes_or_no)] = key(
+    shell: bool = key(
+        yes_or_no,
         False,
         "true or false",
         "The command is one text and `/bin/sh` reads it. `check` points at it every time.",
         "shell = true",
     )
-    http: Annotated[Mapping[str, Any] | None, PlainValidator(table)] = key(
+    http: Mapping[str, Any] | None = key(
+        table,
         None,
         "table",
         "One HTTP request; its keys are below.",
         'http = { method = "POST", url = "https://example.com/export" }',
     )
-    description: Annotated[str, PlainValidator(text(empty=True))] = key(
-        "", "text", "What the job is for, in a sentence.", 'description = "Exports the day\'s orders."'
+    description: str = key(
+        text(empty=True),
+        "",
+        "text",
+        "What the job is for, in a sentence.",
+        'description = "Exports the day\'s orders."',
     )
-    tags: Annotated[tuple[str, ...], PlainValidator(several(tag, "tags"))] = key(
-        (), "list of texts", "Words to sort jobs by.", 'tags = ["export", "night"]'
+    tags: tuple[str, ...] = key(
+        several(tag, "tags"), (), "list of texts", "Words to sort jobs by.", 'tags = ["export", "night"]'
     )
-    enabled: Annotated[bool, PlainValidator(yes_or_no)] = key(
-        True, "true or false", "Whether its slots are run. `false` keeps the job and rests it.", "enabled = false"
+    enabled: bool = key(
+        yes_or_no,
+        True,
+        "true or false",
+        "Whether its slots are run. `false` keeps the job and rests it.",
+        "enabled = false",
     )
-    on_startup: Annotated[bool, PlainValidator(yes_or_no)] = key(
-        False, "true or false", "Run it once whenever the scheduler starts, too.", "on_startup = true"
+    on_startup: bool = key(
+        yes_or_no, False, "true or false", "Run it once whenever the scheduler starts, too.", "on_startup = true"
     )
-    timeout: Annotated[timedelta, PlainValidator(length("20m", most=TIMEOUT_MOST))] = key(
+    timeout: timedelta = key(
+        length("20m", most=TIMEOUT_MOST),
         timedelta(seconds=600),
         "length",
         "How long one attempt may take. Then its whole process tree is asked to stop, and killed 10 s later.",
         'timeout = "20m"',
     )
-    retries: Annotated[int, PlainValidator(whole(0, RETRIES_MOST))] = key(
+    retries: int = key(
+        whole(0, RETRIES_MOST),
         0,
         "whole number",
         f"How many more attempts a bad end may get, 0 to {RETRIES_MOST}; waits double from 5 s to 15 min, with jitter. They "
         "stop when the next slot is claimed.",
         "retries = 3",
     )
-    retry_on: Annotated[tuple[str, ...], PlainValidator(several(doing.retry_end, "bad ends"))] = key(
+    retry_on: tuple[str, ...] = key(
+        several(doing.retry_end, "bad ends"),
         (),
         "list of texts",
         "The bad ends another attempt may follow: `failed`, `timed_out`, `http 503`, `http 5xx`, `exit 75`.",
         'retry_on = ["timed_out", "http 5xx"]',
         default_words="any",
     )
-    catch_up: Annotated[CatchUp, PlainValidator(one_of(WORDS))] = key(
+    catch_up: CatchUp = key(
+        one_of(WORDS),
         "latest",
         "word",
         "What becomes of slots missed while nothing ran: only the `latest`, `all` of them (oldest first, at most 10) or "
         "`none`.",
         'catch_up = "all"',
     )
-    catch_up_window: Annotated[timedelta | None, PlainValidator(length("12h"))] = key(
+    catch_up_window: timedelta | None = key(
+        length("12h"),
         None,
         "length",
         "How long after its moment a missed slot may still be run.",
         'catch_up_window = "12h"',
         default_words="half the distance between slots, from 60 s to 24 h",
     )
-    overlap: Annotated[tuple[str, int], PlainValidator(doing.overlap)] = key(
+    overlap: tuple[str, int] = key(
+        doing.overlap,
         ("skip", 1),
         "word",
         "What becomes of a slot that comes due while a run is still open: `skip`, `queue_one`, `queue_all`, "
@@ -165,19 +186,22 @@ class JobTable(Table):
         'overlap = "queue_one"',
         default_words='`"skip"`',
     )
-    group: Annotated[str | None, PlainValidator(name)] = key(
+    group: str | None = key(
+        name,
         None,
         "name",
         "Jobs of one group share the limit that `[groups]` gives it.",
         'group = "database"',
     )
-    priority: Annotated[int, PlainValidator(whole(-PRIORITY_MOST, PRIORITY_MOST))] = key(
+    priority: int = key(
+        whole(-PRIORITY_MOST, PRIORITY_MOST),
         0,
         "whole number",
         f"Of jobs that wait for a place the higher starts first, -{PRIORITY_MOST} to {PRIORITY_MOST}.",
         "priority = 10",
     )
-    env: Annotated[Mapping[str, Any], PlainValidator(table)] = key(
+    env: Mapping[str, Any] = key(
+        table,
         {},
         "table of texts",
         "What a python or command job finds in its environment besides the allowed names. `${NAME}` is filled from the "
@@ -185,33 +209,45 @@ class JobTable(Table):
         'env = { API_TOKEN = "${EXPORT_TOKEN}", LEVEL = "2" }',
         default_words="none",
     )
-    cwd: Annotated[str | None, PlainValidator(doing.folder)] = key(
+    cwd: str | None = key(
+        doing.folder,
         None,
         "folder",
         "Where a python or command job starts, relative to the project's folder.",
         'cwd = "work"',
         default_words="the project's folder",
     )
-    idempotent: Annotated[bool, PlainValidator(yes_or_no)] = key(
+    idempotent: bool = key(
+        yes_or_no,
         False,
         "true or false",
         "Doing it twice does no harm: a run whose scheduler died may be done again by itself.",
         "idempotent = true",
     )
-    params: Annotated[Mapping[str, Any], PlainValidator(table)] = key(
+    params: Mapping[str, Any] = key(
+        table,
         {},
         "table of tables",
         "What a run may be given by hand (`echopilot run NAME -p day=2026-03-01`); the keys of each are below.",
         'params = { day = { type = "date" } }',
         default_words="none",
     )
-    on_failure: Annotated[tuple[str, ...], PlainValidator(several(name, "names of notifiers"))] = key(
-        (), "list of names", "Notifiers to tell when a run ended badly.", 'on_failure = ["team"]'
+    on_failure: tuple[str, ...] = key(
+        several(name, "names of notifiers"),
+        (),
+        "list of names",
+        "Notifiers to tell when a run ended badly.",
+        'on_failure = ["team"]',
     )
-    on_recovery: Annotated[tuple[str, ...], PlainValidator(several(name, "names of notifiers"))] = key(
-        (), "list of names", "Notifiers to tell when it went well again.", 'on_recovery = ["team"]'
+    on_recovery: tuple[str, ...] = key(
+        several(name, "names of notifiers"),
+        (),
+        "list of names",
+        "Notifiers to tell when it went well again.",
+        'on_recovery = ["team"]',
     )
-    ping: Annotated[str | None, PlainValidator(request.ping)] = key(
+    ping: str | None = key(
+        request.ping,
         None,
         "address",
         "An outside dead-man's switch that is told of start, success and failure. A secret: it is never shown.",
@@ -219,20 +255,21 @@ class JobTable(Table):
     )
 
 
-class HttpTable(Table):
+@dataclass(frozen=True)
+class HttpTable:
     """`http = { … }` or `[jobs.NAME.http]`: one request."""
 
-    url: Annotated[str | None, PlainValidator(request.url)] = key(
+    url: str | None = key(
+        request.url,
         None,
         "address",
         "Where to, `http` or `https`. One that begins with `/` goes to our own web process, with the dashboard's key.",
         'url = "https://example.com/export"',
         default_words="required",
     )
-    method: Annotated[str, PlainValidator(request.method)] = key(
-        "POST", "word", f"One of {', '.join(request.METHODS)}.", 'method = "PUT"'
-    )
-    headers: Annotated[Mapping[str, Any], PlainValidator(table)] = key(
+    method: str = key(request.method, "POST", "word", f"One of {', '.join(request.METHODS)}.", 'method = "PUT"')
+    headers: Mapping[str, Any] = key(
+        table,
         {},
         "table of texts",
         "Headers to send. `${NAME}` is filled from the scheduler's environment when the request is made. Keys written out "
@@ -240,31 +277,40 @@ class HttpTable(Table):
         'headers = { Authorization = "Bearer ${EXPORT_TOKEN}" }',
         default_words="none",
     )
-    json_: Annotated[Any, PlainValidator(request.json_body)] = Field(
-        default=None,
-        alias="json",
-        title="any value",
-        description="What to send as JSON; not together with `body`.",
-        examples=["json = { full = true, days = 7 }"],
-        json_schema_extra={"default_words": "nothing"},
+    json: Any = key(
+        request.json_body,
+        None,
+        "any value",
+        "What to send as JSON; not together with `body`.",
+        "json = { full = true, days = 7 }",
+        default_words="nothing",
     )
-    body: Annotated[str | None, PlainValidator(request.body)] = key(
-        None, "text", "What to send as it is; `${NAME}` is filled.", 'body = "full=1"', default_words="nothing"
+    body: str | None = key(
+        request.body,
+        None,
+        "text",
+        "What to send as it is; `${NAME}` is filled.",
+        'body = "full=1"',
+        default_words="nothing",
     )
-    expect: Annotated[tuple[int, ...], PlainValidator(request.expect)] = key(
+    expect: tuple[int, ...] = key(
+        request.expect,
         (),
         "status, range or list",
         "The statuses that mean success.",
         'expect = [200, "202-204"]',
         default_words='`"2xx"`',
     )
-    contains: Annotated[str | None, PlainValidator(text())] = key(
-        None, "text", "A text the answer must hold, too.", "contains = '\"ok\": true'"
+    contains: str | None = key(text(), None, "text", "A text the answer must hold, too.", "contains = '\"ok\": true'")
+    redirects: int = key(
+        whole(0, 5),
+        0,
+        "whole number",
+        "How many redirects are followed, to the same host only, 0 to 5.",
+        "redirects = 2",
     )
-    redirects: Annotated[int, PlainValidator(whole(0, 5))] = key(
-        0, "whole number", "How many redirects are followed, to the same host only, 0 to 5.", "redirects = 2"
-    )
-    allow_private: Annotated[bool, PlainValidator(yes_or_no)] = key(
+    allow_private: bool = key(
+        yes_or_no,
         False,
         "true or false",
         "Whether the peer may be a private or loopback address.",
@@ -272,30 +318,36 @@ class HttpTable(Table):
     )
 
 
-class ParamTable(Table):
+@dataclass(frozen=True)
+class ParamTable:
     """`params.NAME = { … }`: one parameter of a run."""
 
-    type: Annotated[ParamType, PlainValidator(one_of(READERS))] = key(
-        "text", "word", "One of `text`, `integer`, `number`, `boolean`, `date`.", 'type = "date"'
+    type: ParamType = key(
+        one_of(READERS), "text", "word", "One of `text`, `integer`, `number`, `boolean`, `date`.", 'type = "date"'
     )
-    default: Annotated[Any, PlainValidator(lambda value: value)] = key(
-        None, "a value", "Its value when none is given.", 'default = "all"', default_words="nothing (`None`)"
+    default: Any = key(
+        lambda value: value,
+        None,
+        "a value",
+        "Its value when none is given.",
+        'default = "all"',
+        default_words="nothing (`None`)",
     )
-    required: Annotated[bool, PlainValidator(yes_or_no)] = key(
-        False, "true or false", "A run by hand must give it. Slots have nobody to ask.", "required = true"
+    required: bool = key(
+        yes_or_no, False, "true or false", "A run by hand must give it. Slots have nobody to ask.", "required = true"
     )
-    choices: Annotated[Any, PlainValidator(lambda value: value)] = key(
-        (), "list", "The only values it may have.", 'choices = ["all", "new"]', default_words="any"
+    choices: Any = key(
+        lambda value: value, (), "list", "The only values it may have.", 'choices = ["all", "new"]', default_words="any"
     )
-    description: Annotated[str, PlainValidator(text(empty=True))] = key(
-        "", "text", "What it is for.", 'description = "Which day to export"'
-    )
+    description: str = key(text(empty=True), "", "text", "What it is for.", 'description = "Which day to export"')
 
 
-class FileTable(Table):
+@dataclass(frozen=True)
+class FileTable:
     """The file itself."""
 
-    jobs: Annotated[Mapping[str, Any], PlainValidator(table)] = key(
+    jobs: Mapping[str, Any] = key(
+        table,
         {},
         "tables",
         "The jobs, one table each: `[jobs.nightly_export]`. One named like a built-in job, or like one in code, is laid "
@@ -303,14 +355,16 @@ class FileTable(Table):
         '[jobs.nightly_export]\ncron = "15 2 * * 1-5"\nrun = "myapp.exports:nightly"',
         default_words="none",
     )
-    groups: Annotated[Mapping[str, Any], PlainValidator(table)] = key(
+    groups: Mapping[str, Any] = key(
+        table,
         {},
         "table of whole numbers",
         "How many runs of each group may go on at a time.",
         "[groups]\ndatabase = 1",
         default_words="none",
     )
-    modules: Annotated[Any, PlainValidator(lambda value: value)] = key(
+    modules: Any = key(
+        lambda value: value,
         (),
         "list of texts",
         "Python modules that declare jobs with `@job`.",
@@ -319,31 +373,29 @@ class FileTable(Table):
     )
 
 
-AnyTable = TypeVar("AnyTable", bound=Table)
-Fault = tuple[tuple[str, ...], object, str]
+AnyTable = TypeVar("AnyTable", JobTable, HttpTable, ParamTable, FileTable)
+Fault = tuple[str, object, str]
 
 
-def keys_of(model: type[Table]) -> tuple[str, ...]:
-    """The keys of a table as they are written."""
-    return tuple(field.alias or name for name, field in model.model_fields.items())
+def keys_of(model: type) -> tuple[str, ...]:
+    """The keys of a table."""
+    return tuple(one.name for one in fields(model))
 
 
 def validated(model: type[AnyTable], found: Mapping[str, Any]) -> tuple[AnyTable, list[Fault]]:
-    """The table, its faulty keys left at their defaults, and for each fault: where, what came, what is the matter.
+    """The table, its faulty keys left at their defaults, and for each fault: the key, what came, what is the matter.
 
     An unknown key comes with an empty text.
     """
-    try:
-        return model.model_validate(dict(found)), []
-    except ValidationError as error:
-        faults = [_fault(dict(item)) for item in error.errors(include_url=False)]
-    bad = {where[0] for where, _, _ in faults}
-    rest = {key: value for key, value in found.items() if key not in bad}
-    return model.model_validate(rest), faults
-
-
-def _fault(item: Mapping[str, Any]) -> Fault:
-    where = tuple(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return where, item["input"], ""
-    return where, item["input"], str(item["ctx"]["error"]) if "ctx" in item else str(item["msg"])
+    readers = {one.name: one.metadata["read"] for one in fields(model)}
+    values: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for given, value in found.items():
+        if given not in readers:
+            faults.append((given, value, ""))
+            continue
+        try:
+            values[given] = readers[given](value)
+        except Wrong as error:
+            faults.append((given, value, str(error)))
+    return model(**values), faults

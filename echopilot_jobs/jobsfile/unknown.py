@@ -79,13 +79,16 @@ _ELSEWHERE = {
 
 
 def about_unknown(key: str, value: object, known: Sequence[str], where: str) -> str:
-    """What is said about an unknown key: the likeliest known one, and all of them."""
-    if where.startswith("at the top") and isinstance(value, dict) and key not in _ELSEWHERE:
-        near = get_close_matches(key, known, n=1)
-        meant = f"'{near[0]}'" if near else f"[jobs.{shown(key)}]"
-        return f"no such key {where}; did you mean {meant}? known: {', '.join(known)}"
-    near = get_close_matches(key.lower()[:80].replace("-", "_"), known, n=1, cutoff=0.7)
-    other = _ELSEWHERE.get(key.lower(), "")
-    guess = near[0] if near else other if other in known else ""
-    hint = f"did you mean '{guess}'? " if guess else ""
-    return f"no such key {where}; {hint}known: {', '.join(known)}"
+    """What is said about an unknown key: the likeliest known one, else all of them."""
+    guess = _guess(key.lower()[:80].replace("-", "_"), known)
+    if guess:
+        return f"no such key {where}; did you mean '{guess}'?"
+    if isinstance(value, dict) and "jobs" in known:
+        return f"no such table {where}; did you mean [jobs.{shown(key)}]?"
+    return f"no such key {where}; known: {', '.join(known)}"
+
+
+def _guess(key: str, known: Sequence[str]) -> str:
+    near = get_close_matches(key, known, n=1, cutoff=0.7)
+    other = _ELSEWHERE.get(key, "")
+    return near[0] if near else other if other in known else ""

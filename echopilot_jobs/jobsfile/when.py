@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import NoReturn
 
 from echopilot_jobs.jobs.params import shown
 from echopilot_jobs.jobsfile.words import Wrong, came, parsed_length, unit_hint, wrong
@@ -88,7 +87,7 @@ def every(value: object) -> Rhythm:
         return Interval(length)
     if said.split(",")[0].strip() in _GROUPS:
         return _days_of_week(said.split(","), value)
-    _refuse_every(value, said)
+    raise _not_every(value, said)
 
 
 def _days(value: object, count: int) -> Days:
@@ -125,13 +124,13 @@ def _near_day(said: str) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _refuse_every(value: str, said: str) -> NoReturn:
+def _not_every(value: str, said: str) -> Wrong:
     unit = re.sub(r"^[0-9]+ ?", "", said).rstrip("s")
     if instead := _INSTEAD.get("week" if unit == "w" else unit):
-        raise wrong(value, instead)
+        return wrong(value, instead)
     if said.startswith("@") or len(said.split()) == 5:
-        raise wrong(value, f"{EVERY_WANTED}; a cron expression goes into cron = '{shown(said)}'")
-    raise wrong(value, f"{EVERY_WANTED}{unit_hint(value)}{_near_day(said)}")
+        return wrong(value, f"{EVERY_WANTED}; a cron expression goes into cron = '{shown(said)}'")
+    return wrong(value, f"{EVERY_WANTED}{unit_hint(value)}{_near_day(said)}")
 
 
 def at(value: object) -> time:

@@ -1,4 +1,4 @@
-"""Plain values as people write them: texts, lists, numbers, lengths of time. Every refusal says what came and what is wanted."""
+"""Plain values as people write them: texts, lists, numbers, lengths. Every refusal says what came and what is wanted."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ def tag(value: object) -> str:
     return value
 
 
-def length(
-    example: str, *, most: timedelta = LONGEST, zero: bool = False, whole_seconds: bool = True
-) -> Callable[[object], timedelta]:
+def length(example: str, *, most: timedelta = LONGEST, zero: bool = False) -> Callable[[object], timedelta]:
     """A reader of lengths of time with a unit, more than zero (or zero too) and at most *most*."""
     least = "zero or more" if zero else "more than zero"
     wanted = f"a length such as '{example}', {least}, at most {most.days} days"
