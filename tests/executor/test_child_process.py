@@ -90,7 +90,7 @@ def test_a_python_job_gets_its_context_and_its_answer_is_kept(module: Path, canc
         ("import os\ndef run(ctx): os.abort()", "ended without an answer: killed by SIGABRT"),
         ("def run(ctx): return {1, 2}", "TypeError: the job returned what JSON cannot keep"),
         ("def run(ctx): return float('nan')", "TypeError: the job returned what JSON cannot keep"),
-        ("def run(ctx): return 'x' * 100_000", "allowed: 65,536; write an artefact instead"),
+        ("def run(ctx): return 'x' * 100_000", "allowed: 65,536; keep it as a file with ctx.artifact(path)"),
         ("def run(ctx): return run(ctx)", "RecursionError"),
         ("def walk(ctx): pass", "no function 'run' in module 'work'"),
         ("syntax error here", "SyntaxError"),
