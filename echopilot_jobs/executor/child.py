@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib
 import inspect
@@ -17,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from echopilot_jobs.context import RetryAfter, RunContext, Skip
@@ -29,7 +28,7 @@ from echopilot_jobs.processes import die_with_parent
 CANNOT_START = 127
 UMASK = 0o077
 # What Python itself does about them at its start; everything else is left to the system.
-PYTHON_SIGNALS = {
+PYTHON_SIGNALS: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | signal.Handlers] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGPIPE: signal.SIG_IGN,
     signal.SIGXFSZ: signal.SIG_IGN,
@@ -75,6 +74,7 @@ def _take_over(errand: Errand) -> None:
     """Output goes to the run's pipe, and no descriptor but the report is left of the server's (F53)."""
     os.dup2(errand.output, 1)
     os.dup2(errand.output, 2)
+    os.set_inheritable(errand.report, False)  # what the run itself starts must neither hold nor forge it
     for entry in [*Path("/proc/self/fd").iterdir()]:
         if int(entry.name) not in (0, 1, 2, errand.report):
             with suppress(OSError):  # the listing's own is closed already
@@ -154,7 +154,13 @@ def _result(target: str, context: RunContext) -> Any:
         raise TypeError(
             f"'{target}' is a generator, and nobody would run it; wanted: a function that does its work and returns"
         )
-    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+    return _run(result) if inspect.isawaitable(result) else result
+
+
+def _run(result: Awaitable[Any]) -> Any:
+    import asyncio  # here, because in the server it would make every other child dearer
+
+    return asyncio.run(_awaited(result))
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:

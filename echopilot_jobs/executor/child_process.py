@@ -63,7 +63,7 @@ def perform(
         try:
             watch.until_exit()
         finally:
-            _sweep(watch.pid, mark)
+            _sweep(watch.pid, mark, has_ended=watch.is_over)
         watch.read_leftovers()
         status = watch.exit_status()
     finally:
@@ -107,7 +107,7 @@ class _Watch:
         self._kill_at: float | None = None
         self._pidfd: int | None = None
         self._status: int | None = None
-        self._is_over = False
+        self.is_over = False
         self.pid: int | None = None
         self.refused: str | None = None
         self.ended_because: State | None = None
@@ -122,7 +122,7 @@ class _Watch:
                 selector.register(self._begun.output, selectors.EVENT_READ, self._take_output)
                 selector.register(self._begun.report, selectors.EVENT_READ, self._take_report)
                 selector.register(self._cancel, selectors.EVENT_READ, self._on_cancel)
-                while not self._is_over:
+                while not self.is_over:
                     for key, _ in selector.select(self._seconds_left()):
                         if not key.data():
                             selector.unregister(key.fileobj)
@@ -154,11 +154,11 @@ class _Watch:
         self.pid = said.get("pid", self.pid)
         self._status = said.get("ended", self._status)
         self.refused = said.get("error", self.refused)
-        self._is_over = self._is_over or "pid" not in said
+        self.is_over = self.is_over or "pid" not in said
         return "pid" in said
 
     def _on_exit(self) -> bool:
-        self._is_over = True
+        self.is_over = True
         return False
 
     def _on_cancel(self) -> bool:
@@ -170,12 +170,12 @@ class _Watch:
 
     def _watch_pid(self, selector: selectors.BaseSelector) -> None:
         """See the exit with our own eyes: the fork server may be stopped, or gone."""
-        if self.pid is None or self._pidfd is not None or self._is_over:
+        if self.pid is None or self._pidfd is not None or self.is_over:
             return
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
-            self._is_over = True
+            self.is_over = True
             return
         selector.register(self._pidfd, selectors.EVENT_READ, self._on_exit)
         if self.ended_because is not None:
@@ -194,7 +194,7 @@ class _Watch:
                 self._ask_to_leave(State.TIMED_OUT, GRACE_SECONDS)
         elif now >= self._kill_at:
             if self.pid is None:
-                self._is_over = True  # it never began; with our end of the socket closed, it never will
+                self.is_over = True  # it never began; with our end of the socket closed, it never will
             else:
                 end_tree(self.pid, 0)
 
@@ -228,12 +228,25 @@ class _Watch:
         return self._status
 
 
-def _sweep(pid: int | None, mark: str) -> None:
-    """End whatever of the run is left: its tree, its group, and those that left both but still carry the mark."""
-    for each in [*([] if pid is None else [pid]), *marked(MARK, mark)]:
+def _sweep(pid: int | None, mark: str, *, has_ended: bool) -> None:
+    """End whatever of the run is left: its group, and those that left the group but still carry the mark.
+
+    The group is the run's own as long as the pid is taken, and the fork server keeps it so.
+    """
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        if not has_ended:
+            end_tree(pid, 0)
+        _collect(pid)
+    for each in marked(MARK, mark):
         end_tree(each, 0)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(each, os.WNOHANG)  # ours by adoption, when the fork server has died
+        _collect(each)
+
+
+def _collect(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # ours by adoption, when the fork server has died
 
 
 # -- what it comes to

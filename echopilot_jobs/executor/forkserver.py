@@ -88,7 +88,7 @@ class _Server:
 
     def _receive(self) -> tuple[bytes, list[int]]:
         try:
-            message, descriptors, flags, _ = socket.recv_fds(self._control, 1, 4, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, flags, _ = socket.recv_fds(self._control, 1, 4)
         except ConnectionResetError:
             return b"", []
         if flags & socket.MSG_CTRUNC:  # no descriptors left here: the other end sees its socket closed without a word
@@ -116,7 +116,8 @@ class _Server:
         if pid == 0:
             status.close()
             self._forget()
-            return child.Errand(*ours, server)
+            order, output, report = ours
+            return child.Errand(order, output, report, server)
         _close(ours)
         self._children[status.fileno()] = _Child(pid, status)
         self._poll.register(status.fileno(), select.POLLIN)

@@ -10,6 +10,8 @@ import contextlib
 import json
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from select import select
@@ -26,7 +28,6 @@ from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
-from echopilot_jobs.executor.own_web import OwnWeb
 from echopilot_jobs.jobs import Http
 from echopilot_jobs.runs import Outcome, Output, State
 
@@ -35,6 +36,18 @@ EXCERPT_BYTES = 4096
 CONNECT_SECONDS = 10.0
 READY_PROBE_SECONDS = 2.0
 READY_PAUSE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class OwnWeb:
+    """Our own web process: where it answers, and how to prove that we may ask. The key is called for late and never shown.
+
+    *stopping* says that the scheduler is on its way out, so that nobody waits for a web that is stopping too.
+    """
+
+    base_url: str
+    key: Callable[[], str]
+    stopping: Callable[[], bool] = lambda: False
 
 
 def perform(

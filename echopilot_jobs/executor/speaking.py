@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import math
 import os
@@ -164,6 +163,8 @@ def copy_whole(source: str, target: Path, home: Path) -> Artefact:
 
 def _pour(source: int, draft: Path, name: str) -> tuple[int, str]:
     """Write what *source* holds now to *draft*; its size and SHA-256."""
+    import hashlib  # here, because OpenSSL's pages would make every child of the server dearer
+
     digest, size = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(draft, flags, 0o600), "wb", buffering=0) as file:
