@@ -84,7 +84,7 @@ def _take_over(errand: Errand) -> None:
 def _settle_in(order: Mapping[str, Any], home: Path) -> None:
     """Signals, limits, environment, folder and import path as of a program just started."""
     for number in signal.valid_signals():
-        with suppress(OSError, ValueError):  # KILL and STOP cannot be had, and the C library keeps two for itself
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):  # None: not Python's to change
             signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(UMASK)
@@ -143,7 +143,7 @@ def _look_first_in(home: Path) -> None:
     """Imports look in the project first, then where `PYTHONPATH` says, as the run's own environment has it."""
     named = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100
     sys.path[:] = dict.fromkeys([str(home), *named, *sys.path])
-    importlib.invalidate_caches()  # the server looked long ago
+    sys.path_importer_cache.clear()  # the server looked long ago; `invalidate_caches` would import half the library for it
 
 
 def _result(target: str, context: RunContext) -> Any:

@@ -10,12 +10,14 @@ from typing import Any
 from echopilot_jobs.clock import from_ms
 from echopilot_jobs.outages import Cause, Outage, Reading
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
     Hold,
     Origin,
     Pause,
+    Progress,
     Run,
     Skip,
     SkipReason,
@@ -127,6 +129,16 @@ def generation_of(row: sqlite3.Row) -> Generation:
     """A clock generation from its row."""
     step = timedelta(milliseconds=row["step_ms"])
     return Generation(row["number"], from_ms(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
+
+
+def progress_of(row: sqlite3.Row) -> Progress:
+    """A run's progress from its row."""
+    return Progress(from_ms(row["at"]), row["done"], row["total"], row["note"])
+
+
+def artefact_of(row: sqlite3.Row) -> Artefact:
+    """A kept file from its row."""
+    return Artefact(row["name"], row["path"], row["bytes"], row["sha256"])
 
 
 def event_of(row: sqlite3.Row) -> Event:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from echopilot_jobs import builtin
+from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
@@ -147,6 +148,7 @@ class _Process:
         self._surroundings = Surroundings(
             lives=owner_lives,
             sweep=end_leftovers,
+            discard=lambda path: discard(settings.home, path),
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
         )
         self._identity = identity
@@ -157,7 +159,7 @@ class _Process:
     def _executor(self) -> Executor:
         base_url = f"http://127.0.0.1:{self._settings.port}"
         own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
-        return Executor(self._clock, self._identity.owner, own_web)
+        return Executor(self._clock, self._identity.owner, own_web, self._settings.home)
 
     def run(self) -> int:
         """The whole life; the exit status."""
