@@ -80,23 +80,23 @@ class JobLog:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
 
-    def debug(self, message: object, *args: object, **fields: Any) -> None:
+    def debug(self, message: object, /, *args: object, **fields: Any) -> None:
         """A detail."""
         self._say("debug", message, args, fields)
 
-    def info(self, message: object, *args: object, **fields: Any) -> None:
+    def info(self, message: object, /, *args: object, **fields: Any) -> None:
         """Something as it should be."""
         self._say("info", message, args, fields)
 
-    def warning(self, message: object, *args: object, **fields: Any) -> None:
+    def warning(self, message: object, /, *args: object, **fields: Any) -> None:
         """Something somebody should look at one day."""
         self._say("warning", message, args, fields)
 
-    def error(self, message: object, *args: object, **fields: Any) -> None:
+    def error(self, message: object, /, *args: object, **fields: Any) -> None:
         """Something that went wrong. The run goes on: only raising ends it."""
         self._say("error", message, args, fields)
 
-    def exception(self, message: object, *args: object, **fields: Any) -> None:
+    def exception(self, message: object, /, *args: object, **fields: Any) -> None:
         """An error with the exception being handled: its traceback goes to the run's output."""
         caught = sys.exception()
         facts = {} if caught is None else {"exception": f"{type(caught).__name__}: {caught}"}

@@ -55,7 +55,7 @@ def day_of(ctx: RunContext) -> date:
     Raises `NoSuchDay` for a value that is no day, or a day that has not begun.
     """
     reference = (ctx.slot_at or ctx.started_at).astimezone(UTC).date()
-    if "date" not in ctx.params:
+    if ctx.params.get("date") is None:
         return reference - DAY
     today = ctx.started_at.astimezone(UTC).date()
     given = str(ctx.params["date"])

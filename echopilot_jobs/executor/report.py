@@ -80,9 +80,10 @@ class Report:
     def heard(self, *, last: bool = False) -> Heard:
         """What was said since the last call; at the *last* one, also how much was left out."""
         said, self._said = self._said, []
+        progress = self._newest_progress()
         if last and self._dropped:
             said.append(Said("warning", f"{self._dropped:,} lines more were not kept", dropped=self._dropped))
-        return Heard(tuple(said), self._newest_progress())
+        return Heard(tuple(said), progress)
 
     def _grow(self, data: bytes) -> None:
         if not self._skipping:

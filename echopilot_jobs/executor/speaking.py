@@ -142,23 +142,28 @@ def copy_whole(source: str, target: Path, home: Path) -> Artefact:
         if error.errno == errno.ELOOP:
             raise ValueError(f"'{source}' is a link; wanted: the file itself") from None
         raise
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError(f"'{source}' is no regular file; wanted: a file of at most {ARTEFACT_MOST_BYTES:,} bytes")
-        if facts.st_size > ARTEFACT_MOST_BYTES:
-            raise ValueError(f"'{source}' has {facts.st_size:,} bytes; allowed: {ARTEFACT_MOST_BYTES:,}")
+    try:
+        _check(os.fstat(descriptor), source)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = target.parent / f".{target.name}.{os.getpid()}.draft"
         try:
-            size, digest = _pour(file.fileno(), draft, source)
+            size, digest = _pour(descriptor, draft, source)
             draft.rename(target)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+    finally:
+        os.close(descriptor)
     for folder in takewhile(lambda folder: folder != home.parent, target.parents):
         _sync(folder)  # each of them may be new
     return Artefact(target.name, target.relative_to(home).as_posix(), size, digest)
+
+
+def _check(facts: os.stat_result, source: str) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError(f"'{source}' is no regular file; wanted: a file of at most {ARTEFACT_MOST_BYTES:,} bytes")
+    if facts.st_size > ARTEFACT_MOST_BYTES:
+        raise ValueError(f"'{source}' has {facts.st_size:,} bytes; allowed: {ARTEFACT_MOST_BYTES:,}")
 
 
 def _pour(source: int, draft: Path, name: str) -> tuple[int, str]:
