@@ -65,6 +65,10 @@ class LocalEngine:
         for cancel in self._cancels.values():
             cancel.ask()
 
+    def close(self) -> None:
+        """Take no more runs and wait for those that are out."""
+        self._pool.shutdown()
+
     def _carry_out(self, job: Job, run: Run, cancel: Cancel) -> None:
         def hear(heard: Heard) -> None:
             self._notes.put(Note(run, heard))
