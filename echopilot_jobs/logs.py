@@ -62,6 +62,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "lock.lost": "the lock file was removed or replaced; this scheduler steps down (path)",
         "run.queued": "a run without a slot was queued (job, run, origin)",
         "run.started": "an attempt began (job, run, attempt, lag_ms)",
+        "run.said": "a line of a run's own log (job, run, level, message, fields of its own; dropped)",
         "run.finished": "an attempt ended (job, run, state, attempt, ms, error)",
         "run.finish_refused": "an outcome came too late to count (job, run, error)",
         "run.abandoned": "its owner died while it ran (job, run, owner)",

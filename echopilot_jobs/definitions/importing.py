@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.executor.child_process import ALLOWED_NAMES, ALLOWED_PREFIXES
+from echopilot_jobs.executor.starting import allowed_environment
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_tree, marked, this_process
 
@@ -199,7 +199,7 @@ def _in_memory(content: bytes) -> Iterator[int]:
     """A descriptor to read *content* from, which is never on a disk."""
     descriptor = os.memfd_create("check", os.MFD_CLOEXEC)
     try:
-        with open(descriptor, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor, not a path
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
@@ -209,7 +209,7 @@ def _in_memory(content: bytes) -> Iterator[int]:
 
 def _environment(mark: str, descriptor: int) -> dict[str, str]:
     """What a job's child has, without any secret of ours."""
-    kept = {k: v for k, v in os.environ.items() if k in ALLOWED_NAMES or k.startswith(ALLOWED_PREFIXES)}
+    kept = allowed_environment()
     path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), kept.get("PYTHONPATH")]))
     ours = {MARK: mark, "ECHOPILOT_PARENT": str(os.getpid()), "ECHOPILOT_RESULT_FD": str(descriptor)}
     return {**kept, **ours, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -17,8 +17,8 @@ from typing import Any
 from echopilot_jobs import builtin
 from echopilot_jobs.clock import iso
 from echopilot_jobs.definitions import shelf
-from echopilot_jobs.definitions.shelf import Accepted, Refused, Shelf, read_shelf, write_shelf
 from echopilot_jobs.definitions.sheet import NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
+from echopilot_jobs.definitions.shelf import Accepted, Refused, Shelf, read_shelf, write_shelf
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile import BadJobsFile, Composed, Document, Problem, compose, modules_of, read
 from echopilot_jobs.placeholders import names_in
@@ -202,9 +202,7 @@ def _modules(document: Document) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
         return (), error.found
 
 
-def _filled_names(
-    document: Document | None, code: tuple[Document, ...], environ: Mapping[str, str]
-) -> tuple[str, ...]:
+def _filled_names(document: Document | None, code: tuple[Document, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
     """The `${NAME}`s anywhere in the documents that can be filled now."""
     found: set[str] = set()
     waiting: list[object] = [each.tables for each in (*code, *([document] if document is not None else []))]

@@ -142,7 +142,8 @@ def _documents(declared: Sequence[Mapping[str, Any]]) -> list[Document]:
 
 
 def _document(module: str, declared: Sequence[Mapping[str, Any]]) -> Document:
-    jobs, places = {}, {}
+    jobs: dict[str, Any] = {}
+    places: dict[tuple[str, ...], tuple[int, int]] = {}
     for each in declared:
         jobs[str(each["name"])] = {key: value for key, value in each.items() if key not in ("name", "module", "line")}
         places["jobs", str(each["name"])] = (int(each["line"]), 1)
@@ -172,7 +173,9 @@ def _look_at_program(probed: Probed, world: World, said: _Said) -> None:
     argv = said.table.get("command")
     if not found and isinstance(argv, list) and argv and isinstance(argv[0], str) and "${" not in argv[0]:
         path = said.environment(world.environ).get("PATH", world.environ.get("PATH", os.defpath))
-        found += [said.problem("command", f"came '{argv[0]}'; {words}") for words in _wrong(probed, argv[0], folder, path)]
+        found += [
+            said.problem("command", f"came '{argv[0]}'; {words}") for words in _wrong(probed, argv[0], folder, path)
+        ]
     (probed.warnings if said.is_off else probed.problems).extend(found)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
 from echopilot_jobs.outages import Cause, Outage, Reading
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
     Hold,
     Origin,
     Pause,
+    Progress,
     Run,
     Skip,
     SkipReason,
@@ -125,6 +127,16 @@ def generation_of(row: sqlite3.Row) -> Generation:
     """A clock generation from its row."""
     step = length(row["step_ms"])
     return Generation(row["number"], moment(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
+
+
+def progress_of(row: sqlite3.Row) -> Progress:
+    """A run's progress from its row."""
+    return Progress(moment(row["at"]), row["done"], row["total"], row["note"])
+
+
+def artefact_of(row: sqlite3.Row) -> Artefact:
+    """A kept file from its row."""
+    return Artefact(row["name"], row["path"], row["bytes"], row["sha256"])
 
 
 def event_of(row: sqlite3.Row) -> Event:

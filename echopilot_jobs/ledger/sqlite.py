@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -102,6 +102,10 @@ class SqliteLedger(SqliteReading):
             if batch.doomed or slots:
                 sql.do("record_prune", now=to_ms(now), count=len(batch.doomed) + slots, older_than=to_ms(older_than))
             return Pruned(len(batch.doomed) + slots, batch.looked_at)
+
+    def forget_artefacts(self, run_ids: Iterable[int]) -> None:
+        with self._writing() as sql:
+            sql.many("forget_artefacts", [{"run_id": run_id} for run_id in run_ids])
 
     def checkpoint(self) -> None:
         """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this."""

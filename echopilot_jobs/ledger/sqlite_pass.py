@@ -19,7 +19,7 @@ from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
-from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
+from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Progress, Run, SkipReason, State
 from echopilot_jobs.stretches import SkippedStretch
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -189,6 +189,7 @@ class SqlitePass:
         for run in started:
             if run.attempt > 1:
                 self._event(run)
+                self._sql.do("forget_progress", run_id=run.id)
         return started
 
     def _choose(self, ready: Iterator[sqlite3.Row], limits: Limits) -> list[int]:
@@ -231,6 +232,10 @@ class SqlitePass:
     def to_cancel(self) -> list[tuple[int, str]]:
         return [(row["id"], row["cancel_wanted"]) for row in self._sql.rows("to_cancel")]
 
+    def note_progress(self, progresses: Mapping[int, Progress]) -> None:
+        rows = [{"run_id": run_id, **each.__dict__, "at": to_ms(each.at)} for run_id, each in progresses.items()]
+        self._sql.many("put_progress", rows)
+
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state
         changed = self._sql.do(
@@ -251,6 +256,7 @@ class SqlitePass:
         if changed != 1:
             raise WrongState(f"run {run.id} attempt {run.attempt} is no longer ours to finish")
         self._keep_output(run.id, outcome)
+        self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
         ended = _after(run, outcome, state, self._at, retry_at)
         if retry_at:
             self._event(ended, outcome.error)

@@ -22,12 +22,14 @@ from echopilot_jobs.ledger.connection import (
 )
 from echopilot_jobs.ledger.protocol import MAX_PAGE, Dispositions, Obligation
 from echopilot_jobs.ledger.rows import (
+    artefact_of,
     event_of,
     gap_of,
     generation_of,
     hold_of,
     outage_of,
     pause_of,
+    progress_of,
     reading_of,
     run_of,
     skip_of,
@@ -37,12 +39,14 @@ from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, maybe_moment, moment, slot_moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
     Hold,
     Output,
     Pause,
+    Progress,
     Run,
     Skip,
     State,
@@ -75,6 +79,19 @@ class SqliteReading:
     def output(self, run_id: int) -> Output:
         row = self._maybe("output_of", run_id=run_id)
         return Output(row["head"], row["tail"], row["dropped_bytes"]) if row else Output()
+
+    def progress(self, run_id: int) -> Progress | None:
+        row = self._maybe("progress_of", run_id=run_id)
+        return progress_of(row) if row else None
+
+    def progresses(self) -> dict[int, Progress]:
+        return {row["run_id"]: progress_of(row) for row in self._rows("progress_of_running")}
+
+    def artefacts(self, run_id: int) -> list[Artefact]:
+        return [artefact_of(row) for row in self._rows("artefacts_of", run_id=run_id)]
+
+    def artefacts_adrift(self, limit: int) -> list[tuple[int, Artefact]]:
+        return [(row["run_id"], artefact_of(row)) for row in self._rows("artefacts_adrift", limit=limit)]
 
     def events(self, run_id: int) -> list[Event]:
         run = self.run(run_id)

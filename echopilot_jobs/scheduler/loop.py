@@ -15,7 +15,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import Hold, Origin, Outcome, Run, State
+from echopilot_jobs.runs import Hold, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.scheduler.telling import Teller
@@ -77,6 +77,7 @@ class Scheduler:
         self._unplanned = set(registry)  # every job is looked at once at the start, for the gap before it
         self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
         self._unrecorded: list[Ended] = []
+        self._progress: dict[int, Progress] = {}
         self._out: set[int] = set()
         self._in_doubt = False
         self._cancelled: dict[int, str] = {}
@@ -120,6 +121,7 @@ class Scheduler:
         """
         reading = self._timekeeper.read()
         self._unrecorded += self._engine.collect()
+        self._listen()
         if self._timekeeper.has_stepped(reading):
             self._pump.reset(reading.wall)
             self._paced_from = min(self._paced_from, reading.wall + SETTLE)
@@ -144,6 +146,8 @@ class Scheduler:
             ):  # first of all, because a step of the clock shifts what waits, and not what is yet to be written
                 unreachable = self._failing_since is not None
                 done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
+            if self._progress:
+                leading.note_progress(self._progress)
             self._record(leading, reading.wall, done)
             if done.footing is not None:
                 # A pass that failed may have been committed all the same: what it started was never begun (F28).
@@ -154,6 +158,14 @@ class Scheduler:
             self._next_ready = leading.next_ready_at()
             leading.renew(reading, planned=planning)
         return done
+
+    def _listen(self) -> None:
+        """Write what runs said to the log; how far they are waits for the pass that commits."""
+        notes = self._engine.notes()
+        with self._log.batch():
+            for note in notes:
+                self._teller.tell_said(note)
+        self._progress.update((note.run.id, note.heard.progress) for note in notes if note.heard.progress)
 
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
         wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
@@ -213,6 +225,7 @@ class Scheduler:
     def _after_commit(self, done: PassDone, reading: Reading, planning: bool) -> None:
         self._tell_reachable()
         self._unrecorded.clear()
+        self._progress.clear()
         self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
@@ -65,9 +66,10 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
-        watch = Reloading(settings, clock, log, waiter.ring) if registry is None else None
-        jobs = registry if watch is None else watch.begin()
-        return _Process(settings, jobs, clock, log, waiter, stop, lock, identity, watch).run()
+        if registry is not None:
+            return _Process(settings, registry, clock, log, waiter, stop, lock, identity, None).run()
+        watch = Reloading(settings, clock, log, waiter.ring)
+        return _Process(settings, watch.begin(), clock, log, waiter, stop, lock, identity, watch).run()
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code
@@ -150,6 +152,7 @@ class _Process:
         self._surroundings = Surroundings(
             lives=owner_lives,
             sweep=end_leftovers,
+            discard=lambda path: discard(settings.home, path),
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
         )
         self._identity = identity
@@ -160,7 +163,7 @@ class _Process:
     def _executor(self) -> Executor:
         base_url = f"http://127.0.0.1:{self._settings.port}"
         own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
-        return Executor(self._clock, self._identity.owner, own_web)
+        return Executor(self._clock, self._identity.owner, own_web, self._settings.home)
 
     def run(self) -> int:
         """The whole life; the exit status."""

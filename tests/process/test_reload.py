@@ -19,7 +19,7 @@ from echopilot_jobs.settings import Settings
 from tests.process.lone import Lone
 from tests.process.stacks import PROJECT, eventually
 
-GROUND = '[jobs.self_heal]\nenabled = false\n'
+GROUND = "[jobs.self_heal]\nenabled = false\n"
 
 
 def job(name: str, command: str, every: str = "1s", more: str = "") -> str:

@@ -66,7 +66,9 @@ def app_with_jobs(file: File, home: Settings, ledger: SqliteLedger, clock: FakeC
     return app
 
 
-def test_every_page_shows_a_refused_file_with_its_mistakes_and_nothing_in_them_is_markup_I28_S13(refused: Flask) -> None:
+def test_every_page_shows_a_refused_file_with_its_mistakes_and_nothing_in_them_is_markup_I28_S13(
+    refused: Flask,
+) -> None:
     browser = Browser(refused)
 
     for path in ("/", "/live", "/runs"):
