@@ -199,7 +199,7 @@ def _in_memory(content: bytes) -> Iterator[int]:
     """A descriptor to read *content* from, which is never on a disk."""
     descriptor = os.memfd_create("check", os.MFD_CLOEXEC)
     try:
-        with open(descriptor, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor, not a path
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor

@@ -131,7 +131,9 @@ def _moment(kept: Mapping[str, Any]) -> datetime:
 
 
 def _document(kept: Mapping[str, Any]) -> Document:
-    return Document(kept["name"], kept["tables"], {tuple(path): (line, column) for path, line, column in kept["places"]})
+    return Document(
+        kept["name"], kept["tables"], {tuple(path): (line, column) for path, line, column in kept["places"]}
+    )
 
 
 def _problems(kept: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.definitions import shelf
 from echopilot_jobs.definitions.loading import Checked, check_sheet, keep
-from echopilot_jobs.definitions.shelf import read_shelf
 from echopilot_jobs.definitions.sheet import NAME, Stamp, path_of, read_sheet, stamp_of, stamps_of
+from echopilot_jobs.definitions.shelf import read_shelf
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.settings import Settings
 
@@ -142,7 +142,7 @@ class Watcher:
         sheet = read_sheet(self._watch_path)
         try:
             kept = read_shelf(shelf.path_of(self._settings))
-            checked = check_sheet(self._settings, sheet, kept, os.environ)
+            checked = check_sheet(self._settings, sheet, kept, os.environ, self._clock.now())
         except Exception as error:
             traceback.print_exc()
             words = f"it could not be judged: {type(error).__name__}: {error}"

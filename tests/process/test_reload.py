@@ -19,7 +19,7 @@ from echopilot_jobs.settings import Settings
 from tests.process.lone import Lone
 from tests.process.stacks import PROJECT, eventually
 
-GROUND = '[jobs.self_heal]\nenabled = false\n'
+GROUND = "[jobs.self_heal]\nenabled = false\n"
 
 
 def job(name: str, command: str, every: str = "1s", more: str = "") -> str:
@@ -160,7 +160,7 @@ def test_a_deleted_file_leaves_everything_as_it_was_and_an_empty_one_takes_the_j
     followed.begin()
 
     followed.file.unlink()
-    eventually(lambda: followed.refused())
+    eventually(followed.refused)
     still = sorted(definitions.in_force(settings).registry)
     followed.save("")
     eventually(lambda: len(followed.accepted()) == 2)
@@ -173,11 +173,11 @@ def test_a_module_that_is_mended_brings_its_job_into_force_F65(followed: Followe
     followed.save(GROUND + '[jobs.py]\nevery = "3600s"\nrun = "mine:f"\n')
     (followed.home / "mine.py").write_text("def f(:\n")
     followed.begin()
-    eventually(lambda: followed.refused())
+    eventually(followed.refused)
 
     (followed.home / "mine.py").write_text("def f(context):\n    return 1\n")
 
-    eventually(lambda: followed.accepted())
+    eventually(followed.accepted)
     assert "SyntaxError" in followed.refused()[0]
     assert "py" in followed.accepted()[-1]["added"]
 
