@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs import builtin
-from echopilot_jobs.clock import iso
+from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.definitions import shelf
 from echopilot_jobs.definitions.sheet import NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
 from echopilot_jobs.definitions.shelf import Accepted, Refused, Shelf, read_shelf, write_shelf
 from echopilot_jobs.jobs import Registry
-from echopilot_jobs.jobsfile import BadJobsFile, Composed, Document, Problem, compose, modules_of, read
+from echopilot_jobs.jobsfile import BadJobsFile, Document, Problem, compose, read
 from echopilot_jobs.placeholders import names_in
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.settings import Settings
@@ -148,27 +148,31 @@ def scheduler_lives(settings: Settings) -> bool:
 def check(settings: Settings, environ: Mapping[str, str] = os.environ) -> Checked:
     """Judge the jobs file as it is now, with everything it names: modules and functions are imported in a child."""
     kept = read_shelf(shelf.path_of(settings))
-    return check_sheet(settings, read_sheet(path_of(settings)), kept, environ)
+    return check_sheet(settings, read_sheet(path_of(settings)), kept, environ, SystemClock().now())
 
 
-def check_sheet(settings: Settings, sheet: Sheet, kept: Shelf, environ: Mapping[str, str]) -> Checked:
-    """Judge *sheet*, with all errors at once."""
+def check_sheet(settings: Settings, sheet: Sheet, kept: Shelf, environ: Mapping[str, str], now: datetime) -> Checked:
+    """Judge *sheet*, with all errors at once; warnings tell of what comes after *now*."""
     from echopilot_jobs.definitions.probing import World, in_order, probe
 
     document, problems = _read(sheet, kept)
     if document is None:
-        return _judged(settings, sheet, kept, (), environ)
-    modules, found = _modules(document)
-    probed = probe(World(settings.home, environ), document, modules)
-    judged = _judged(settings, sheet, kept, tuple(probed.code), environ)
-    problems = in_order([*found, *judged.problems, *probed.problems])
+        return _judged(settings, sheet, kept, (), environ, now)
+    probed = probe(World(settings.home, environ), document)
+    judged = _judged(settings, sheet, kept, tuple(probed.code), environ, now)
+    problems = in_order([*judged.problems, *probed.problems])
     warnings = in_order([*judged.warnings, *probed.warnings])
     registry = None if problems else judged.registry
     return replace(judged, registry=registry, problems=problems, warnings=warnings, files=frozenset(probed.files))
 
 
 def _judged(
-    settings: Settings, sheet: Sheet, kept: Shelf, code: tuple[Document, ...], environ: Mapping[str, str]
+    settings: Settings,
+    sheet: Sheet,
+    kept: Shelf,
+    code: tuple[Document, ...],
+    environ: Mapping[str, str],
+    now: datetime | None = None,
 ) -> Checked:
     """What *sheet* says, without a look at the world."""
     document, problems = _read(sheet, kept)
@@ -176,7 +180,7 @@ def _judged(
     if problems:
         return checked
     try:
-        composed: Composed = compose(builtin.document(settings), document, code, environ=environ)
+        composed = compose(builtin.document(settings), document, code, environ=environ, now=now)
     except BadJobsFile as error:
         return replace(checked, problems=error.found)
     return replace(checked, registry=composed.registry, warnings=composed.warnings)
@@ -193,13 +197,6 @@ def _read(sheet: Sheet, kept: Shelf) -> tuple[Document | None, tuple[Problem, ..
         return read(sheet.content, NAME), ()
     except BadJobsFile as error:
         return None, error.found
-
-
-def _modules(document: Document) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
-    try:
-        return modules_of(document), ()
-    except BadJobsFile as error:
-        return (), error.found
 
 
 def _filled_names(document: Document | None, code: tuple[Document, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -229,7 +226,7 @@ def begin(settings: Settings, now: datetime) -> tuple[InForce, bool]:
     sheet, kept = read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings))
     if _is_judged(sheet, kept) and (kept.accepted is not None or kept.refused is None):
         return _in_force(settings, sheet, kept)[0], False
-    checked = check_sheet(settings, sheet, kept, os.environ)
+    checked = check_sheet(settings, sheet, kept, os.environ, now)
     kept, _ = keep(settings, checked, now)
     if checked.registry is None:
         return last_good(settings, kept, checked.problems), True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.definitions.importing import Answers, Item, import_all
-from echopilot_jobs.jobsfile import Document, Problem
+from echopilot_jobs.jobsfile import Document, Problem, modules_of
 from echopilot_jobs.placeholders import Unfilled, fill, hide, names_in
 
 FIRST_LINE_MOST = 256
@@ -45,15 +45,8 @@ class _Said:
 
     def problem(self, key: str, message: str) -> Problem:
         """A problem with *key* of this job, at its place."""
-        line, column = self._place(key)
         text = f"job '{self.name}': {key}: {message}"
-        return Problem(text, self.document.name, line, column, self.name, key)
-
-    def _place(self, key: str) -> tuple[int | None, int | None]:
-        for path in (("jobs", self.name, key), ("jobs", self.name)):
-            if path in self.document.places:
-                return self.document.places[path]
-        return None, None
+        return self.document.problem(text, ("jobs", self.name, key), job=self.name, about=key)
 
     def text(self, key: str) -> str | None:
         """The value of *key* where it is text; anything else is judged elsewhere."""
@@ -86,10 +79,11 @@ class _Said:
         return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, Mapping) else {}
 
 
-def probe(world: World, document: Document | None, modules: Sequence[str]) -> Probed:
-    """Look at all that *document* and the *modules* it lists need. Raises nothing for what is missing."""
+def probe(world: World, document: Document) -> Probed:
+    """Look at all that *document* and the modules it lists need. Raises nothing for what is missing."""
     probed = Probed()
-    said = list(_jobs_of(document)) if document is not None else []
+    modules = modules_of(document)
+    said = list(_jobs_of(document))
     targets = [each for each in said if _is_target(each.text("run"))]
     items = [Item(module=name) for name in modules]
     items += [Item(target=each.text("run"), env=each.environment(world.environ)) for each in targets]
@@ -118,21 +112,19 @@ def _is_target(value: str | None) -> bool:
     return all(part.isidentifier() for part in [*module.split("."), *function.split(".")])
 
 
-def _take_modules(probed: Probed, document: Document | None, modules: Sequence[str], answers: Answers) -> None:
+def _take_modules(probed: Probed, document: Document, modules: Sequence[str], answers: Answers) -> None:
     declared: tuple[dict[str, Any], ...] = ()
+    listed = list(document.tables.get("modules", ()))
     for number, name in enumerate(modules):
-        answer = answers.by_item[number]
+        answer, path = answers.by_item[number], ("modules", str(listed.index(name)))
         if answer.problem:
-            probed.problems.append(_module_problem(document, f"modules: came '{name}'; {answer.problem}"))
+            problem = document.problem(f"modules: came '{name}'; {answer.problem}", path, about="modules")
+            probed.problems.append(problem)
         elif len(answer.declared) == len(declared):
-            probed.warnings.append(_module_problem(document, f"modules: '{name}' declares no job; wanted: `@job`"))
+            words = f"modules: '{name}' declares no job; wanted: a function with `@job`"
+            probed.warnings.append(document.problem(words, path, about="modules"))
         declared = answer.declared or declared
     probed.code += _documents(declared)
-
-
-def _module_problem(document: Document | None, message: str) -> Problem:
-    line, column = document.places.get(("modules",), (None, None)) if document is not None else (None, None)
-    return Problem(message, document.name if document is not None else None, line, column, None, "modules")
 
 
 def _documents(declared: Sequence[Mapping[str, Any]]) -> list[Document]:
@@ -154,8 +146,8 @@ def _take_target(probed: Probed, world: World, said: _Said, answers: Answers, nu
     answer = answers.by_item[number]
     for words, found in ((answer.problem, probed.problems), (answer.warning, probed.warnings)):
         if words:
-            words = hide(words, said.placeholders, world.environ)  # an exception may quote what it was given
-            problem = said.problem("run", f"came '{said.text('run')}'; {words}")
+            safe = hide(words, said.placeholders, world.environ)  # an exception may quote what it was given
+            problem = said.problem("run", f"came '{said.text('run')}'; {safe}")
             (probed.warnings if said.is_off else found).append(problem)
 
 

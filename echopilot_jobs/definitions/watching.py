@@ -142,7 +142,7 @@ class Watcher:
         sheet = read_sheet(self._watch_path)
         try:
             kept = read_shelf(shelf.path_of(self._settings))
-            checked = check_sheet(self._settings, sheet, kept, os.environ)
+            checked = check_sheet(self._settings, sheet, kept, os.environ, self._clock.now())
         except Exception as error:
             traceback.print_exc()
             words = f"it could not be judged: {type(error).__name__}: {error}"

@@ -66,10 +66,11 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
-        if registry is not None:
-            return _Process(settings, registry, clock, log, waiter, stop, lock, identity, None).run()
-        watch = Reloading(settings, clock, log, waiter.ring)
-        return _Process(settings, watch.begin(), clock, log, waiter, stop, lock, identity, watch).run()
+        reloading = None
+        if registry is None:
+            reloading = Reloading(settings, clock, log, waiter.ring)
+            registry = reloading.begin()
+        return _Process(settings, registry, clock, log, waiter, stop, lock, identity, reloading).run()
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code

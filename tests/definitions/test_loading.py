@@ -129,7 +129,7 @@ def test_a_deleted_file_leaves_the_last_good_set_and_says_so_F65(home: Home) -> 
     ("make", "said"),
     [
         (lambda path: path.mkdir(), "it is a folder; wanted: a file"),
-        (lambda path: os.mkfifo(path), "it is a pipe, socket or device; wanted: a file"),
+        (os.mkfifo, "it is a pipe, socket or device; wanted: a file"),
         (lambda path: path.symlink_to(path.name), "it is a link that leads to itself; wanted: a file"),
         (lambda path: (path.touch(), path.chmod(0o646)), "other accounts may write it, and so choose what runs here"),
     ],

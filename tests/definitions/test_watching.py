@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_storm_of_whole_files_is_judged_every_two_seconds_at_most_F66(eye: Eye
             times.append(eye.now)
             eye.judge()
 
-    apart = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    apart = [later - earlier for earlier, later in pairwise(times)]
     assert 3 <= len(times) <= 5
     assert all(PATIENCE_SECONDS <= each <= PATIENCE_SECONDS + 3 * STEP for each in apart)
 

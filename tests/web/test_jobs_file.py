@@ -24,12 +24,20 @@ day = { type = "date", required = true, description = "the day to export" }
 full = { type = "boolean", default = false }
 kind = { choices = ["csv", "json"], default = "csv" }
 times = { type = "integer" }
+note = {}
 [jobs.off]
 every = "3600s"
 command = ["sh", "-c", "true"]
 enabled = false
 """
-BAD = GOOD + '[jobs.other]\nevery = "3600s"\nrun = "no<b>where:f"\n[jobs.evil]\nevery = "<script>alert(1)</script>"\n'
+BAD = f"""{GOOD}
+[jobs.other]
+every = "3600s"
+run = "no<b>where:f"
+[jobs.evil]
+every = "<script>alert(1)</script>"
+command = ["true"]
+"""
 
 
 class File:
@@ -74,7 +82,7 @@ def test_every_page_shows_a_refused_file_with_its_mistakes_and_nothing_in_them_i
     for path in ("/", "/live", "/runs"):
         page = browser.client.get(path).text
         assert "The jobs file is not in force: 2 problems" in page
-        assert "<code>jobs.toml:15:1</code> job &#39;evil&#39;: every" in page
+        assert "<code>jobs.toml:19:1</code> job &#39;evil&#39;: every" in page
         assert "<script>alert" not in page
 
 
@@ -90,7 +98,7 @@ def test_health_is_red_while_the_file_is_not_in_force_I26(refused: Flask, file: 
     green = with_key(refused).get("/health")
 
     assert (red.status_code, red.json["checks"]["jobs_file"]) == (503, "refused")
-    assert red.json["details"]["jobs_file"]["what"].startswith("the jobs file is not in force: jobs.toml:12:1: job")
+    assert red.json["details"]["jobs_file"]["what"].startswith("the jobs file is not in force: jobs.toml:17:1: job")
     assert green.json["checks"]["jobs_file"] == "ok"
 
 
@@ -100,8 +108,8 @@ def test_the_api_names_every_problem_with_its_place_I28(refused: Flask, clock: F
     assert jobs["jobs_file"] == found["jobs_file"]
     assert found["jobs_file"]["ok"] is False
     assert [(each["job"], each["field"], each["line"]) for each in found["jobs_file"]["problems"]] == [
-        ("other", "run", 12),
-        ("evil", "every", 14),
+        ("other", "run", 17),
+        ("evil", "every", 19),
     ]
     assert found["jobs_file"]["accepted_at"] == found["jobs_file"]["refused_at"] == "2026-03-02T07:59:30Z"
     assert {"export", "off", "heartbeat"} <= {each["name"] for each in found["definitions"]}
@@ -141,13 +149,14 @@ def test_parameters_that_do_not_fit_are_refused_with_every_mistake_and_nothing_i
 def test_parameters_are_kept_as_they_were_given_so_that_defaults_come_with_the_run(
     app_with_jobs: Flask, ledger: SqliteLedger
 ) -> None:
-    answer = with_key(app_with_jobs).post(
-        "/api/jobs/export/run", json={"params": {"day": "2026-03-01", "times": "3", "full": True}}
-    )
+    note = "café 👩‍🚀 \u2028 [[[[ {{7*7}} \x1b"
+    params = {"day": "2026-03-01", "times": "3", "full": True, "note": note}
+
+    answer = with_key(app_with_jobs).post("/api/jobs/export/run", json={"params": params})
 
     (run,) = ledger.runs(job_name="export")
     assert answer.status_code == 202
-    assert run.params == {"day": "2026-03-01", "times": 3, "full": True}
+    assert run.params == {"day": "2026-03-01", "times": 3, "full": True, "note": note}
 
 
 def test_a_disabled_job_is_not_run_by_hand(app_with_jobs: Flask, ledger: SqliteLedger) -> None:
