@@ -68,6 +68,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "run.abandoned": "its owner died while it ran (job, run, owner)",
         "run.cancelled": "it ended before it started (job, run, error)",
         "job.failed_to_plan": "a job could not be planned and was passed over (job, error)",
+        "jobs.accepted": "another set of definitions is in force (count, added, changed, removed, revision, unkept)",
+        "jobs.refused": "the jobs file is not in force; the last good set is (problem: one line each)",
         "processes.swept": "processes left behind by a dead owner's run were ended (run, count)",
         "log.repaired": "a torn last line was cut off at start (bytes)",
         "log.lost": "lines that could not be written (count)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
@@ -225,11 +225,6 @@ class Run:
 
 def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
-
-
-def slot_moment(epoch_seconds: int) -> datetime:
-    """The UTC moment of a slot's stored whole seconds."""
-    return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
 @dataclass(frozen=True)

@@ -408,6 +408,7 @@ def test_the_day_is_the_one_before_the_slot_even_when_it_runs_late():
 
     assert daily_report.day_of(late) == date(2026, 2, 28)
     assert daily_report.day_of(context()) == THE_DAY
+    assert daily_report.day_of(context(params={"date": None})) == THE_DAY  # a parameter not given
     assert daily_report.day_of(context(params={"date": "2026-02-03"})) == date(2026, 2, 3)
     assert daily_report.day_of(context(params={"date": "2026-03-02"})) == date(2026, 3, 2)
 

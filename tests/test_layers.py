@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 
 # Ring by ring, inside out. A module may import its own ring and the rings before it.
 RINGS = [
-    {"errors", "clock", "processes", "plain", "spans"},
+    {"errors", "clock", "processes", "plain", "spans", "addresses"},
     {"outages", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
-    {"jobs", "jobsfile", "fluent", "context", "planner", "logs"},
+    {"jobs", "jobsfile", "fluent", "context", "stretches", "planner", "logs"},
     {"ledger", "executor", "supervision", "artefacts"},
     {"engines", "healing", "signals", "reporting", "accounting"},
     {"pump", "scheduler", "builtin", "definitions", "testing", "doctor", "simulator"},
@@ -33,7 +33,7 @@ HOMES = {
     "gunicorn": "stack",
     "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
-    "pydantic": {"settings", "jobsfile"},
+    "pydantic": "settings",
     "pydantic_settings": "settings",
     "psutil": {"signals", "doctor", "simulator"},
 }

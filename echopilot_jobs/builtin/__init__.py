@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from importlib.resources import files
 
-from echopilot_jobs.jobs import Http, Inline, Job, Python, Registry
+from echopilot_jobs import jobsfile, placeholders
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.settings import Settings
-from echopilot_jobs.triggers import DailyAt, Every
 
 HEARTBEAT, SELF_HEAL = "heartbeat", "self_heal"
 BRIEF, REPORT = "ceo_brief", "daily_report"
+NAME = "built-in"
+
+
+def document(settings: Settings) -> jobsfile.Document:
+    """The definitions in `jobs.toml` beside this module, with the operator's times filled in."""
+    text = (files(__package__) / "jobs.toml").read_text(encoding="utf-8")
+    filled = placeholders.fill(
+        text,
+        {
+            "SCHED_BRIEF_UTC": f"{settings.brief_at:%H:%M}",
+            "SCHED_REPORT_UTC": f"{settings.report_at:%H:%M}",
+            "SCHED_SELFHEAL_EVERY_HOURS": str(settings.self_heal_hours),
+        },
+    )
+    return jobsfile.read(filled.encode(), NAME)
 
 
 def jobs(settings: Settings) -> Registry:
-    """The four built-in jobs with the operator's times."""
-    return Registry(
-        [
-            Job(
-                name=HEARTBEAT,
-                description="Writes the tick line with the next run of every job.",
-                trigger=Every(timedelta(seconds=60)),
-                action=Inline("tick"),
-                on_startup=True,
-            ),
-            Job(
-                name=BRIEF,
-                description="Reads the signals and says what matters most.",
-                trigger=DailyAt(settings.brief_at),
-                action=Python("echopilot_jobs.builtin.ceo_brief:run"),
-                retries=2,
-                idempotent=True,
-            ),
-            Job(
-                name=REPORT,
-                description="Accounts for yesterday, job by job.",
-                trigger=DailyAt(settings.report_at),
-                action=Python("echopilot_jobs.builtin.daily_report:run"),
-                retries=2,
-                idempotent=True,
-            ),
-            Job(
-                name=SELF_HEAL,
-                description="Abandons lapsed runs, retries what may be repeated, prunes old history.",
-                trigger=Every(timedelta(hours=settings.self_heal_hours)),
-                action=Http("/api/self-heal"),
-                timeout=timedelta(seconds=120),
-                retries=2,
-                on_startup=True,
-                idempotent=True,
-            ),
-        ]
-    )
+    """The four built-in jobs as they are without any definitions of the user's."""
+    return jobsfile.compose(document(settings), environ={}).registry

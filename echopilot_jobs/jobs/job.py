@@ -96,7 +96,7 @@ class Job:
             yield f"catch_up_window '{self.catch_up_window}'; wanted: zero or more"
         if self.jitter < timedelta(0):
             yield f"jitter '{self.jitter}'; wanted: zero or more"
-        if self.jitter > self.trigger.period / 2:
+        if self.jitter and self.jitter > self.trigger.period / 2:  # a period may take a while to find
             yield f"jitter '{self.jitter}'; wanted: at most half the distance between slots, '{self.trigger.period / 2}'"
         if not -PRIORITY_MOST <= self.priority <= PRIORITY_MOST:
             yield f"priority '{self.priority}'; wanted: from -{PRIORITY_MOST} to {PRIORITY_MOST}"

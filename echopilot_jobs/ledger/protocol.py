@@ -268,10 +268,11 @@ class Ledger(Protocol):
         """Release calendar jobs that wait because of a step of the wall clock; raises `WrongState` when none do."""
         ...
 
-    def set_defined(self, names: Sequence[str], now: datetime) -> list[Run]:
+    def set_defined(self, names: Sequence[str], now: datetime, lease: Lease | None = None) -> list[Run]:
         """Mark every job not among *names* as no longer defined: its history stays, its open runs end.
 
-        Returns the runs that were cancelled. A run of it that still goes on ends by itself.
+        Returns the runs that were cancelled. A run of it that still goes on ends by itself. Raises `LeaseLost` when a
+        *lease* is given and another scheduler leads by now.
         """
         ...
 

@@ -41,6 +41,10 @@ class Chores:
         self._prune_at = self._due_at
         self._pruned_to = 0
 
+    def adopt(self, registry: Registry) -> None:
+        """From now on the jobs are those of *registry*."""
+        self._registry = registry
+
     def do_due(self, idle_seconds: float) -> None:
         """One round, if its time has come and nothing is due within *idle_seconds*, or if it has waited long enough.
 

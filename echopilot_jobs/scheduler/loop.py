@@ -69,7 +69,7 @@ class Scheduler:
         self._lease = leadership.lease
         self._duties = duties
         self._timekeeper = Timekeeper(clock, leadership)
-        self._teller = Teller(log, registry)
+        self._teller = Teller(log)
         self._log = log
         self._limits = _limits(registry)
         self._paced_from = clock.now() + SETTLE
@@ -85,6 +85,30 @@ class Scheduler:
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
         self._relieve = relieve
+
+    # -- other definitions
+
+    def adopt(self, registry: Registry) -> bool:
+        """From the next beat on the jobs are those of *registry*. False while the ledger is out of reach: ask again then.
+
+        A run under way ends under the definition it began with (F64); what waits for a job that is gone is cancelled.
+        New and changed jobs owe nothing for the past. Raises `LeaseLost`.
+        """
+        if self._in_doubt:  # what the last pass started is not known yet, and may be of a job that goes
+            return False
+        now = self._clock.now()
+        try:
+            cancelled = self._ledger.set_defined(list(registry), now, self._lease)
+        except LedgerUnavailable:
+            return False  # it may be written all the same; written again it changes nothing
+        with self._log.batch():
+            for run in cancelled:
+                self._log.event("run.cancelled", job=run.job_name, run=run.id, error=run.error)
+        fresh = self._pump.replace(registry.values(), now)
+        self._registry, self._limits = registry, _limits(registry)
+        self._unplanned = {name for name in self._unplanned if name in registry}.union(fresh)
+        self._startup_owed = [name for name in self._startup_owed if name in registry]
+        return True
 
     # -- one pass
 
@@ -148,7 +172,7 @@ class Scheduler:
         for item in self._unrecorded:
             asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
             outcome = replace(item.outcome, error=f"cancelled by {asked}") if _stopped(item, asked) else item.outcome
-            again_at = retry_at(item, now, asked_to_stop=asked is not None)
+            again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
             try:
                 done.ended.append((item, leading.finish(item.run, outcome, again_at)))
             except WrongState as error:

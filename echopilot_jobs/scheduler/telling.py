@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from echopilot_jobs.engines import Ended, Note
-from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.logs import Log
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, Run, SkipReason, State
@@ -23,9 +23,8 @@ OUR_FIELDS = frozenset({"ts", "event", "job", "run", "level", "message", "droppe
 class Teller:
     """Writes the lines of a pass, and counts slots that met a run of their own job."""
 
-    def __init__(self, log: Log, registry: Registry) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._registry = registry
         self._overlaps = Counter[str]()
         self._generation: int | None = None
 
