@@ -13,6 +13,7 @@ from echopilot_jobs.artefacts import discard
 from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.executor import Heard, Said
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Artefact, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler import Scheduler
@@ -166,7 +167,7 @@ def round_of_chores(world: World, home: Path) -> None:
         lives=lambda _owner: True, sweep=lambda _owner: 0, discard=lambda path: discard(home, path)
     )
     custody = Custody(home / "var" / "ledger.sqlite3", world.clock, world.log)
-    chores = Chores(world.ledger, world.scheduler(job())._registry, custody, world.clock, world.log, surroundings)
+    chores = Chores(world.ledger, Registry([job()]), custody, world.clock, world.log, surroundings)
     world.clock.sleep(2 * EVERY_SECONDS)
     chores.do_due(60)
 

@@ -119,7 +119,7 @@ def test_what_a_python_job_says_is_shown_live_and_what_it_leaves_outlives_its_sc
         (run.id, "begun", 3, "mine")
     ]
     assert lone.left_behind(run) == []
-    (kept,) = ledger.artefacts(run.id + 1)
+    (kept,) = ledger.artefacts(lone.runs()[1].id)
     assert (lone.home / kept.path).read_text() == "kept"
     assert ledger.progresses() == {}
     ledger.close()
