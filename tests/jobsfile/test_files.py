@@ -282,7 +282,8 @@ def test_a_good_file_with_pieces_moved_and_changed_composes_or_is_refused_I28(da
 PIECES = [
     b'"', b"'", b'"""', b"[", b"]", b"[[", b"{", b"}", b"=", b".", b"#", b",", b"\n", b"\\", b"\\u0000", b"0", b"-1", b"inf",
     b"1e400", b"true", b"2026-03-01", b"08:00:00", b"1979-05-27T07:32:00-08:00", b"jobs", b"[jobs.ping]", b"every", b" = ",
-    b'at = "08:00"', b'until = "2026-01-01"', b"http.json = [1, { a = 2 }]", "\U0001f680".encode(), b"\xff", b"params.day.type",
+    b'at = "08:00"', b'until = "2026-01-01"', b"http.json = [1, { a = 2 }]",
+    "\U0001f680".encode(), b"\xff", b"params.day.type",
 ]  # fmt: skip
 
 VALUES = st.recursive(
