@@ -22,7 +22,7 @@ import kit
 from loads import LOADS, Load
 
 from echopilot_jobs.clock import Clock, SystemClock
-from echopilot_jobs.engines import Ended
+from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Job, Registry, planned_at
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
@@ -92,6 +92,9 @@ class NoEngine:
         raise AssertionError(f"run {run.id} of '{job.name}' needs no engine")
 
     def collect(self) -> list[Ended]:
+        return []
+
+    def notes(self) -> list[Note]:
         return []
 
     def cancel_all(self) -> None:

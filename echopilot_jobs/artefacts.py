@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,6 +83,17 @@ def sweep(folder: Path) -> list[str]:
             removed.append(_remove(page))
         removed.append(_remove(draft))
     return removed
+
+
+def discard(home: Path, path: str) -> None:
+    """Remove everything kept for the run that *path*, a file of it relative to *home*, belongs to."""
+    logs, kept, job, run, *rest = (*Path(path).parts, *[""] * 5)
+    if (logs, kept) != ("logs", "artefacts") or ".." in (job, run, *rest) or not rest[0]:
+        return  # nothing we kept
+    folder = home / logs / kept / job
+    shutil.rmtree(folder / run, ignore_errors=True)
+    with suppress(OSError):  # other runs of the job are still kept there
+        folder.rmdir()
 
 
 def _write(folder: Path, descriptor: int, stem: str, facts: bytes, page: bytes) -> Pair:

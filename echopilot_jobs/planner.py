@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from echopilot_jobs.jobs import Job, planned_at, slots
 from echopilot_jobs.outages import SILENT_ABOVE
 from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.stretches import GAP_ABOVE, KEPT, Due, Gathered, SkippedStretch, count_off
 
 LIVE_WITHIN = SILENT_ABOVE  # later than this is catching up
 CATCH_UP_MOST = 10
 WAITING_MOST = 100
-GAP_ABOVE = 100
 SETTLE = timedelta(seconds=10)
 PACE = timedelta(seconds=5)
 CONSENT_ABOVE = 20
@@ -24,7 +21,6 @@ CONSENT_LATE = timedelta(hours=24)
 CONSENT_WITHIN = timedelta(hours=1)
 
 _MILLISECOND = timedelta(milliseconds=1)  # the ledger's grain: a marker this far before a slot leaves it to be planned
-_KEPT = 40  # more than the slots of fifteen seconds and a full catch-up together
 
 
 @dataclass(frozen=True)
@@ -49,25 +45,6 @@ class Claim:
     origin: Origin
     planned_at: datetime
     not_before: datetime | None = None
-
-
-@dataclass(frozen=True)
-class SkippedStretch:
-    """Consecutive skipped slots of one reason. One row each up to `GAP_ABOVE` of them, a single gap row beyond.
-
-    *slots* is empty when there are more than `GAP_ABOVE`.
-    """
-
-    reason: SkipReason
-    first: Slot
-    last: Slot
-    count: int
-    slots: tuple[Slot, ...] = ()
-
-    @property
-    def is_gap(self) -> bool:
-        """Whether these become one gap row."""
-        return self.count > GAP_ABOVE
 
 
 @dataclass(frozen=True)
@@ -122,60 +99,6 @@ def paced(plans: Sequence[tuple[Job, Plan]], start: datetime, *, apart: timedelt
 # -- one job
 
 
-class _Due(NamedTuple):
-    """A slot and its place among those that came due, so that neighbours are known."""
-
-    number: int
-    slot: Slot
-
-
-@dataclass
-class _Tally:
-    """Consecutive slots of one fate, counted; listed only while there are few."""
-
-    reason: SkipReason
-    first: Slot
-    last: Slot
-    last_number: int
-    count: int = 0
-    slots: list[Slot] = field(default_factory=list)
-
-    def takes(self, due: _Due, reason: SkipReason) -> bool:
-        """Whether *due* is the next one of the same fate."""
-        return self.reason is reason and due.number == self.last_number + 1
-
-    def add(self, due: _Due) -> None:
-        self.last_number, slot = due
-        self.last = slot
-        self.count += 1
-        if self.count <= GAP_ABOVE:
-            self.slots.append(slot)
-
-    def stretch(self) -> SkippedStretch:
-        listed = () if self.count > GAP_ABOVE else tuple(self.slots)
-        return SkippedStretch(self.reason, self.first, self.last, self.count, listed)
-
-
-@dataclass
-class _Gathered:
-    """What came due: the newest slots one by one, all older ones counted under their reason."""
-
-    open: deque[_Due] = field(default_factory=deque)
-    tallies: list[_Tally] = field(default_factory=list)
-
-    def skip(self, due: _Due, reason: SkipReason) -> None:
-        for tally in reversed(self.tallies[-2:]):  # slots still open lag behind: their tally may be the last but one
-            if tally.takes(due, reason):
-                tally.add(due)
-                return
-        self.tallies.append(_Tally(reason, due.slot, due.slot, due.number))
-        self.tallies[-1].add(due)
-
-    def skip_all(self, found: Iterable[_Due], reason: SkipReason) -> None:
-        for due in found:
-            self.skip(due, reason)
-
-
 def _planned_through(job: Job, marker: datetime, now: datetime) -> datetime:
     """How far planning may advance: not past a slot whose jitter is still to come."""
     if job.jitter:
@@ -185,14 +108,21 @@ def _planned_through(job: Job, marker: datetime, now: datetime) -> datetime:
     return now
 
 
-def _gather(job: Job, standing: Standing, through: datetime, now: datetime, older: SkipReason) -> _Gathered:
+def _gather(job: Job, standing: Standing, through: datetime, now: datetime, older: SkipReason) -> Gathered:
     """Everything due, split into what may still be run and what is past it, paused, disabled or *older* than many."""
-    gathered = _Gathered()
+    gathered = Gathered()
     within = LIVE_WITHIN if job.catch_up == "none" else max(job.window, LIVE_WITHIN)
-    marker = standing.planned_through
-    if not standing.pauses and job.enabled:
-        marker = _expire_many(job, standing, gathered, until=min(now - within - _MILLISECOND, through))
-    for due in map(_Due._make, enumerate(slots(job, marker, through, standing.generation))):
+    marker = count_off(
+        job,
+        gathered,
+        standing.planned_through,
+        through,
+        generation=standing.generation,
+        pauses=standing.pauses,
+        expired_before=now - within,
+        older=older,
+    )
+    for due in map(Due._make, enumerate(slots(job, marker, through, standing.generation), gathered.counted)):
         if not job.enabled:
             gathered.skip(due, SkipReason.DISABLED)
         elif any(pause.covers(due.slot.due_at) for pause in standing.pauses):
@@ -201,7 +131,7 @@ def _gather(job: Job, standing: Standing, through: datetime, now: datetime, olde
             gathered.skip(due, SkipReason.EXPIRED)
         else:
             gathered.open.append(due)
-            if len(gathered.open) > _KEPT:
+            if len(gathered.open) > KEPT:
                 gathered.skip(gathered.open.popleft(), older)
     return gathered
 
@@ -211,25 +141,7 @@ def _when_older_goes(job: Job, *, latest_only: bool) -> SkipReason:
     return SkipReason.CAP if job.catch_up == "all" and not latest_only else SkipReason.COALESCED
 
 
-def _expire_many(job: Job, standing: Standing, gathered: _Gathered, until: datetime) -> datetime:
-    """Count the expired slots of an interval job without visiting each: a month of seconds costs as much as a minute.
-
-    Returns the marker from which on slots are looked at one by one.
-    """
-    marker = standing.planned_through
-    if not isinstance(job.trigger, Every) or job.jitter or until <= marker:
-        return marker
-    first = next(job.trigger.after(marker))
-    count = (until - first) // job.trigger.interval + 1
-    if count <= GAP_ABOVE:
-        return marker
-    last = first + (count - 1) * job.trigger.interval
-    oldest, newest = (Slot(job.name, due, standing.generation) for due in (first, last))
-    gathered.tallies.append(_Tally(SkipReason.EXPIRED, oldest, newest, last_number=-1, count=count))
-    return last
-
-
-def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool) -> list[_Due]:
+def _catch_up(job: Job, gathered: Gathered, now: datetime, *, latest_only: bool) -> list[Due]:
     """The slots still to run, by the job's policy; the others are skipped.
 
     A slot of the last fifteen seconds is live, not missed. Of several live ones only `all` runs more than the newest.
@@ -244,7 +156,7 @@ def _catch_up(job: Job, gathered: _Gathered, now: datetime, *, latest_only: bool
     return found[cut:]
 
 
-def _overlap(job: Job, standing: Standing, kept: list[_Due], gathered: _Gathered) -> list[_Due]:
+def _overlap(job: Job, standing: Standing, kept: list[Due], gathered: Gathered) -> list[Due]:
     """The slots that become runs beside what is open of the job; the others are skipped."""
     room, reason = _room(job, standing, len(kept))
     if job.overlap == "cancel_previous":  # only the newest could survive
@@ -268,7 +180,7 @@ def _room(job: Job, standing: Standing, wanted: int) -> tuple[int, SkipReason]:
             return max(WAITING_MOST - standing.waiting, 0), SkipReason.CAP
 
 
-def _cancels(job: Job, claims: list[_Due]) -> bool:
+def _cancels(job: Job, claims: list[Due]) -> bool:
     return bool(claims) and job.overlap == "cancel_previous"
 
 
@@ -278,7 +190,7 @@ def _claim(job: Job, slot: Slot, now: datetime) -> Claim:
     return Claim(slot, origin, planned)
 
 
-def _stretches(gathered: _Gathered, held_from: datetime | None) -> Iterator[SkippedStretch]:
+def _stretches(gathered: Gathered, held_from: datetime | None) -> Iterator[SkippedStretch]:
     """The tallies as stretches. What came due while calendar jobs were on hold says so, whatever else held it back."""
     for tally in gathered.tallies:
         if tally.count > GAP_ABOVE or held_from is None or tally.reason in (SkipReason.PAUSED, SkipReason.DISABLED):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
@@ -106,6 +106,26 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run says it is: *done* of *total*, if it knows the whole, with a word about it."""
+
+    at: datetime
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file a run left for people, copied whole. *path* is relative to the project's folder; *sha256* is in hex."""
+
+    name: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How one attempt ended, with its evidence. `exit_status` is negative for a signal, as in `subprocess`."""
 
@@ -118,6 +138,7 @@ class Outcome:
     duration_ms: int = 0
     retry_after: timedelta | None = None  # the earliest the other side wants to be asked again
     interrupted: bool = False  # cancelled from outside before it could end by itself
+    artefacts: tuple[Artefact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,11 +225,6 @@ class Run:
 
 def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
-
-
-def slot_moment(epoch_seconds: int) -> datetime:
-    """The UTC moment of a slot's stored whole seconds."""
-    return datetime.fromtimestamp(epoch_seconds, UTC)
 
 
 @dataclass(frozen=True)

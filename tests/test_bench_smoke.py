@@ -23,7 +23,7 @@ def run(*args: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "script", ["downtime.py", "drift.py", "idle_pass.py", "lateness.py", "stand.py", "throughput.py"]
+    "script", ["downtime.py", "drift.py", "idle_pass.py", "lateness.py", "stand.py", "start_cost.py", "throughput.py"]
 )
 def test_every_bench_can_be_asked_for_help(script: str) -> None:
     assert "usage:" in run(f"bench/{script}", "--help")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,17 +14,16 @@ from hypothesis import strategies as st
 from echopilot_jobs.jobs import CatchUp, Inline, Job, Overlap, planned_at, slots
 from echopilot_jobs.planner import (
     CATCH_UP_MOST,
-    GAP_ABOVE,
     Claim,
     Plan,
-    SkippedStretch,
     Standing,
     needs_consent,
     paced,
     plan,
 )
 from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
-from echopilot_jobs.triggers import DailyAt, Every
+from echopilot_jobs.stretches import GAP_ABOVE, SkippedStretch
+from echopilot_jobs.triggers import DailyAt, Every, Until
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTELY = Job(name="minutely", trigger=Every(timedelta(seconds=60)), action=Inline("tick"))
@@ -276,6 +276,86 @@ def test_a_year_of_seconds_is_counted_without_visiting_each() -> None:
 
     assert told(made)[0] == [NOON]
     assert sum(one.count for one in made.skipped) == 365 * 86_400 - 1
+
+
+@given(
+    gap=st.integers(0, 3_000),
+    every=st.integers(1, 40),
+    jitter=st.integers(0, 20),
+    ends=st.none() | st.integers(-3_000, 100),
+    window=st.none() | st.integers(0, 4_000),
+    catch_up=st.sampled_from(["latest", "all", "none"]),
+    enabled=st.booleans() | st.just(True),
+    pauses=st.lists(st.tuples(st.integers(-3_100_000, 100_000), st.none() | st.integers(0, 2_000_000)), max_size=3),
+)
+def test_counting_slots_off_gives_the_very_plan_that_a_visit_to_each_gives_I2_I32(
+    gap: int,
+    every: int,
+    jitter: int,
+    ends: int | None,
+    window: int | None,
+    catch_up: CatchUp,
+    enabled: bool,
+    pauses: list[tuple[int, int | None]],
+) -> None:
+    rule = Every(timedelta(seconds=every))
+    job = Job(
+        name="j",
+        trigger=rule if ends is None else Until(rule, NOON + timedelta(seconds=ends)),
+        action=Inline("tick"),
+        catch_up=catch_up,
+        catch_up_window=None if window is None else timedelta(seconds=window),
+        jitter=min(timedelta(seconds=jitter), rule.interval / 2),
+        enabled=enabled,
+    )
+    held = tuple(
+        Pause(
+            n,
+            "j",
+            since := NOON + timedelta(milliseconds=ms),
+            None if long is None else since + timedelta(milliseconds=long),
+            "me",
+        )
+        for n, (ms, long) in enumerate(pauses)
+    )
+    standing = Standing(NOON - timedelta(seconds=gap), pauses=held)
+
+    counted = plan(job, standing, NOON)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echopilot_jobs.planner.count_off", lambda _job, _gathered, after, _through, **_facts: after)
+        assert counted == plan(job, standing, NOON)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"catch_up_window": timedelta(days=7)},
+        {"jitter": timedelta(milliseconds=400)},
+        {"trigger": Until(Every(timedelta(seconds=1)), NOON)},
+        {"enabled": False},
+        {"catch_up": "all", "catch_up_window": timedelta(days=30)},
+    ],
+)
+@pytest.mark.parametrize("pause", [None, timedelta(days=2)])
+def test_a_year_of_seconds_costs_few_slots_whatever_the_job_says(more: dict[str, Any], pause: timedelta | None) -> None:
+    job = replace(Job(name="j", trigger=Every(timedelta(seconds=1)), action=Inline("tick")), **more)
+    held = () if pause is None else (Pause(1, "j", NOON - 3 * pause, NOON - 2 * pause, "me"),)
+    visits = 0
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        nonlocal visits
+        for slot in slots(*args, **kwargs):
+            visits += 1
+            yield slot
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echopilot_jobs.planner.slots", counting)
+        made = plan(job, Standing(NOON - timedelta(days=365), pauses=held), NOON)
+
+    planned = (made.planned_through - NOON) // timedelta(seconds=1) + 365 * 86_400
+    assert sum(stretch.count for stretch in made.skipped) + len(made.claims) == planned >= 365 * 86_400 - 1
+    assert visits <= 200
 
 
 @pytest.mark.parametrize(("count", "hours", "asks"), [(20, 1, False), (21, 1, True), (1, 24, False), (1, 25, True)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from echopilot_jobs.engines import Ended
+from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Action, Job, Python, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.logs import Log
@@ -28,6 +28,7 @@ class Recorder:
     taken: list[tuple[Job, Run]] = field(default_factory=list)
     out: list[tuple[Job, Run]] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    said: list[Note] = field(default_factory=list)
 
     @property
     def busy(self) -> int:
@@ -44,6 +45,10 @@ class Recorder:
     def collect(self) -> list[Ended]:
         ended, self.ended = self.ended, []
         return ended
+
+    def notes(self) -> list[Note]:
+        notes, self.said = self.said, []
+        return notes
 
     def cancel(self, run_id: int) -> None:
         stopped = [(job, run) for job, run in self.out if run.id == run_id]

@@ -316,8 +316,11 @@ class _Unrecorded:
     def _in_force(self) -> Trigger | None:
         """The rule in force at the moment, or the present one where that is not known."""
         for each in reversed(self._owed.obligations):
-            if each.after < self._moment <= each.until and "rule" in each.definition:
-                return rule_of(each.definition)
+            if each.after < self._moment <= each.until:
+                try:
+                    return rule_of(each.definition)
+                except ValueError:  # kept without its rule, or not by us
+                    break
         return self._present()
 
     def _near(self) -> tuple[datetime | None, datetime | None]:

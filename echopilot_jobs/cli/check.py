@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.errors import ConfigError
 
+if TYPE_CHECKING:
+    from echopilot_jobs.definitions import Checked
+    from echopilot_jobs.settings import Settings
+
+
+@dataclass
+class _Findings:
+    """What is wrong, and what is only odd. *jobs* is there when the settings could be used."""
+
+    problems: list[str] = field(default_factory=list)
+    jobs: Checked | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Each on a line."""
+        return [str(warning) for warning in self.jobs.warnings] if self.jobs else []
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON; `found` has the problems of the jobs file with their places."""
+        return {
+            "ok": not self.problems,
+            "problems": self.problems,
+            "warnings": self.warnings,
+            "found": [problem.as_dict() for problem in self.jobs.problems] if self.jobs else [],
+            "jobs": len(self.jobs.registry) if self.jobs and self.jobs.registry is not None else None,
+        }
+
 
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> int:
     """Check settings, supervisord.conf and jobs; exit 78 if any cannot be used."""
-    problems = _problems()
+    found = _look()
     if as_json:
-        out.emit_json("check", {"ok": not problems, "problems": problems}, sight.now())
-    for problem in problems:
+        out.emit_json("check", found.as_dict(), sight.now())
+    for problem in found.problems:
         out.say(f"error: {problem}")
-    if not problems and not as_json:
-        out.line("settings, supervisord.conf and jobs can be used")
-    return ConfigError.exit_code if problems else 0
+    for warning in found.warnings:
+        out.say(f"warning: {warning}")
+    if not found.problems and not as_json:
+        count = len(found.jobs.registry) if found.jobs and found.jobs.registry is not None else 0
+        out.line(f"settings, supervisord.conf and {count} jobs can be used")
+    return ConfigError.exit_code if found.problems else 0
 
 
-def _problems() -> list[str]:
-    """Everything that is wrong. Jobs are looked at only where the settings they are made from can be used."""
+def _look() -> _Findings:
+    """Everything there is to see. Jobs are looked at only where the settings they are made from can be used."""
     from echopilot_jobs.settings import PROJECT_ROOT
 
     try:
         settings = sight.settings()
-        sight.registry(settings)
     except ConfigError as error:
-        return [*error.problems, *_conf_problems(PROJECT_ROOT)]
-    return _conf_problems(settings.home)
+        return _Findings([*error.problems, *_conf_problems(PROJECT_ROOT)])
+    jobs = _check_jobs(settings)
+    return _Findings([*(str(problem) for problem in jobs.problems), *_conf_problems(settings.home)], jobs)
+
+
+def _check_jobs(settings: Settings) -> Checked:
+    from echopilot_jobs import definitions
+
+    return definitions.check(settings)
 
 
 def _conf_problems(home: Path) -> list[str]:

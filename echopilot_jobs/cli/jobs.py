@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """List the jobs with their next slot and last run."""
     now, settings = sight.now(), sight.settings()
-    registry = sight.registry(settings)
+    found = sight.in_force(settings)
     last: dict[str, Run] = {}
     paused: dict[str, Pause] = {}
     try:
@@ -28,8 +28,9 @@ def command(as_json: bool) -> None:
     else:
         last, paused = ledger.last_runs(), rows.pauses_now(ledger, now)
         ledger.close()
-    lines = [(job, due, last.get(job.name), paused.get(job.name)) for job, due in registry.with_next(now)]
+    lines = [(job, due, last.get(job.name), paused.get(job.name)) for job, due in found.registry.with_next(now)]
     if as_json:
-        out.emit_json("jobs", [rows.job_json(*each) for each in lines], now)
+        facts = {"jobs_file": found.as_dict()}
+        out.emit_json("jobs", [rows.job_json(*each) for each in lines], now, **facts)
     else:
         out.table(rows.JOB_COLUMNS, [rows.job_row(job, due, newest, now, pause) for job, due, newest, pause in lines])

@@ -49,9 +49,10 @@ def line(text: str = "") -> None:
     print(plain(text))  # noqa: T201
 
 
-def emit_json(kind: str, body: Any, now: datetime) -> None:
-    """The envelope `{"version": 1, "at": …, kind: body}`. ASCII only, so no character in it can act on a terminal."""
-    print(json.dumps({"version": JSON_VERSION, "at": iso(now), kind: body}, indent=2, ensure_ascii=True))  # noqa: T201
+def emit_json(kind: str, body: Any, now: datetime, **more: Any) -> None:
+    """The envelope `{"version": 1, "at": …, kind: body, …}`. ASCII only, so no character in it can act on a terminal."""
+    whole = {"version": JSON_VERSION, "at": iso(now), kind: body, **more}
+    print(json.dumps(whole, indent=2, ensure_ascii=True))  # noqa: T201
 
 
 def is_terminal() -> bool:

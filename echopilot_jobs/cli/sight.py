@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:
+    from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Registry
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Stint
@@ -55,11 +57,20 @@ def ledger(settings: Settings) -> SqliteLedger:
     return SqliteLedger(settings.ledger_path, create=False)
 
 
-def registry(settings: Settings) -> Registry:
-    """The jobs as this release and these settings define them; raises `ConfigError`."""
-    from echopilot_jobs.builtin import jobs
+def in_force(settings: Settings) -> InForce:
+    """The jobs in force; says on standard error when the jobs file as it is now is not among them."""
+    from echopilot_jobs import definitions
 
-    return jobs(settings)
+    found = definitions.in_force(settings)
+    if found.problems:
+        more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+        out.say(f"warning: the jobs file is not in force: {found.problems[0]}{more}; see `echopilot check`")
+    return found
+
+
+def registry(settings: Settings) -> Registry:
+    """`in_force`, the jobs alone."""
+    return in_force(settings).registry
 
 
 def standing(stint: Stint | None, now: datetime) -> Standing:

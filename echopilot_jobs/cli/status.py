@@ -20,6 +20,7 @@ from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
 from echopilot_jobs.spans import relative, span, stamped
 
 if TYPE_CHECKING:
+    from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.runs import Generation, Hold, Pause, Run, Stint
     from echopilot_jobs.settings import Settings
@@ -42,6 +43,7 @@ class Sight:
     now: datetime
     standing: sight.Standing
     jobs: list[tuple[Job, datetime | None, Run | None]]
+    jobs_file: InForce
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
     open_runs: list[Run] = field(default_factory=list)
@@ -68,12 +70,14 @@ def command(as_json: bool) -> None:
 def look(settings: Settings, now: datetime) -> Sight:
     """The state of things at *now*; a stack that is down or was never started is an answer, not an error."""
     programs, away = _programs(settings)
-    registry = sight.registry(settings)
+    jobs_file = sight.in_force(settings)
+    registry = jobs_file.registry
     try:
         ledger = sight.ledger(settings)
     except LedgerUnavailable as error:
         dues = _dues(registry, {}, now)
-        return Sight(now, sight.standing(None, now), dues, None, programs, away=away, absent=str(error))
+        standing = sight.standing(None, now)
+        return Sight(now, standing, dues, jobs_file, None, programs, away=away, absent=str(error))
     with contextlib.closing(ledger):
         dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
         open_runs = ledger.runs(states=OPEN_STATES)
@@ -81,7 +85,7 @@ def look(settings: Settings, now: datetime) -> Sight:
         paused, hold, clock = rows.pauses_now(ledger, now), ledger.waiting_hold(), ledger.generation()
     trouble = [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
     standing = sight.standing(stint, now)
-    return Sight(now, standing, dues, stint, programs, open_runs, trouble, paused, hold, clock, away=away)
+    return Sight(now, standing, dues, jobs_file, stint, programs, open_runs, trouble, paused, hold, clock, away=away)
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
@@ -106,6 +110,7 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
             "host": seen.stint.host if seen.stint else None,
         },
         "ledger": {"path": str(settings.ledger_path), "present": seen.absent is None, "why_not": seen.absent},
+        "jobs_file": seen.jobs_file.as_dict(),
         "backlog": _backlog_json(seen.hold) if seen.hold else None,
         "clock": {"held": seen.clock.held, "generation": seen.clock.number} if seen.clock else None,
         "jobs": [rows.job_json(*each, seen.paused.get(each[0].name)) for each in seen.jobs],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from echopilot_jobs.executor import Heard
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.runs import Outcome, Run
 
@@ -16,6 +17,14 @@ class Ended:
     job: Job
     run: Run
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a run said while it goes on: lines of its log, and how far it is."""
+
+    run: Run
+    heard: Heard
 
 
 class Engine(Protocol):
@@ -37,6 +46,10 @@ class Engine(Protocol):
 
     def collect(self) -> list[Ended]:
         """The runs that ended since the last call."""
+        ...
+
+    def notes(self) -> list[Note]:
+        """What runs said since the last call, oldest first; all that a run said, once `collect` has given it back."""
         ...
 
     def cancel(self, run_id: int) -> None:

@@ -6,20 +6,16 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from echopilot_jobs.engines import Ended
-from echopilot_jobs.executor import Cancel, Executor
+from echopilot_jobs.engines import Ended, Note
+from echopilot_jobs.executor import Cancel, Executor, Heard
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.runs import Run
+from echopilot_jobs.runs import Outcome, Run, State
 
 WORKERS = 8
 
 
 class LocalEngine:
-    """Keeps the promises of `engines.Engine`. *ring* is called from a worker thread whenever a run has ended.
-
-    The threads live as long as the engine: the kernel's parent-death signal means the thread that started a child, so a
-    pool that let idle threads go would kill children with them.
-    """
+    """Keeps the promises of `engines.Engine`. *ring* is called from a worker when a run has ended or said something."""
 
     def __init__(self, executor: Executor, ring: Callable[[], None], workers: int = WORKERS) -> None:
         self._executor = executor
@@ -27,7 +23,9 @@ class LocalEngine:
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._cancels: dict[int, Cancel] = {}
+        executor.warm()
 
     @property
     def free(self) -> int:
@@ -38,15 +36,26 @@ class LocalEngine:
         return len(self._cancels)
 
     def submit(self, job: Job, run: Run) -> None:
-        cancel = self._cancels[run.id] = Cancel()
-        self._pool.submit(self._carry_out, job, run, cancel)
+        try:
+            cancel = self._cancels[run.id] = Cancel()
+            self._pool.submit(self._carry_out, job, run, cancel)
+        except (OSError, RuntimeError) as error:  # no descriptor, no thread: the run has failed, the scheduler goes on
+            self._ended.put(Ended(job, run, Outcome(State.FAILED, error=f"it could not be started: {error}")))
+            self._ring()
 
     def collect(self) -> list[Ended]:
         ended = []
         while not self._ended.empty():
             ended.append(item := self._ended.get_nowait())
-            self._cancels.pop(item.run.id).close()
+            if cancel := self._cancels.pop(item.run.id, None):
+                cancel.close()
         return ended
+
+    def notes(self) -> list[Note]:
+        notes = []
+        while not self._notes.empty():
+            notes.append(self._notes.get_nowait())
+        return notes
 
     def cancel(self, run_id: int) -> None:
         if run_id in self._cancels:
@@ -56,6 +65,14 @@ class LocalEngine:
         for cancel in self._cancels.values():
             cancel.ask()
 
+    def close(self) -> None:
+        """Take no more runs and wait for those that are out."""
+        self._pool.shutdown()
+
     def _carry_out(self, job: Job, run: Run, cancel: Cancel) -> None:
-        self._ended.put(Ended(job, run, self._executor.carry_out(job, run, cancel)))
+        def hear(heard: Heard) -> None:
+            self._notes.put(Note(run, heard))
+            self._ring()
+
+        self._ended.put(Ended(job, run, self._executor.carry_out(job, run, cancel, hear)))
         self._ring()

@@ -1,92 +1,211 @@
-"""What runs inside the child process: `python -m echopilot_jobs.executor.child python|command TARGET…`.
-
-It asks to die with the scheduler, then becomes the command, or reads the run's context from standard input, calls the
-function and writes `{"ok":…}` as one JSON document to the descriptor named in `ECHOPILOT_RESULT_FD`.
-"""
+"""What a freshly forked child does: leave the fork server behind, then become the command or call the function."""
 
 from __future__ import annotations
 
+import gc
 import importlib
+import inspect
 import json
 import os
+import resource
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
+from echopilot_jobs.context import RetryAfter, RunContext, Skip
+from echopilot_jobs.executor.mark import MarkRoom
+from echopilot_jobs.executor.report import TEXT_MOST
+from echopilot_jobs.executor.speaking import Speaker, checked
 from echopilot_jobs.processes import die_with_parent
 
-RESULT_MOST_BYTES = 64 * 1024
+CANNOT_START = 127
+UMASK = 0o077
+# What Python itself does about them at its start; everything else is left to the system.
+PYTHON_SIGNALS: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] | signal.Handlers] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGPIPE: signal.SIG_IGN,
+    signal.SIGXFSZ: signal.SIG_IGN,
+}
+
+STARS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+NOT_THE_JOB = (__file__, str(importlib.__file__), "<frozen importlib")
 
 
-def main() -> int:
-    """Do what the arguments say; the process's exit status."""
-    die_with_parent(signal.SIGKILL, parent=int(os.environ.pop("ECHOPILOT_PARENT")))
-    kind, *words = sys.argv[1:]
-    return _become(words) if kind == "command" else _call(words[0])
+@dataclass(frozen=True)
+class Errand:
+    """What a child is born with: the descriptors of its order, its output and its report, and who forked it."""
+
+    order: int
+    output: int
+    report: int
+    server: int
 
 
-def _become(argv: list[str]) -> int:
+def carry_out(errand: Errand, room: MarkRoom) -> int:
+    """Do what the order says; the process's exit status. A command does not come back from here."""
+    die_with_parent(signal.SIGKILL, errand.server)
+    with os.fdopen(errand.order, "rb") as file:
+        order = json.load(file)
+    room.write(order["mark"])
+    os.setsid()
+    _take_over(errand)
+    home = Path(order["home"])
+    speaker = Speaker(errand.report, home / order["artefacts"], home)
     try:
-        os.execvp(argv[0], argv)  # nosec B606  # an argument list, never a shell
+        _settle_in(order, home)
     except OSError as error:
-        sys.stderr.write(f"cannot start '{argv[0]}': {error.strerror}\n")
-        return 127
+        return _no_start(speaker, f"cannot start in '{order['cwd']}': {error.strerror}")
+    if "argv" in order:
+        return _become(order["argv"], order["environ"], speaker)
+    return _call(order, home, speaker)
 
 
-def _call(target: str) -> int:
-    from echopilot_jobs.context import RetryAfter, Skip  # here, because a command starts without it
+# -- leaving the server behind
 
-    descriptor = int(os.environ.pop("ECHOPILOT_RESULT_FD"))
-    os.set_inheritable(descriptor, False)  # a process the job starts must not hold our pipe open
-    context = _context(json.load(sys.stdin))
+
+def _take_over(errand: Errand) -> None:
+    """Output goes to the run's pipe, and no descriptor but the report is left of the server's (F53)."""
+    os.dup2(errand.output, 1)
+    os.dup2(errand.output, 2)
+    os.set_inheritable(errand.report, False)  # what the run itself starts must neither hold nor forge it
+    for entry in [*Path("/proc/self/fd").iterdir()]:
+        if int(entry.name) not in (0, 1, 2, errand.report):
+            with suppress(OSError):  # the listing's own is closed already
+                os.close(int(entry.name))
+
+
+def _settle_in(order: Mapping[str, Any], home: Path) -> None:
+    """Signals, limits, environment, folder and import path as of a program just started."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):  # None: not Python's to change
+            signal.signal(number, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(UMASK)
+    os.environ.clear()
+    os.environ.update(order["environ"])
+    time.tzset()
+    os.chdir(home / (order["cwd"] or "."))
+
+
+def _no_start(speaker: Speaker, why: str) -> int:
+    sys.stderr.write(f"{why}\n")
+    speaker.answer({"ok": False, "trouble": why})
+    return CANNOT_START
+
+
+# -- commands
+
+
+def _become(argv: list[str], environ: Mapping[str, str], speaker: Speaker) -> int:
     try:
-        answer = {"ok": True, "result": _checked(_load(target)(context))}
+        os.execvpe(argv[0], argv, environ)  # nosec B606  # an argument list; a shell only where the definition says so
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return _no_start(speaker, f"cannot start '{argv[0]}': {reason}")
+
+
+# -- functions
+
+
+def _call(order: Mapping[str, Any], home: Path, speaker: Speaker) -> int:
+    for number, handler in PYTHON_SIGNALS.items():
+        signal.signal(number, handler)
+    gc.enable()
+    _look_first_in(home)
+    sys.argv = [order["target"]]
+    answer: dict[str, Any]
+    try:
+        context = RunContext.from_facts(order["context"], speaker)
+        answer = {"ok": True, "result": checked(_result(order["target"], context))}
     except Skip as wish:
-        answer = {"ok": False, "skipped": " ".join(wish.reason.split())[:2000]}
+        answer = {"ok": False, "skipped": _one_line(wish.reason)}
     except RetryAfter as wish:
-        answer = {"ok": False, "error": _one_line(wish), "retry_after_s": float(wish.seconds)}
-    except Exception as error:  # the job's own failure: recorded, and shown with its traceback
-        traceback.print_exc()
-        answer = {"ok": False, "error": _one_line(error)}
-    sys.stdout.flush()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        json.dump(answer, file)
-    return 0 if answer["ok"] or "skipped" in answer else 1
+        answer = {"ok": False, "error": _named(wish), "retry_after_s": float(wish.seconds)}
+    except SystemExit:
+        raise  # it asked to end without an answer, and so it does
+    except BaseException as error:  # the job's own failure: recorded, and shown with its traceback
+        traceback.print_exception(error.with_traceback(_from_the_job(error.__traceback__)))
+        answer = {"ok": False, "error": _named(error)}
+    with suppress(OSError, ValueError):  # a job may have closed its own output
+        sys.stdout.flush()
+    speaker.answer(answer)
+    return 0 if answer["ok"] or "skipped" in answer else 1  # on the way out threads are joined and `atexit` runs
 
 
-def _load(target: str) -> Callable[[Any], Any]:
+def _look_first_in(home: Path) -> None:
+    """Imports look in the project first, then where `PYTHONPATH` says, as the run's own environment has it."""
+    named = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100
+    sys.path[:] = dict.fromkeys([str(home), *named, *sys.path])
+    sys.path_importer_cache.clear()  # the server looked long ago; `invalidate_caches` would import half the library for it
+
+
+def _result(target: str, context: RunContext) -> Any:
+    """What the function returns; what it awaits is awaited."""
+    function = _load(target)
+    result = function(context) if _wants_context(target, function) else function()
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(
+            f"'{target}' is a generator, and nobody would run it; wanted: a function that does its work and returns"
+        )
+    return _run(result) if inspect.isawaitable(result) else result
+
+
+def _run(result: Awaitable[Any]) -> Any:
+    import asyncio  # here, because in the server it would make every other child dearer
+
+    return asyncio.run(_awaited(result))
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def _load(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name, None)
     if not callable(function):
         raise LookupError(f"no function '{name}' in module '{module}'; wanted: 'package.module:function'")
-    found: Callable[[Any], Any] = function
+    found: Callable[..., Any] = function
     return found
 
 
-def _context(facts: dict[str, Any]) -> Any:
-    from echopilot_jobs.context import RunContext
-
-    moments = {key: facts[key] and datetime.fromisoformat(facts[key]) for key in ("started_at", "slot_at")}
-    return RunContext(**{**facts, **moments})
-
-
-def _checked(result: Any) -> Any:
-    """*result* as JSON can keep it, or an error that says why it cannot."""
+def _wants_context(target: str, function: Callable[..., Any]) -> bool:
+    """Whether *function* takes the context: its one argument without a default, or a first one named like it."""
     try:
-        size = len(json.dumps(result, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"the job returned what JSON cannot keep: {error}") from None
-    if size > RESULT_MOST_BYTES:
-        raise ValueError(f"the job returned {size:,} bytes; allowed: {RESULT_MOST_BYTES:,}; write an artefact instead")
-    return result
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        raise TypeError(
+            f"'{target}' does not say what arguments it takes; wrap it in a function that takes none"
+        ) from None
+    needed = [each for each in parameters if each.default is each.empty and each.kind not in STARS]
+    if len(needed) > 1 or any(each.kind is each.KEYWORD_ONLY for each in needed):
+        names = ", ".join(each.name for each in needed)
+        raise TypeError(f"'{target}' needs the arguments {names}; wanted: no argument, or one, the run's context")
+    first = parameters[0] if parameters else None
+    by_name = first is not None and first.kind is not first.KEYWORD_ONLY and first.name in ("ctx", "context")
+    return bool(needed) or by_name
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:2000]
+def _from_the_job(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames that led to the job's own."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(NOT_THE_JOB):
+        trace = trace.tb_next
+    return trace
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _named(error: BaseException) -> str:
+    try:
+        return _one_line(f"{type(error).__name__}: {error}")
+    except Exception:  # an error whose own text fails
+        return type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())[:TEXT_MOST]

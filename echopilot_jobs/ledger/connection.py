@@ -9,15 +9,18 @@ would drop the locks this process holds on it.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.statements import migrations, split
 
 BUSY_TIMEOUT_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 0.01
 
 
 class Connector(Protocol):
@@ -40,9 +43,28 @@ def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
             check_same_thread=False,
         )
         db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=wal", "synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on"):
+        _turn_to_wal(db)
+        for pragma in ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on"):
             db.execute(f"pragma {pragma}").close()
     return db
+
+
+def _turn_to_wal(db: sqlite3.Connection) -> None:
+    """Have the file in WAL mode, waiting as long as for any lock.
+
+    Two that turn a new file to WAL at once would each wait for the other's lock, so SQLite answers one of them `locked`
+    without waiting at all: that one asks again.
+    """
+    clock = SystemClock()
+    until = clock.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            db.execute("pragma journal_mode=wal").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or clock.monotonic() >= until:
+                raise
+            threading.Event().wait(LOOK_AGAIN_SECONDS)
 
 
 @contextmanager

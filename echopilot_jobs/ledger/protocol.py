@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
@@ -21,6 +22,7 @@ from echopilot_jobs.runs import (
     Outcome,
     Output,
     Pause,
+    Progress,
     Run,
     Skip,
     Slot,
@@ -126,8 +128,15 @@ class Pass(Protocol):
         """(run, actor) of the running runs that somebody wants stopped."""
         ...
 
+    def note_progress(self, progresses: Mapping[int, Progress]) -> None:
+        """Keep how far runs say they are, by their ids; of a run only the newest word, and none of one that has ended."""
+        ...
+
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
-        """Record how an attempt ended; with *retry_at* it waits for the next. Raises `WrongState` if it is not ours."""
+        """Record how an attempt ended and the files it left; with *retry_at* it waits for the next.
+
+        Raises `WrongState` if it is not ours.
+        """
         ...
 
     def next_ready_at(self) -> datetime | None:
@@ -259,10 +268,11 @@ class Ledger(Protocol):
         """Release calendar jobs that wait because of a step of the wall clock; raises `WrongState` when none do."""
         ...
 
-    def set_defined(self, names: Sequence[str], now: datetime) -> list[Run]:
+    def set_defined(self, names: Sequence[str], now: datetime, lease: Lease | None = None) -> list[Run]:
         """Mark every job not among *names* as no longer defined: its history stays, its open runs end.
 
-        Returns the runs that were cancelled. A run of it that still goes on ends by itself.
+        Returns the runs that were cancelled. A run of it that still goes on ends by itself. Raises `LeaseLost` when a
+        *lease* is given and another scheduler leads by now.
         """
         ...
 
@@ -279,6 +289,26 @@ class Ledger(Protocol):
 
     def output(self, run_id: int) -> Output:
         """What the run's last attempt printed."""
+        ...
+
+    def progress(self, run_id: int) -> Progress | None:
+        """How far the run's last attempt said it was; None when it said nothing."""
+        ...
+
+    def progresses(self) -> dict[int, Progress]:
+        """How far the running runs say they are, by their ids."""
+        ...
+
+    def artefacts(self, run_id: int) -> list[Artefact]:
+        """The files the run left for people, by name."""
+        ...
+
+    def artefacts_adrift(self, limit: int) -> list[tuple[int, Artefact]]:
+        """Files of runs that retention removed, with those runs' ids: still to be removed themselves."""
+        ...
+
+    def forget_artefacts(self, run_ids: Iterable[int]) -> None:
+        """The files of those removed runs are gone too."""
         ...
 
     def runs(

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime, timedelta
 from typing import Any
 
-from echopilot_jobs.clock import from_ms
+from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
 from echopilot_jobs.outages import Cause, Outage, Reading
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
     Hold,
     Origin,
     Pause,
+    Progress,
     Run,
     Skip,
     SkipReason,
     Slot,
     State,
     Stint,
-    slot_moment,
 )
 
 
@@ -31,15 +31,15 @@ def run_of(row: sqlite3.Row) -> Run:
     return Run(
         id=row["id"],
         job_name=row["job_name"],
-        origin=Origin(row["origin"]),
-        state=State(row["state"]),
-        claimed_at=from_ms(row["claimed_at"]),
+        origin=word(Origin, row["origin"]),
+        state=word(State, row["state"]),
+        claimed_at=moment(row["claimed_at"]),
         slot=_slot(row),
         attempt=row["attempt"],
-        planned_at=moment_of(row["planned_at"]),
-        not_before=moment_of(row["not_before"]),
-        started_at=moment_of(row["started_at"]),
-        finished_at=moment_of(row["finished_at"]),
+        planned_at=maybe_moment(row["planned_at"]),
+        not_before=maybe_moment(row["not_before"]),
+        started_at=maybe_moment(row["started_at"]),
+        finished_at=maybe_moment(row["finished_at"]),
         duration_ms=row["duration_ms"],
         owner=row["owner"],
         host=row["host"],
@@ -64,9 +64,9 @@ def stint_of(row: sqlite3.Row) -> Stint:
         host=row["host"],
         code_revision=row["code_revision"],
         term=row["term"],
-        started_at=from_ms(row["started_at"]),
-        beat_at=from_ms(row["beat_at"]),
-        ended_at=moment_of(row["ended_at"]),
+        started_at=moment(row["started_at"]),
+        beat_at=moment(row["beat_at"]),
+        ended_at=maybe_moment(row["ended_at"]),
         ended_how=row["ended_how"],
     )
 
@@ -74,18 +74,18 @@ def stint_of(row: sqlite3.Row) -> Stint:
 def reading_of(row: sqlite3.Row) -> Reading:
     """All clocks at the last pass that planned, joined with its stint."""
     boot_id = stint_of(row).boot_id
-    return Reading(from_ms(row["wall_at"]), row["monotonic_ms"] / 1000, row["boottime_ms"] / 1000, boot_id)
+    return Reading(moment(row["wall_at"]), row["monotonic_ms"] / 1000, row["boottime_ms"] / 1000, boot_id)
 
 
 def skip_of(row: sqlite3.Row) -> Skip:
     """A skipped slot from its row."""
     slot = Slot(row["job_name"], slot_moment(row["slot_at"]), row["generation"])
-    return Skip(slot, SkipReason(row["reason"]), from_ms(row["decided_at"]), _outage(row))
+    return Skip(slot, word(SkipReason, row["reason"]), moment(row["decided_at"]), _outage(row))
 
 
 def gap_of(row: sqlite3.Row) -> Gap:
     """A gap from its row."""
-    reason, outage = SkipReason(row["reason"]), _outage(row)
+    reason, outage = word(SkipReason, row["reason"]), _outage(row)
     paused = Cause.PAUSED if reason is SkipReason.PAUSED else Cause.UNKNOWN
     return Gap(
         job_name=row["job_name"],
@@ -94,30 +94,30 @@ def gap_of(row: sqlite3.Row) -> Gap:
         count=row["count"],
         reason=reason,
         cause=outage.cause if outage else paused,
-        decided_at=from_ms(row["decided_at"]),
+        decided_at=moment(row["decided_at"]),
         outage=outage,
     )
 
 
 def outage_of(row: sqlite3.Row) -> Outage:
     """An outage from its row."""
-    return Outage(from_ms(row["since_at"]), from_ms(row["until_at"]), Cause(row["cause"]), row["detail"])
+    return Outage(moment(row["since_at"]), moment(row["until_at"]), word(Cause, row["cause"]), row["detail"])
 
 
 def pause_of(row: sqlite3.Row) -> Pause:
     """A pause from its row joined with its job's name."""
-    until = moment_of(row["until_at"])
-    return Pause(row["id"], row["job_name"], from_ms(row["since_at"]), until, row["actor"], row["note"])
+    until = maybe_moment(row["until_at"])
+    return Pause(row["id"], row["job_name"], moment(row["since_at"]), until, row["actor"], row["note"])
 
 
 def hold_of(row: sqlite3.Row) -> Hold:
     """A held backlog from its row."""
     return Hold(
         id=row["id"],
-        decided_at=from_ms(row["decided_at"]),
-        expires_at=from_ms(row["expires_at"]),
+        decided_at=moment(row["decided_at"]),
+        expires_at=moment(row["expires_at"]),
         count=row["count"],
-        answered_at=moment_of(row["answered_at"]),
+        answered_at=maybe_moment(row["answered_at"]),
         answer=row["answer"],
         actor=row["actor"],
     )
@@ -125,13 +125,23 @@ def hold_of(row: sqlite3.Row) -> Hold:
 
 def generation_of(row: sqlite3.Row) -> Generation:
     """A clock generation from its row."""
-    step = timedelta(milliseconds=row["step_ms"])
-    return Generation(row["number"], from_ms(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
+    step = length(row["step_ms"])
+    return Generation(row["number"], moment(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
+
+
+def progress_of(row: sqlite3.Row) -> Progress:
+    """A run's progress from its row."""
+    return Progress(moment(row["at"]), row["done"], row["total"], row["note"])
+
+
+def artefact_of(row: sqlite3.Row) -> Artefact:
+    """A kept file from its row."""
+    return Artefact(row["name"], row["path"], row["bytes"], row["sha256"])
 
 
 def event_of(row: sqlite3.Row) -> Event:
     """A move from its row."""
-    return Event(from_ms(row["at"]), State(row["state"]), row["attempt"], row["note"])
+    return Event(moment(row["at"]), word(State, row["state"]), row["attempt"], row["note"])
 
 
 def to_json(value: Any) -> str | None:
@@ -149,10 +159,5 @@ def _slot(row: sqlite3.Row) -> Slot | None:
     return Slot(row["job_name"], slot_moment(row["slot_at"]), row["generation"])
 
 
-def moment_of(ms: int | None) -> datetime | None:
-    """The moment of a column that may be empty."""
-    return None if ms is None else from_ms(ms)
-
-
 def _json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else document(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -63,8 +63,7 @@ class SqliteLedger(SqliteReading):
     @contextmanager
     def leading(self, lease: Lease, now: datetime) -> Iterator[SqlitePass]:
         with self._writing() as sql:
-            if sql.maybe("holds_lease", term=lease.term) is None:
-                raise LeaseLost(f"term {lease.term} of this scheduler has ended; another one leads now")
+            _see_lease(sql, lease)
             leading = SqlitePass(sql, lease, now)
             yield leading
             leading.close()
@@ -73,9 +72,11 @@ class SqliteLedger(SqliteReading):
         with self._writing() as sql:
             sql.do("end_stint", stint_id=lease.stint_id, how=how, now=to_ms(now))
 
-    def set_defined(self, names: Sequence[str], now: datetime) -> list[Run]:
+    def set_defined(self, names: Sequence[str], now: datetime, lease: Lease | None = None) -> list[Run]:
         kept = frozenset(names)
         with self._writing() as sql:
+            if lease is not None:
+                _see_lease(sql, lease)
             for row in sql.rows("defined_job_ids"):
                 if row["name"] not in kept:
                     sql.do("close_obligation", job_id=row["id"])
@@ -101,6 +102,10 @@ class SqliteLedger(SqliteReading):
             if batch.doomed or slots:
                 sql.do("record_prune", now=to_ms(now), count=len(batch.doomed) + slots, older_than=to_ms(older_than))
             return Pruned(len(batch.doomed) + slots, batch.looked_at)
+
+    def forget_artefacts(self, run_ids: Iterable[int]) -> None:
+        with self._writing() as sql:
+            sql.many("forget_artefacts", [{"run_id": run_id} for run_id in run_ids])
 
     def checkpoint(self) -> None:
         """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this."""
@@ -244,3 +249,9 @@ class SqliteLedger(SqliteReading):
     def ping(self) -> None:
         with impatient(self._sql.db), self._writing() as sql:
             sql.rows("newest_stint")  # the write lock is the proof; that bytes reach the disk is proved by every beat
+
+
+def _see_lease(sql: Sql, lease: Lease) -> None:
+    """Inside a transaction: raises `LeaseLost` unless *lease* is the one that holds (I20)."""
+    if sql.maybe("holds_lease", term=lease.term) is None:
+        raise LeaseLost(f"term {lease.term} of this scheduler has ended; another one leads now")

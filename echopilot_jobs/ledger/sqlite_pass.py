@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Job, slots
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
+from echopilot_jobs.ledger.defining import Definitions
 from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
 from echopilot_jobs.ledger.room import Room
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
-from echopilot_jobs.planner import GAP_ABOVE, Claim, Plan, SkippedStretch, Standing
-from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Run, SkipReason, State
-from echopilot_jobs.triggers import trigger_of
+from echopilot_jobs.planner import Claim, Plan, Standing
+from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Progress, Run, SkipReason, State
+from echopilot_jobs.stretches import SkippedStretch
 
 _MILLISECOND = timedelta(milliseconds=1)
 _RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
@@ -41,6 +41,9 @@ class SqlitePass:
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
         self._succeeded: list[dict[str, object]] = []
+        self._definitions = Definitions(
+            sql, self._now, lambda job, job_id, stretch: self._skip(job, job_id, stretch, None)
+        )
 
     def close(self) -> None:
         """Write what was gathered to be written together."""
@@ -73,14 +76,7 @@ class SqlitePass:
             self._owe_from(job, began, only_if_beyond=True)
 
     def _owe_from(self, job: Job, ms: int, *, only_if_beyond: bool = False) -> None:
-        row = self._sql.maybe("job_by_name", name=job.name)
-        if row is None or (only_if_beyond and row["planned_through"] <= ms):
-            return
-        job_id = row["id"]
-        self._sql.do("close_obligation", job_id=job_id)
-        self._sql.do("rewind", job_id=job_id, planned_through=ms)
-        definition = self._sql.one("newest_definition", job_id=job_id)
-        self._sql.do("open_obligation", job_id=job_id, definition_id=definition["id"], from_at=ms)
+        self._definitions.owe_from(job.name, ms, only_if_beyond=only_if_beyond)
 
     def record_outage(self, outage: Outage) -> int:
         row = self._sql.one(
@@ -108,13 +104,14 @@ class SqlitePass:
     def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
         names = json.dumps([job.name for job in jobs])
         self._rows.update((row["name"], row) for row in self._sql.rows("jobs_by_names", names=names))
-        for job in jobs:
-            self._define(job)
         number = self.generation().number
+        for job in jobs:
+            if row := self._definitions.define(job, self._rows.get(job.name), number):
+                self._rows[job.name] = row
         return {job.name: self._standing(self._rows[job.name], number) for job in jobs}
 
     def _standing(self, row: sqlite3.Row, generation: int) -> Standing:
-        through = from_ms(row["planned_through"])
+        through = moment(row["planned_through"])
         return Standing(
             planned_through=through,
             running=row["running"],
@@ -192,6 +189,7 @@ class SqlitePass:
         for run in started:
             if run.attempt > 1:
                 self._event(run)
+                self._sql.do("forget_progress", run_id=run.id)
         return started
 
     def _choose(self, ready: Iterator[sqlite3.Row], limits: Limits) -> list[int]:
@@ -234,6 +232,10 @@ class SqlitePass:
     def to_cancel(self) -> list[tuple[int, str]]:
         return [(row["id"], row["cancel_wanted"]) for row in self._sql.rows("to_cancel")]
 
+    def note_progress(self, progresses: Mapping[int, Progress]) -> None:
+        rows = [{"run_id": run_id, **each.__dict__, "at": to_ms(each.at)} for run_id, each in progresses.items()]
+        self._sql.many("put_progress", rows)
+
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state
         changed = self._sql.do(
@@ -254,6 +256,7 @@ class SqlitePass:
         if changed != 1:
             raise WrongState(f"run {run.id} attempt {run.attempt} is no longer ours to finish")
         self._keep_output(run.id, outcome)
+        self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
         ended = _after(run, outcome, state, self._at, retry_at)
         if retry_at:
             self._event(ended, outcome.error)
@@ -265,55 +268,13 @@ class SqlitePass:
 
     def next_ready_at(self) -> datetime | None:
         at = self._sql.one("next_ready_at", now=self._now)["at"]
-        return None if at is None else from_ms(at)
+        return None if at is None else moment(at)
 
     def renew(self, reading: Reading, *, planned: bool) -> None:
         self._sql.do("renew", stint_id=self._lease.stint_id, now=self._now)
         if planned:
             clocks = {"boottime_ms": round(reading.boottime * 1000), "monotonic_ms": round(reading.monotonic * 1000)}
             self._sql.do("put_last_pass", stint_id=self._lease.stint_id, now=self._now, **clocks)
-
-    # -- definitions
-
-    def _define(self, job: Job) -> None:
-        """Have the job's row and its definition. New times owe nothing for the time before the change."""
-        row = self._rows.get(job.name)
-        if row is not None and row["revision"] == job.revision and row["is_defined"]:
-            return
-        facts = {"revision": job.revision, "now": self._now}
-        if row is None:
-            row = self._sql.one("register_job", name=job.name, **facts)
-            self._put_definition(job, row["id"], owed_from=self._now)
-        else:
-            self._redefine(job, row)
-        self._rows[job.name] = self._sql.one("jobs_by_names", names=json.dumps([job.name]))
-
-    def _redefine(self, job: Job, row: sqlite3.Row) -> None:
-        before = json.loads(self._sql.one("newest_definition", job_id=row["id"])["definition"])
-        same_times = bool(row["is_defined"]) and before["trigger"] == str(job.trigger)
-        if row["is_defined"] and not same_times:
-            self._supersede(job, row, before)
-        owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
-        self._sql.do("close_obligation", job_id=row["id"])
-        self._sql.do("redefine_job", job_id=row["id"], revision=job.revision, owes_nothing_before=owed_from)
-        self._put_definition(job, row["id"], owed_from=owed_from)
-
-    def _supersede(self, job: Job, row: sqlite3.Row, before: Mapping[str, Any]) -> None:
-        """New times owe nothing for the past; what the old ones owed by now is skipped, and says so (I32)."""
-        if "rule" not in before:
-            return
-        old = replace(job, trigger=trigger_of(before["rule"]), jitter=timedelta(0))
-        number = self.generation().number
-        due = [*slots(old, from_ms(row["planned_through"]), self._at, number)]
-        if due:
-            listed = () if len(due) > GAP_ABOVE else tuple(due)
-            self._skip(old, row["id"], SkippedStretch(SkipReason.SUPERSEDED, due[0], due[-1], len(due), listed), None)
-        self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
-
-    def _put_definition(self, job: Job, job_id: int, owed_from: int) -> None:
-        facts = {"revision": job.revision, "definition": to_json(job.definition()), "now": self._now}
-        definition = self._sql.one("put_definition", job_id=job_id, **facts)
-        self._sql.do("open_obligation", job_id=job_id, definition_id=definition["id"], from_at=owed_from)
 
     # -- dispositions
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from echopilot_jobs.clock import from_ms, to_ms
+from echopilot_jobs.clock import to_ms
 from echopilot_jobs.errors import UnknownName, unknown_name
 from echopilot_jobs.ledger.connection import (
     Connector,
@@ -23,27 +22,31 @@ from echopilot_jobs.ledger.connection import (
 )
 from echopilot_jobs.ledger.protocol import MAX_PAGE, Dispositions, Obligation
 from echopilot_jobs.ledger.rows import (
+    artefact_of,
     event_of,
     gap_of,
     generation_of,
     hold_of,
-    moment_of,
     outage_of,
     pause_of,
+    progress_of,
     reading_of,
     run_of,
     skip_of,
     stint_of,
 )
 from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.ledger.stored import definition, maybe_moment, moment, slot_moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.runs import (
+    Artefact,
     Event,
     Gap,
     Generation,
     Hold,
     Output,
     Pause,
+    Progress,
     Run,
     Skip,
     State,
@@ -76,6 +79,19 @@ class SqliteReading:
     def output(self, run_id: int) -> Output:
         row = self._maybe("output_of", run_id=run_id)
         return Output(row["head"], row["tail"], row["dropped_bytes"]) if row else Output()
+
+    def progress(self, run_id: int) -> Progress | None:
+        row = self._maybe("progress_of", run_id=run_id)
+        return progress_of(row) if row else None
+
+    def progresses(self) -> dict[int, Progress]:
+        return {row["run_id"]: progress_of(row) for row in self._rows("progress_of_running")}
+
+    def artefacts(self, run_id: int) -> list[Artefact]:
+        return [artefact_of(row) for row in self._rows("artefacts_of", run_id=run_id)]
+
+    def artefacts_adrift(self, limit: int) -> list[tuple[int, Artefact]]:
+        return [(row["run_id"], artefact_of(row)) for row in self._rows("artefacts_adrift", limit=limit)]
 
     def events(self, run_id: int) -> list[Event]:
         run = self.run(run_id)
@@ -122,33 +138,33 @@ class SqliteReading:
     def obligations(self, job_name: str) -> list[Obligation]:
         return [
             Obligation(
-                row["generation"], from_ms(row["from_at"]), from_ms(row["until_at"]), json.loads(row["definition"])
+                row["generation"], moment(row["from_at"]), moment(row["until_at"]), definition(row["definition"])
             )
             for row in self._rows("obligations", job_name=job_name)
         ]
 
     def definitions(self, job_name: str) -> list[tuple[datetime, Mapping[str, Any]]]:
         rows = self._rows("definitions_of", job_name=job_name)
-        return [(from_ms(row["since"]), json.loads(row["definition"])) for row in rows]
+        return [(moment(row["since"]), definition(row["definition"])) for row in rows]
 
     def dispositions(self, job_name: str, start: datetime, end: datetime) -> Dispositions:
         span = {"job_name": job_name, "start": to_ms(start), "end": to_ms(end)}
         return Dispositions(
             runs=[tuple(row) for row in self._rows("slot_runs", **span)],
             skips=[tuple(row) for row in self._rows("slot_skips", **span)],
-            gaps=[tuple(row) for row in self._rows("slot_gaps", **span)],
+            gaps=[_gap_facts(row) for row in self._rows("slot_gaps", **span)],
         )
 
     def pruned_before(self) -> datetime | None:
         (row,) = self._rows("newest_prune")
-        return from_ms(row["older_than"]) if row["older_than"] is not None else None
+        return moment(row["older_than"]) if row["older_than"] is not None else None
 
     def last_ends(self) -> dict[str, tuple[datetime | None, datetime | None]]:
         rows = self._rows("last_ends")
-        return {row["job_name"]: (moment_of(row["succeeded_at"]), moment_of(row["failed_at"])) for row in rows}
+        return {row["job_name"]: (maybe_moment(row["succeeded_at"]), maybe_moment(row["failed_at"])) for row in rows}
 
     def planned_through(self) -> dict[str, datetime]:
-        return {row["name"]: from_ms(row["planned_through"]) for row in self._rows("planned_through")}
+        return {row["name"]: moment(row["planned_through"]) for row in self._rows("planned_through")}
 
     @property
     def ledger_id(self) -> str:
@@ -167,7 +183,7 @@ class SqliteReading:
         return stint_of(row) if row else None
 
     def first_seen(self) -> dict[str, datetime]:
-        return {row["name"]: from_ms(row["first_seen"]) for row in self._rows("first_seen")}
+        return {row["name"]: moment(row["first_seen"]) for row in self._rows("first_seen")}
 
     def job_names(self) -> list[str]:
         return [row["name"] for row in self._rows("defined_names")]
@@ -247,3 +263,11 @@ def _end(run: Run) -> list[Event]:
         return []
     note = run.error if run.state in (State.CANCELLED, State.ABANDONED) else None
     return [Event(run.finished_at, run.state, run.attempt, note)]
+
+
+def _gap_facts(row: sqlite3.Row) -> tuple[Any, ...]:
+    """The row as a tuple; runs and skips are chosen by their moment, but a gap may reach beyond any calendar."""
+    first, last, *_ = facts = tuple(row)
+    slot_moment(first)
+    slot_moment(last)
+    return facts

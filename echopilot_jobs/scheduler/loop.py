@@ -15,7 +15,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import Hold, Origin, Outcome, Run, State
+from echopilot_jobs.runs import Hold, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.scheduler.telling import Teller
@@ -69,7 +69,7 @@ class Scheduler:
         self._lease = leadership.lease
         self._duties = duties
         self._timekeeper = Timekeeper(clock, leadership)
-        self._teller = Teller(log, registry)
+        self._teller = Teller(log)
         self._log = log
         self._limits = _limits(registry)
         self._paced_from = clock.now() + SETTLE
@@ -77,6 +77,7 @@ class Scheduler:
         self._unplanned = set(registry)  # every job is looked at once at the start, for the gap before it
         self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
         self._unrecorded: list[Ended] = []
+        self._progress: dict[int, Progress] = {}
         self._out: set[int] = set()
         self._in_doubt = False
         self._cancelled: dict[int, str] = {}
@@ -84,6 +85,30 @@ class Scheduler:
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
         self._relieve = relieve
+
+    # -- other definitions
+
+    def adopt(self, registry: Registry) -> bool:
+        """From the next beat on the jobs are those of *registry*. False while the ledger is out of reach: ask again then.
+
+        A run under way ends under the definition it began with (F64); what waits for a job that is gone is cancelled.
+        New and changed jobs owe nothing for the past. Raises `LeaseLost`.
+        """
+        if self._in_doubt:  # what the last pass started is not known yet, and may be of a job that goes
+            return False
+        now = self._clock.now()
+        try:
+            cancelled = self._ledger.set_defined(list(registry), now, self._lease)
+        except LedgerUnavailable:
+            return False  # it may be written all the same; written again it changes nothing
+        with self._log.batch():
+            for run in cancelled:
+                self._log.event("run.cancelled", job=run.job_name, run=run.id, error=run.error)
+        fresh = self._pump.replace(registry.values(), now)
+        self._registry, self._limits = registry, _limits(registry)
+        self._unplanned = {name for name in self._unplanned if name in registry}.union(fresh)
+        self._startup_owed = [name for name in self._startup_owed if name in registry]
+        return True
 
     # -- one pass
 
@@ -96,6 +121,7 @@ class Scheduler:
         """
         reading = self._timekeeper.read()
         self._unrecorded += self._engine.collect()
+        self._listen()
         if self._timekeeper.has_stepped(reading):
             self._pump.reset(reading.wall)
             self._paced_from = min(self._paced_from, reading.wall + SETTLE)
@@ -120,6 +146,8 @@ class Scheduler:
             ):  # first of all, because a step of the clock shifts what waits, and not what is yet to be written
                 unreachable = self._failing_since is not None
                 done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
+            if self._progress:
+                leading.note_progress(self._progress)
             self._record(leading, reading.wall, done)
             if done.footing is not None:
                 # A pass that failed may have been committed all the same: what it started was never begun (F28).
@@ -131,12 +159,20 @@ class Scheduler:
             leading.renew(reading, planned=planning)
         return done
 
+    def _listen(self) -> None:
+        """Write what runs said to the log; how far they are waits for the pass that commits."""
+        notes = self._engine.notes()
+        with self._log.batch():
+            for note in notes:
+                self._teller.tell_said(note)
+        self._progress.update((note.run.id, note.heard.progress) for note in notes if note.heard.progress)
+
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
         wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
         for item in self._unrecorded:
             asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
             outcome = replace(item.outcome, error=f"cancelled by {asked}") if _stopped(item, asked) else item.outcome
-            again_at = retry_at(item, now, asked_to_stop=asked is not None)
+            again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
             try:
                 done.ended.append((item, leading.finish(item.run, outcome, again_at)))
             except WrongState as error:
@@ -189,6 +225,7 @@ class Scheduler:
     def _after_commit(self, done: PassDone, reading: Reading, planning: bool) -> None:
         self._tell_reachable()
         self._unrecorded.clear()
+        self._progress.clear()
         self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:

@@ -33,12 +33,14 @@ class Surroundings:
     """What the opening asks of the system.
 
     *lives*: whether the process behind an owner's text is still that process. *sweep*: end what a dead owner's runs left
-    behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person.
+    behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person. *discard*:
+    remove all that was kept for a run that is gone, named by one of its files.
     """
 
     lives: Callable[[str], bool]
     sweep: Callable[[str], int]
     exit_words: Callable[[], str] = str
+    discard: Callable[[str], None] = lambda _path: None
 
 
 @dataclass(frozen=True)

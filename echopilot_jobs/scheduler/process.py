@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from echopilot_jobs import builtin
+from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
@@ -34,6 +34,7 @@ from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
+from echopilot_jobs.scheduler.reloading import Reloading
 from echopilot_jobs.settings import Settings, dashboard_key
 from echopilot_jobs.wake import Waiter
 
@@ -48,7 +49,7 @@ REFUSED_LOOK_SECONDS = 10.0
 def main(settings: Settings, registry: Registry | None = None) -> int:
     """Run until asked to stop; the exit status. supervisord starts it again whatever that is.
 
-    *registry* defaults to the built-in jobs.
+    *registry* stays in force for life; without one the jobs are those of the jobs file, and follow it.
     """
     parent = os.getppid()
     die_with_stack(signal.SIGTERM)
@@ -65,8 +66,11 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
-        jobs = builtin.jobs(settings) if registry is None else registry
-        return _Process(settings, jobs, clock, log, waiter, stop, lock, identity).run()
+        reloading = None
+        if registry is None:
+            reloading = Reloading(settings, clock, log, waiter.ring)
+            registry = reloading.begin()
+        return _Process(settings, registry, clock, log, waiter, stop, lock, identity, reloading).run()
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code
@@ -136,8 +140,10 @@ class _Process:
         stop: _StopWish,
         lock: PlannerLock,
         identity: Identity,
+        reloading: Reloading | None,
     ) -> None:
         self._settings = settings
+        self._reloading = reloading
         self._clock = clock
         self._log = log
         self._waiter = waiter
@@ -147,6 +153,7 @@ class _Process:
         self._surroundings = Surroundings(
             lives=owner_lives,
             sweep=end_leftovers,
+            discard=lambda path: discard(settings.home, path),
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
         )
         self._identity = identity
@@ -157,7 +164,7 @@ class _Process:
     def _executor(self) -> Executor:
         base_url = f"http://127.0.0.1:{self._settings.port}"
         own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
-        return Executor(self._clock, self._identity.owner, own_web)
+        return Executor(self._clock, self._identity.owner, own_web, self._settings.home)
 
     def run(self) -> int:
         """The whole life; the exit status."""
@@ -242,6 +249,8 @@ class _Process:
         gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
         gc.set_threshold(20_000, 20, 20)
         chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
+        if self._reloading is not None:
+            self._reloading.start()
         while not self._stop.asked:
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
@@ -249,6 +258,10 @@ class _Process:
                 return False
             self._custody.look()
             seconds = scheduler.beat()
+            if self._reloading is not None and (other := self._reloading.adopted(scheduler)) is not None:
+                self._registry = other
+                chores.adopt(other)
+                continue
             chores.do_due(seconds)
             if seconds:
                 self._waiter.wait(seconds)
@@ -256,6 +269,8 @@ class _Process:
 
     def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
         """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""
+        if self._reloading is not None:
+            self._reloading.stop()
         drain = self._stop.drain_seconds
         self._log.event("scheduler.stopping", signal=self._stop.signal, running=self._engine.busy, drain_s=drain)
         drained = self._until_idle(scheduler, lambda: min(self._stop.drain_seconds, drain))

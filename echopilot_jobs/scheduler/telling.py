@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from echopilot_jobs.engines import Ended
-from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.engines import Ended, Note
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.logs import Log
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, Run, SkipReason, State
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from echopilot_jobs.scheduler.timekeeping import Footing
 
 OVERLAPS_TOLD = 3
+OUR_FIELDS = frozenset({"ts", "event", "job", "run", "level", "message", "dropped", "self", "name"})
 
 
 class Teller:
     """Writes the lines of a pass, and counts slots that met a run of their own job."""
 
-    def __init__(self, log: Log, registry: Registry) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._registry = registry
         self._overlaps = Counter[str]()
         self._generation: int | None = None
 
@@ -49,6 +49,14 @@ class Teller:
             self._log.event("backlog.held", runs=held, until=done.held_until)
         if done.settled is not None:
             self._log.event("backlog.answered", runs=done.settled.count, answer=done.settled.answer)
+
+    def tell_said(self, note: Note) -> None:
+        """What a run wrote to its own log; a field of its own that has the name of one of ours gets `_` behind it."""
+        for said in note.heard.said:
+            facts = {f"{key}_" if key in OUR_FIELDS else key: value for key, value in said.fields.items()}
+            dropped = {"dropped": said.dropped} if said.dropped else {}
+            about = {"job": note.run.job_name, "run": note.run.id, "level": said.level, "message": said.message}
+            self._log.event("run.said", **about, **facts, **dropped)
 
     def tell_started(self, run: Run, now: datetime) -> None:
         """One attempt begins."""

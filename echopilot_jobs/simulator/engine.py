@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from echopilot_jobs.engines import Ended
+from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.runs import Outcome, Output, Run, State
 from echopilot_jobs.simulator.truth import Effect
@@ -91,6 +91,9 @@ class SimEngine:
         self._process.step("collect")
         ended, self._ended = self._ended, []
         return ended
+
+    def notes(self) -> list[Note]:
+        return []
 
     def cancel(self, run_id: int) -> None:
         self._process.step("cancel")

@@ -73,13 +73,15 @@ def installed() -> int:
 
 
 def check() -> int:
-    """Settings and supervisord.conf, without starting anything."""
+    """Settings, supervisord.conf and jobs, without starting anything."""
     facts = _facts()
     path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
     preflight.log_files(facts.home)
     preflight.no_mistakes(path)
-    say("settings and supervisord.conf are fine")
+    for line in apart(_check_jobs):
+        say(line)
+    say("settings, supervisord.conf and jobs are fine")
     return 0
 
 
@@ -120,6 +122,8 @@ def run() -> int:
         say(f"ended what a killed stack had left running: pid {', '.join(map(str, ended))}")
     preflight.supervisor_socket(facts.socket)
     preflight.port(facts.port)
+    for line in apart(_jobs_to_begin_with):
+        say(line)
     for line in apart(_banner):
         with contextlib.suppress(BrokenPipeError):
             print(line, flush=True)  # noqa: T201
@@ -176,9 +180,33 @@ def _read_settings() -> tuple[str, int, str]:
     return str(configuration.home), configuration.port, str(configuration.supervisor_socket)
 
 
+def _check_jobs() -> list[str]:
+    """Judge the jobs file with all it names; its warnings."""
+    from echopilot_jobs import definitions, settings
+
+    found = definitions.check(settings.load())
+    if found.problems:
+        raise preflight.Refusal("\n".join(map(str, found.problems)), preflight.EX_CONFIG)
+    return [f"warning: {warning}" for warning in found.warnings]
+
+
+def _jobs_to_begin_with() -> list[str]:
+    """See that there is a set of jobs to begin with; what is wrong with a newer one that is not in force."""
+    from echopilot_jobs import definitions, settings
+
+    found, _ = definitions.begin(settings.load(), SystemClock().now())
+    problems = [str(problem) for problem in found.problems]
+    if problems and found.accepted_at is None:
+        advice = "mend the jobs file, or move it away to start with the built-in jobs alone"
+        raise preflight.Refusal("\n".join([*problems, advice]), preflight.EX_CONFIG)
+    if problems and found.accepted_at is not None:
+        problems.append(f"THE JOBS FILE IS NOT IN FORCE: the set of {iso(found.accepted_at)} runs until it is mended")
+    return problems
+
+
 def _banner() -> list[str]:
     """Where to look and what comes next."""
-    from echopilot_jobs import builtin, settings
+    from echopilot_jobs import definitions, settings
     from echopilot_jobs.web.auth import new_login_link
 
     configuration = settings.load()
@@ -188,7 +216,7 @@ def _banner() -> list[str]:
     lines = ["EchoPilot Jobs", f"  dashboard  {address}/"]
     try:
         lines.append(f"  log in     {address}{new_login_link(configuration, now)}  (works once)")
-        upcoming = builtin.jobs(configuration).upcoming(now)[:3]
+        upcoming = definitions.in_force(configuration).registry.upcoming(now)[:3]
         lines += [f"  next run   {iso(slot.due_at)}  {slot.job_name}" for slot in upcoming]
     except (ConfigError, LedgerTooNew):
         raise

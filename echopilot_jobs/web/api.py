@@ -212,8 +212,17 @@ def api_metrics_summary() -> Response:
 def api_jobs() -> Response:
     """Every job with its next slot and its newest run."""
     ledger = services().ledger
-    last = ledger.last_runs()
-    return reply({"ok": True, "jobs": [_job(job, last.get(job.name)) for job in services().registry.values()]})
+    last, found = ledger.last_runs(), services().jobs.now()
+    jobs = [_job(job, last.get(job.name)) for job in found.registry.values()]
+    return reply({"ok": True, "jobs": jobs, "jobs_file": found.as_dict()})
+
+
+def api_definitions() -> Response:
+    """Every definition in force and where it stands; what is wrong with the jobs file where it is not in force."""
+    found = services().jobs.now()
+    made = [{**job.definition(), "declared_in": job.declared_in} for job in found.registry.values()]
+    limits = dict(found.registry.group_limits)
+    return reply({"ok": True, "jobs_file": found.as_dict(), "definitions": made, "group_limits": limits})
 
 
 def api_job(name: str) -> Response:
@@ -285,6 +294,7 @@ ROUTES = (
     ("POST", "/api/automations/start", api_automations_start),
     ("POST", "/api/automations/stop", api_automations_stop),
     ("GET", "/api/jobs", api_jobs),
+    ("GET", "/api/definitions", api_definitions),
     ("GET", "/api/jobs/<name>", api_job),
     ("POST", "/api/jobs/<name>/run", api_run_job),
     ("GET", "/api/jobs/<name>/next", slots.api_next),

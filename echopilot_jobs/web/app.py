@@ -12,9 +12,10 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from echopilot_jobs import __version__, builtin
+from echopilot_jobs import __version__
 from echopilot_jobs import settings as _settings
 from echopilot_jobs.clock import Clock, SystemClock, iso
+from echopilot_jobs.definitions import Desk
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
@@ -25,7 +26,8 @@ from echopilot_jobs.supervision import Supervisor
 from echopilot_jobs.web import api, entrance, guard, pages, problems, words
 from echopilot_jobs.web.auth import door
 from echopilot_jobs.web.health import DESK, HealthDesk
-from echopilot_jobs.web.services import NAME, GivenLedger, LedgerFile, ProgramTable, Services
+from echopilot_jobs.web.services import NAME, GivenJobs, GivenLedger, LedgerFile, ProgramTable, Services
+from echopilot_jobs.web.services import services as _services
 from echopilot_jobs.web.surroundings import Surroundings
 
 STATIC_FOR_SECONDS = 31_536_000
@@ -59,7 +61,7 @@ def services_for(
     return Services(
         settings=settings,
         clock=clock,
-        registry=registry or builtin.jobs(settings),
+        jobs=Desk(settings) if registry is None else GivenJobs(registry),
         supervisor=supervisor or Supervisor(settings.supervisor_socket),
         door=door(settings),
         surroundings=surroundings or Surroundings.of(settings),
@@ -126,6 +128,7 @@ def _keep_static(response: Response) -> Response:
 def _for_templates() -> dict[str, Any]:
     found = guard.caller()
     return {
+        "jobs_file": _services().jobs.now() if found else None,
         "asset": _asset,
         "here": lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", **values),
         "signs": words.SIGNS,

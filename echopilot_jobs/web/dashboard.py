@@ -69,8 +69,13 @@ class JobLine:
 
     @property
     def can_be_asked_for(self) -> bool:
-        """Whether running it by hand makes sense: not what the scheduler does for itself."""
-        return not isinstance(self.job.action, Inline)
+        """Whether running it by hand makes sense: not what the scheduler does for itself, nor what is disabled."""
+        return self.job.enabled and not self.is_own_duty
+
+    @property
+    def is_own_duty(self) -> bool:
+        """Whether the scheduler does it itself, as it does the heartbeat."""
+        return isinstance(self.job.action, Inline)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def _supervisor(health: Health) -> Check:
 
 def recent(jobs: Sequence[JobLine]) -> list[RunLine]:
     """The newest runs of all jobs, newest first; the scheduler's own successes in a row share a line."""
-    lines = [line for job in jobs for line in (_folded(job) if not job.can_be_asked_for else map(_single, job.marks))]
+    lines = [line for job in jobs for line in (_folded(job) if job.is_own_duty else map(_single, job.marks))]
     return sorted(lines, key=lambda line: line.run.id, reverse=True)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from flask import current_app
 
+from echopilot_jobs.definitions import InForce
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.keeping import refusal
@@ -92,7 +93,7 @@ def examine(services: Services, now: datetime) -> Health:
     """Every check, made now."""
     stint, ledger_checks = _ledger(services, now)
     programs, program_checks = _programs(services, now)
-    checks = (*ledger_checks, *program_checks, disk(services.free_bytes()))
+    checks = (*ledger_checks, *program_checks, disk(services.free_bytes()), jobs_file(services.jobs.now()))
     return Health(now, checks, tuple(programs), stint)
 
 
@@ -169,6 +170,16 @@ def disk(free: int | None) -> Check:
         what = f"{amount(free)} free, the floor is {amount(DISK_FLOOR)}"
         return Check("disk", "fail", "nearly full", what, do="free some space; old files in `logs/` may go")
     return Check("disk", "ok", "ok", f"{amount(free)} free")
+
+
+def jobs_file(found: InForce) -> Check:
+    """Whether the jobs that run are those the jobs file defines now."""
+    if not found.problems:
+        return Check("jobs_file", "ok", "ok", f"{len(found.registry)} jobs", found.accepted_at)
+    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+    what = f"the jobs file is not in force: {found.problems[0]}{more}"
+    do = "mend the file and save it; `echopilot check` lists what is wrong, and the last good set runs until then"
+    return Check("jobs_file", "fail", "refused", what, found.refused_at, do)
 
 
 def public(checks: Iterable[Check]) -> dict[str, str]:

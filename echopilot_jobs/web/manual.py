@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 from echopilot_jobs.errors import UnknownName, WrongState
+from echopilot_jobs.jobs import values_of
 from echopilot_jobs.runs import Origin, Run, State
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
@@ -24,14 +25,18 @@ def queue(
 ) -> tuple[Run, bool]:
     """Queue a run of *job_name*: (run, whether it is new). It is durable when this returns (I24).
 
-    The same *key* of the same job gives the same run. Raises `UnknownName`, `WrongState` when one already waits, and
-    429 for more than ten a minute.
+    The same *key* of the same job gives the same run. Raises `UnknownName`, `BadParameters` with every mistake,
+    `WrongState` for a disabled job and when one already waits, and 429 for more than ten a minute.
     """
     job, now = services.registry[job_name], services.clock.now()
+    if not job.enabled:
+        raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
+    values = values_of(job.name, job.params, params or {})
+    given = {name: values[name] for name in params} if params else None
     request_key = f"web:{job.name}:{key}" if key else None
     _hold_back(services, job.name, request_key)
     try:
-        run, is_new = services.ledger.request_run(job.name, now, request_key=request_key, actor=actor(), params=params)
+        run, is_new = services.ledger.request_run(job.name, now, request_key=request_key, actor=actor(), params=given)
     except UnknownName:
         raise Refused(503, f"the scheduler has not registered '{job.name}' yet; wait until it has started") from None
     if is_new:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable
+from echopilot_jobs.jobs import BadParameters, Job
+from echopilot_jobs.jobs.params import WORDS
 from echopilot_jobs.runs import State
 from echopilot_jobs.web import artefacts, entrance, guard, inputs, manual
 from echopilot_jobs.web.dashboard import gather, plain_lines, without_ledger
 from echopilot_jobs.web.health import desk, examine
 from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import NAME, services
+from echopilot_jobs.web.words import typed
 
 
 def add_to(blueprint: Blueprint) -> None:
@@ -39,11 +43,26 @@ def live() -> Response:
 
 def run_job(name: str) -> AnyResponse:
     """Run now."""
+    given: dict[str, object] = {key[2:]: text for key, text in request.form.items() if key.startswith("p.") and text}
     try:
-        run, _ = manual.queue(services(), name)
+        run, _ = manual.queue(services(), name, params=given)
+    except BadParameters as error:
+        return _form(services().registry[name], given, error)
     except EchoPilotError as error:
         return _said(str(error), error)
     return _said(f"run {run.id} of {run.job_name} is queued", run_id=run.id)
+
+
+def ask(name: str) -> Response:
+    """A form with every parameter of a job; sent, it runs the job with them."""
+    return _form(services().registry[name], {})
+
+
+def _form(job: Job, given: Mapping[str, object], error: BadParameters | None = None) -> Response:
+    mistakes = error.problems if error else ()
+    page = _page("ask.html", job=job, given=given, mistakes=mistakes, wanted=WORDS, words_of=typed)
+    page.status_code = error.status if error else 200
+    return page
 
 
 def run_scheduler(verb: str) -> AnyResponse:
@@ -100,6 +119,7 @@ def run(run_id: str) -> Response:
     """One run: what it was for, every move it made, how it ended and what it printed."""
     ledger = services().ledger
     found = ledger.run(inputs.run_id(run_id))
+    job = services().registry.get(found.job_name)
     template = "run_live.html" if "HX-Request" in request.headers else "run.html"
     return _page(
         template,
@@ -108,7 +128,8 @@ def run(run_id: str) -> Response:
         events=ledger.events(found.id),
         output=ledger.output(found.id),
         kinds=[kind for kind in artefacts.KINDS if artefacts.named(found, kind)],
-        may_repeat=not found.is_open and found.job_name in services().registry,
+        may_repeat=not found.is_open and job is not None and job.enabled,
+        asks_for_params=job is not None and bool(job.params),
     )
 
 
@@ -132,6 +153,7 @@ def _page(template: str, **facts: Any) -> Response:
 ROUTES = (
     ("GET", "/", home),
     ("GET", "/live", live),
+    ("GET", "/jobs/<name>/run", ask),
     ("POST", "/jobs/<name>/run", run_job),
     ("POST", "/scheduler/<verb>", run_scheduler),
     ("GET", "/runs", runs),

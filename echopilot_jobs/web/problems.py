@@ -24,6 +24,7 @@ TITLES = {
     414: "Too long",
     415: "Wrong kind of content",
     421: "Wrong host",
+    422: "Those values do not fit",
     429: "Too many tries",
     502: "The run failed",
     503: "Not available right now",

@@ -12,6 +12,7 @@ from typing import Protocol
 from flask import current_app
 
 from echopilot_jobs.clock import Clock
+from echopilot_jobs.definitions import Desk, InForce
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger, SqliteLedger
@@ -78,13 +79,24 @@ class GivenLedger:
         return self._ledger
 
 
+class GivenJobs:
+    """Jobs that the host application or a test has defined itself; there is no jobs file to follow."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._in_force = InForce(registry)
+
+    def now(self) -> InForce:
+        """Those jobs."""
+        return self._in_force
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything a view may touch. `exec_wait` is how many seconds `/api/exec/…` waits for a run to end."""
 
     settings: Settings
     clock: Clock
-    registry: Registry
+    jobs: Desk | GivenJobs
     supervisor: ProgramTable
     door: Door
     surroundings: Surroundings
@@ -93,6 +105,11 @@ class Services:
     exec_wait: float = 25.0
     # Each waiting request holds a thread of the web process; the rest must stay free to answer.
     waiting_rooms: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(8))
+
+    @property
+    def registry(self) -> Registry:
+        """The jobs in force now."""
+        return self.jobs.now().registry
 
     @property
     def ledger(self) -> Ledger:

@@ -80,3 +80,8 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def pretty(value: object) -> str:
     """JSON as a person reads it: indented, text as it is."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def typed(value: object) -> str:
+    """A parameter's value as a person would type it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -279,7 +279,7 @@ def conf(settings: Settings) -> Path:
 
 
 def test_check_is_content_with_what_we_ship(call, conf):
-    assert call("check") == (0, "settings, supervisord.conf and jobs can be used\n", "")
+    assert call("check") == (0, "settings, supervisord.conf and 4 jobs can be used\n", "")
 
 
 def test_check_names_every_mistake_on_its_own_line(call, conf, monkeypatch):

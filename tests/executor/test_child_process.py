@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,17 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.executor import Cancel, Executor, OwnWeb, child_process, process_mark
+from echopilot_jobs.executor import Cancel, child_process
 from echopilot_jobs.executor.capture import HEAD_BYTES, TAIL_BYTES, Capture
-from echopilot_jobs.jobs import Action, Command, Inline, Job, Python
-from echopilot_jobs.processes import become_subreaper, marked
-from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.jobs import Command, Inline, Python
+from echopilot_jobs.processes import become_subreaper
+from echopilot_jobs.runs import Outcome, State
+from tests.executor.runkit import EXECUTOR, NOON, a_run, job, left_behind
 
 pytestmark = pytest.mark.process
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EXECUTOR = Executor(SystemClock(), "test-owner", OwnWeb("http://127.0.0.1:1", lambda: "key"))
 
 
 @pytest.fixture
@@ -42,15 +39,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work.py"
 
 
-def job(action: Action, timeout: float = 60) -> Job:
-    return Job(name="j", trigger=Every(timedelta(minutes=1)), action=action, timeout=timedelta(seconds=timeout))
-
-
-def a_run() -> Run:
-    at = NOON + timedelta(minutes=1)
-    return Run(os.getpid(), "j", Origin.SCHEDULE, State.RUNNING, NOON, Slot("j", at), attempt=2, started_at=at)
-
-
 def python(module: Path, body: str, cancel: Cancel, timeout: float = 60) -> Outcome:
     module.write_text(dedent(body), encoding="utf-8")
     return EXECUTOR.carry_out(job(Python("work:run"), timeout), a_run(), cancel)
@@ -58,10 +46,6 @@ def python(module: Path, body: str, cancel: Cancel, timeout: float = 60) -> Outc
 
 def shell(script: str, cancel: Cancel, timeout: float = 60) -> Outcome:
     return EXECUTOR.carry_out(job(Command(("sh", "-c", script)), timeout), a_run(), cancel)
-
-
-def left_behind() -> list[int]:
-    return marked("ECHOPILOT_MARK", process_mark("test-owner", a_run()))
 
 
 def test_a_python_job_gets_its_context_and_its_answer_is_kept(module: Path, cancel: Cancel) -> None:
@@ -90,7 +74,7 @@ def test_a_python_job_gets_its_context_and_its_answer_is_kept(module: Path, canc
         ("import os\ndef run(ctx): os.abort()", "ended without an answer: killed by SIGABRT"),
         ("def run(ctx): return {1, 2}", "TypeError: the job returned what JSON cannot keep"),
         ("def run(ctx): return float('nan')", "TypeError: the job returned what JSON cannot keep"),
-        ("def run(ctx): return 'x' * 100_000", "allowed: 65,536; write an artefact instead"),
+        ("def run(ctx): return 'x' * 100_000", "allowed: 65,536; keep it as a file with ctx.artifact(path)"),
         ("def run(ctx): return run(ctx)", "RecursionError"),
         ("def walk(ctx): pass", "no function 'run' in module 'work'"),
         ("syntax error here", "SyntaxError"),
@@ -180,6 +164,7 @@ def test_a_run_that_ignores_TERM_is_killed_F48(cancel: Cancel, monkeypatch: pyte
         "setsid sleep 1000 & exit 0",
         "setsid sh -c 'setsid sleep 1000 & sleep 1000' & sleep 0.1; exit 0",
         "(trap '' TERM HUP; sleep 1000) & exit 0",
+        "env -i sleep 1000 & exit 0",
     ],
 )
 def test_nothing_a_run_started_outlives_it_F49(cancel: Cancel, script: str) -> None:
@@ -260,7 +245,7 @@ def test_a_child_dies_with_its_scheduler_F4(tmp_path: Path) -> None:
     os.mkfifo(ready)
     parent_script = dedent(
         f"""
-        from tests.executor.test_child_process import EXECUTOR, a_run, job
+        from tests.executor.runkit import EXECUTOR, a_run, job
         from echopilot_jobs.executor import Cancel
         from echopilot_jobs.jobs import Command
         EXECUTOR.carry_out(job(Command(("sh", "-c", "echo $$ > {ready}; exec sleep 1000"))), a_run(), Cancel())

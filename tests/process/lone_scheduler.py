@@ -1,11 +1,14 @@
-"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent]`."""
+"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python]`.
+
+With `python` COMMAND is a target `module:function`, found in the scheduler's home.
+"""
 
 from __future__ import annotations
 
 import sys
 from datetime import timedelta
 
-from echopilot_jobs.jobs import Command, Inline, Job, Registry
+from echopilot_jobs.jobs import Command, Inline, Job, Python, Registry
 from echopilot_jobs.scheduler import main
 from echopilot_jobs.settings import load
 from echopilot_jobs.triggers import Every
@@ -17,7 +20,7 @@ if __name__ == "__main__":
             Job(
                 name="work",
                 trigger=Every(timedelta(seconds=int(seconds))),
-                action=Command(("sh", "-c", command)),
+                action=Python(command) if "python" in flags else Command(("sh", "-c", command)),
                 on_startup="startup" in flags,
                 idempotent="idempotent" in flags,
                 timeout=timedelta(seconds=60),

@@ -90,6 +90,41 @@ def test_killed_in_the_middle_of_a_run_it_tells_the_truth_at_its_next_start_F4_I
     assert [line["run"] for line in lone.events("run.abandoned")] == [run.id]
 
 
+def test_what_a_python_job_says_is_shown_live_and_what_it_leaves_outlives_its_scheduler_I23_F4(lone: Lone) -> None:
+    (lone.home / "work.py").write_text(
+        "import os, subprocess, time\n"
+        "def run(ctx):\n"
+        "    if os.path.exists('again'): return ctx.artifact('again').name\n"
+        "    ctx.log.info('begun', rows=3, job='mine')\n"
+        "    ctx.progress(1, 4, 'of it')\n"
+        "    os.fork() or subprocess.run(['setsid', 'sleep', '1000'])\n"
+        "    time.sleep(1000)\n"
+    )
+    process = lone.start("work:run", 3600, "startup", "python")
+    run = lone.running()
+    ledger = lone.ledger()
+    progress = eventually(lambda: ledger.progresses().get(run.id))
+    assert progress
+    said = eventually(lambda: lone.events("run.said"))
+    eventually(lambda: len(lone.left_behind(run)) >= 3)
+
+    (lone.home / "again").write_text("kept")
+    process.kill()
+    process.wait()
+    lone.start("work:run", 3600, "startup", "python")
+    eventually(lambda: len(lone.runs()) == 2 and lone.runs()[1].state is State.SUCCEEDED)
+
+    assert (progress.done, progress.total, progress.note) == (1, 4, "of it")
+    assert [(line["run"], line["message"], line["rows"], line["job_"]) for line in said] == [
+        (run.id, "begun", 3, "mine")
+    ]
+    assert lone.left_behind(run) == []
+    (kept,) = ledger.artefacts(lone.runs()[1].id)
+    assert (lone.home / kept.path).read_text() == "kept"
+    assert ledger.progresses() == {}
+    ledger.close()
+
+
 def test_killed_again_and_again_no_slot_is_lost_and_none_runs_twice_I1_I2_I9(lone: Lone) -> None:
     lone.start("exit 0", 1)
     for _ in range(8):

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.engines import Ended
+from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.executor import Cancel, Executor, OwnWeb
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Job, Registry
@@ -60,6 +60,10 @@ class HastyEngine:
         """What was done since."""
         ended, self._ended = self._ended, []
         return ended
+
+    def notes(self) -> list[Note]:
+        """None of these jobs says anything."""
+        return []
 
     def cancel(self, run_id: int) -> None:
         """Too late."""

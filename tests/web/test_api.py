@@ -33,13 +33,13 @@ DONE = Outcome(State.SUCCEEDED, duration_ms=12)
 
 def test_202_means_the_row_is_there(api: FlaskClient, stack: Stack) -> None:
     """I24"""
-    answer = api.post("/api/jobs/self_heal/run", json={"params": {"deep": True}})
+    answer = api.post("/api/jobs/self_heal/run", json={"params": {}})
 
     assert answer.status_code == 202
     assert answer.json is not None
     assert answer.headers["Location"] == answer.json["location"] == "/api/runs/1"
     run = stack.ledger.run(1)
-    assert (run.state, run.job_name, run.params) == (State.QUEUED, "self_heal", {"deep": True})
+    assert (run.state, run.job_name, run.params) == (State.QUEUED, "self_heal", None)
     assert run.actor == "api key from 127.0.0.1"
 
 

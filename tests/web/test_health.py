@@ -42,6 +42,7 @@ def test_all_well_is_green(client: FlaskClient) -> None:
             "program scheduler": "running",
             "program web": "running",
             "disk": "ok",
+            "jobs_file": "ok",
         },
     }
 

@@ -119,7 +119,13 @@ def test_the_stack_is_green_and_the_root_answers_200(served: Served) -> None:
     health = requests.get(served.address + "/health", timeout=10)
     root = requests.get(served.address + "/", timeout=10)
 
-    assert health.json()["checks"] == {"ledger": "ok", "scheduler": "ok", "supervisor": "unreachable", "disk": "ok"}
+    assert health.json()["checks"] == {
+        "ledger": "ok",
+        "scheduler": "ok",
+        "supervisor": "unreachable",
+        "disk": "ok",
+        "jobs_file": "ok",
+    }
     assert root.status_code == 200
     assert root.headers["Server"] == "gunicorn"
 

@@ -404,3 +404,33 @@ delete from gaps where id in (select id from gaps where last_at < :older_than / 
 
 -- name: meta
 select value from meta where key = :key
+
+-- What runs say and leave
+
+-- name: put_progress
+insert into progress (run_id, at, done, total, note)
+select :run_id, :at, :done, :total, :note where exists (select 1 from runs where id = :run_id and state = 'running')
+on conflict (run_id) do update set at = excluded.at, done = excluded.done, total = excluded.total, note = excluded.note
+
+-- name: forget_progress
+delete from progress where run_id = :run_id
+
+-- name: progress_of
+select run_id, at, done, total, note from progress where run_id = :run_id
+
+-- name: progress_of_running
+select run_id, at, done, total, note from progress where run_id in (select id from runs where state = 'running')
+
+-- name: put_artefact
+insert into artefacts (run_id, name, path, bytes, sha256) values (:run_id, :name, :path, :bytes, :sha256)
+on conflict (run_id, name) do update set path = excluded.path, bytes = excluded.bytes, sha256 = excluded.sha256
+
+-- name: artefacts_of
+select name, path, bytes, sha256 from artefacts where run_id = :run_id order by name
+
+-- name: artefacts_adrift
+select run_id, name, path, bytes, sha256 from artefacts
+where not exists (select 1 from runs where runs.id = artefacts.run_id) order by run_id limit :limit
+
+-- name: forget_artefacts
+delete from artefacts where run_id = :run_id and not exists (select 1 from runs where id = :run_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from echopilot_jobs import planner
+from echopilot_jobs import planner, stretches
 from echopilot_jobs.ledger import sqlite_reading
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.outages import Change
@@ -101,7 +101,7 @@ def coalesced_without_rows(patches: Patches) -> None:
     def make(before: Any) -> Any:
         return lambda self, found, reason: None if reason is SkipReason.COALESCED else before(self, found, reason)
 
-    patches.put(planner._Gathered, "skip_all", make)
+    patches.put(stretches.Gathered, "skip_all", make)
 
 
 @plant("a gap row counts one slot too few")
@@ -112,11 +112,19 @@ def gap_miscounted(patches: Patches) -> None:
 @plant("what was missed is told as merged with a later slot")
 def reason_forged(patches: Patches) -> None:
     def make(before: Any) -> Any:
-        return lambda self, due, reason: before(
-            self, due, SkipReason.COALESCED if reason is SkipReason.EXPIRED else reason
+        return lambda self, number, slot, reason: before(
+            self, number, slot, SkipReason.COALESCED if reason is SkipReason.EXPIRED else reason
         )
 
-    patches.put(planner._Gathered, "skip", make)
+    patches.put(stretches.Gathered, "_tally", make)
+
+
+@plant("a long stretch is counted off one slot short")
+def stretch_miscounted(patches: Patches) -> None:
+    def make(before: Any) -> Any:
+        return lambda self, first, last, count, reason: before(self, first, last, count - 1, reason)
+
+    patches.put(stretches.Gathered, "skip_many", make)
 
 
 # -- catching up
@@ -274,7 +282,7 @@ def shifted_twice(patches: Patches) -> None:
 
 @plant("a gap row spans slots that have rows of their own")
 def gap_not_one_stretch(patches: Patches) -> None:
-    patches.put(planner._Tally, "takes", lambda _before: lambda self, _due, reason: self.reason is reason)
+    patches.put(stretches.Tally, "takes", lambda _before: lambda self, _number, reason: self.reason is reason)
 
 
 @plant("the ten minutes a leapt clock must stand still count from its first leap")

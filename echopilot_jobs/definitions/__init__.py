@@ -1,0 +1,7 @@
+"""The set of definitions in force: probed in a child, kept on a shelf, loaded for scheduler, web and command line."""
+
+from __future__ import annotations
+
+from echopilot_jobs.definitions.loading import Checked, Desk, InForce, begin, check, in_force, keep
+
+__all__ = ["Checked", "Desk", "InForce", "begin", "check", "in_force", "keep"]

@@ -1,0 +1,105 @@
+"""`jobs.toml` as it lies there: read once, told apart by its content, and never waited for."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from echopilot_jobs.jobsfile import Problem
+from echopilot_jobs.settings import Settings
+
+NAME = "jobs.toml"
+READ_MOST = 1_100_000  # a little more than is allowed, so that what is too long can be told
+WORDS = {
+    errno.EISDIR: "it is a folder; wanted: a file",
+    errno.ELOOP: "it is a link that leads to itself; wanted: a file",
+    errno.EACCES: f"uid {os.getuid()} may not read it; give it to this account",
+}
+
+Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The file at one moment. Without *content* either there was none, or *problem* says why it cannot be read.
+
+    *digest* tells any two contents and any two troubles apart; it is None where there is no file.
+    """
+
+    content: bytes | None
+    digest: str | None
+    problem: Problem | None = None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there was no file."""
+        return self.digest is None
+
+
+ABSENT = Sheet(None, None)
+
+
+def path_of(settings: Settings) -> Path:
+    """Where the jobs file of this folder is, if there is one."""
+    return settings.home / NAME
+
+
+def read_sheet(path: Path) -> Sheet:
+    """The file now. Never raises, and never waits for a pipe that somebody put in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        return _unreadable(path, WORDS.get(error.errno or 0, f"it cannot be read: {error.strerror}"))
+    try:
+        if wrong := _wrong_kind(os.fstat(descriptor)):
+            return _unreadable(path, wrong)
+        content = _read(descriptor)
+    except OSError as error:
+        return _unreadable(path, f"it cannot be read: {error.strerror}")
+    finally:
+        os.close(descriptor)
+    return Sheet(content, hashlib.sha256(content).hexdigest())
+
+
+def _read(descriptor: int) -> bytes:
+    content = b""
+    while len(content) < READ_MOST and (more := os.read(descriptor, READ_MOST - len(content))):
+        content += more
+    return content
+
+
+def _wrong_kind(found: os.stat_result) -> str | None:
+    if stat.S_ISDIR(found.st_mode):
+        return WORDS[errno.EISDIR]
+    if not stat.S_ISREG(found.st_mode):
+        return "it is a pipe, socket or device; wanted: a file"
+    # A group with the account's own number is the account's alone, and where there is one, files are made for both.
+    others = stat.S_IWOTH if found.st_gid == found.st_uid else stat.S_IWOTH | stat.S_IWGRP
+    if found.st_mode & others:
+        return "other accounts may write it, and so choose what runs here; `chmod go-w jobs.toml`"
+    return None
+
+
+def _unreadable(path: Path, why: str) -> Sheet:
+    return Sheet(None, f"unreadable: {why}", Problem(why, file=path.name))
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes with the file: time, size, inode. None where there is none; a folder's content does not count."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (0, 0, 0) if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp]:
+    """The stamp of each."""
+    return {path: stamp_of(path) for path in paths}

@@ -1,0 +1,81 @@
+"""Definitions in the ledger: which ones a job had, and from when on it owed its slots under each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from echopilot_jobs.clock import from_ms
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger.rows import to_json
+from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.ledger.stored import definition, foreign, moment
+from echopilot_jobs.runs import SkipReason
+from echopilot_jobs.stretches import SkippedStretch, stretch_of
+from echopilot_jobs.triggers import trigger_of
+
+Skip = Callable[[Job, int, SkippedStretch], None]
+
+
+class Definitions:
+    """Written inside the transaction that *sql* is in, at *now* (epoch ms); *skip* writes what was owed and will not run."""
+
+    def __init__(self, sql: Sql, now: int, skip: Skip) -> None:
+        self._sql = sql
+        self._now = now
+        self._skip = skip
+
+    def define(self, job: Job, row: sqlite3.Row | None, generation: int) -> sqlite3.Row | None:
+        """Have the job's row and its definition: the row if it changed, None if *row* still says it all.
+
+        New times owe nothing for the time before the change.
+        """
+        if row is not None and row["revision"] == job.revision and row["is_defined"]:
+            return None
+        if row is None:
+            row = self._sql.one("register_job", name=job.name, revision=job.revision, now=self._now)
+            self._put(job, row["id"], owed_from=self._now)
+        else:
+            self._redefine(job, row, generation)
+        return self._sql.one("jobs_by_names", names=json.dumps([job.name]))
+
+    def owe_from(self, job_name: str, ms: int, *, only_if_beyond: bool = False) -> None:
+        """Have a known job owe its slots again from *ms* on: the clock went back."""
+        row = self._sql.maybe("job_by_name", name=job_name)
+        if row is None or (only_if_beyond and row["planned_through"] <= ms):
+            return
+        job_id = row["id"]
+        self._sql.do("close_obligation", job_id=job_id)
+        self._sql.do("rewind", job_id=job_id, planned_through=ms)
+        newest = self._sql.one("newest_definition", job_id=job_id)
+        self._sql.do("open_obligation", job_id=job_id, definition_id=newest["id"], from_at=ms)
+
+    def _redefine(self, job: Job, row: sqlite3.Row, generation: int) -> None:
+        before = definition(self._sql.one("newest_definition", job_id=row["id"])["definition"])
+        same_times = bool(row["is_defined"]) and before.get("trigger") == str(job.trigger)
+        if row["is_defined"] and not same_times and "rule" in before:
+            self._supersede(job, row, before["rule"], generation)
+        owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
+        self._sql.do("close_obligation", job_id=row["id"])
+        self._sql.do("redefine_job", job_id=row["id"], revision=job.revision, owes_nothing_before=owed_from)
+        self._put(job, row["id"], owed_from=owed_from)
+
+    def _supersede(self, job: Job, row: sqlite3.Row, rule: Any, generation: int) -> None:
+        """New times owe nothing for the past; what the old ones owed by now is skipped, and says so (I32)."""
+        try:
+            old = replace(job, trigger=trigger_of(rule), jitter=timedelta(0))
+        except ValueError:
+            raise foreign("the rule of a job", rule) from None
+        owed = stretch_of(old, moment(row["planned_through"]), from_ms(self._now), generation, SkipReason.SUPERSEDED)
+        if owed is not None:
+            self._skip(old, row["id"], owed)
+        self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
+
+    def _put(self, job: Job, job_id: int, owed_from: int) -> None:
+        facts = {"revision": job.revision, "definition": to_json(job.definition()), "now": self._now}
+        kept = self._sql.one("put_definition", job_id=job_id, **facts)
+        self._sql.do("open_obligation", job_id=job_id, definition_id=kept["id"], from_at=owed_from)

@@ -1,0 +1,272 @@
+"""What definitions say about the world is looked at before they are accepted, in real child processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from echopilot_jobs import processes
+from echopilot_jobs.definitions import Checked, check
+from echopilot_jobs.definitions.importing import Item, import_all
+from echopilot_jobs.settings import Settings
+
+EVERY = 'every = "60s"'
+
+
+@pytest.fixture
+def checked(settings: Settings, tmp_path: Path) -> Callable[..., Checked]:
+    """Write a jobs file and modules beside it, and judge them."""
+
+    def judge(text: str, **modules: str) -> Checked:
+        for name, source in modules.items():
+            path = tmp_path.joinpath(*name.split("__")).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source)
+        (tmp_path / "jobs.toml").write_text(text)
+        return check(settings)
+
+    return judge
+
+
+def job(name: str, does: str) -> str:
+    return f"[jobs.{name}]\n{EVERY}\n{does}\n"
+
+
+def only(found: Checked) -> str:
+    (problem,) = found.problems
+    return str(problem)
+
+
+def test_a_function_that_can_be_called_is_accepted_whatever_it_prints_at_import(
+    checked: Callable[..., Checked],
+) -> None:
+    source = """
+import sys
+print("hello" * 100_000)
+print("ouch", file=sys.stderr)
+def none(): ...
+def one(context): ...
+def more(context, times=3): ...
+async def later(context): ...
+"""
+    names = ["none", "one", "more", "later"]
+
+    found = checked("".join(job(f"j{n}", f'run = "mine:{name}"') for n, name in enumerate(names)), mine=source)
+
+    assert found.problems == ()
+    assert found.registry is not None
+    assert {"j0", "j1", "j2", "j3"} <= set(found.registry)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("mime:f", "no module 'mime'; did you mean 'mine'?"),
+        ("zzzqqq.x:f", "no module 'zzzqqq'; it is looked for in the project's folder and among the installed packages"),
+        ("pack.exprts:f", "no module 'pack.exprts'; did you mean 'pack.exports'?"),
+        ("mine:functoin", "no function 'functoin' in 'mine'; did you mean 'function'?"),
+        ("mine:NUMBER", "'NUMBER' is of type int; wanted: a function"),
+        ("mine:two", "'two' takes (a, b); wanted: nothing, or one argument for the context"),
+        ("mine:keyed", "'keyed' takes (context, key); wanted: nothing, or one argument for the context"),
+        ("mine:yields", "'yields' is a generator, whose body would never run; wanted: a function without `yield`"),
+        ("mine:ayields", "'ayields' is a generator, whose body would never run; wanted: a function without `yield`"),
+        ("broken:f", "importing 'broken' fails at helper.py:2: ZeroDivisionError: division by zero"),
+        ("torn:f", "importing 'torn' fails at torn.py:2: SyntaxError: '(' was never closed"),
+        ("needs:f", "importing 'needs' fails at needs.py:1: ModuleNotFoundError: No module named 'pandaz'"),
+        ("leaves:f", "importing 'leaves' leaves with sys.exit(3); keep that under `if __name__`"),
+        ("quits:f", "importing 'quits' ends the process (exit status 7); keep that under `if __name__`"),
+        ("crashes:f", "importing 'crashes' ends the process (signal 11); keep that under `if __name__`"),
+        ("mute:f", "importing 'mute' fails at mute.py:3: Mute: it cannot say why"),
+    ],
+)
+def test_a_target_that_cannot_be_called_is_refused_with_its_cause_I28(
+    checked: Callable[..., Checked], target: str, said: str
+) -> None:
+    mine = """
+NUMBER = 3
+def function(): ...
+def two(a, b): ...
+def keyed(context, *, key): ...
+def yields(): yield
+async def ayields(): yield
+"""
+    mute = "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute\n"
+
+    found = checked(
+        job("fine", 'run = "mine:function"') + job("bad", f'run = "{target}"'),
+        mine=mine,
+        pack____init__="",
+        pack__exports="",
+        broken="import helper",
+        helper="x = 1\nx / 0",
+        torn="\nf(",
+        needs="import pandaz",
+        leaves="import sys; sys.exit(3)",
+        quits="import os; os._exit(7)",
+        crashes="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        mute=mute,
+    )
+
+    assert only(found) == f"jobs.toml:6:1: job 'bad': run: came '{target}'; {said}"
+    assert found.registry is None
+
+
+def test_one_import_that_hangs_is_named_and_the_others_are_still_judged(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(3600)\n")
+    (tmp_path / "good.py").write_text("def f(): ...\n")
+
+    answers = import_all(tmp_path, [Item(target="hangs:f"), Item(target="good:f"), Item(target="good:g")], 0.5)
+
+    assert answers.by_item[0].problem == (
+        "importing 'hangs' did not end within 0.5 s; move that work into the function"
+    )
+    assert answers.by_item[1].problem is None
+    assert answers.by_item[2].problem is not None
+
+
+def test_every_import_that_breaks_the_child_is_counted_and_the_rest_says_that_it_was_not_looked_at(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "quits.py").write_text("import os; os._exit(1)\n")
+
+    answers = import_all(tmp_path, [Item(target=f"quits:f{n}") for n in range(5)])
+
+    problems = [answers.by_item[n].problem for n in range(5)]
+    assert all(problem and problem.startswith("importing 'quits' ends the process") for problem in problems[:3])
+    assert problems[3:] == ["not looked at, because the imports before it broke off"] * 2
+
+
+def test_nothing_an_import_started_outlives_the_check_F49(tmp_path: Path) -> None:
+    (tmp_path / "starts.py").write_text(
+        "import subprocess\n"
+        "subprocess.Popen(['sleep', '4711'])\n"
+        "subprocess.Popen(['sleep', '4711'], start_new_session=True)\n"
+        "subprocess.Popen('(setsid sleep 4711 &) &', shell=True).wait()\n"
+        "def f(): ...\n"
+    )
+
+    answers = import_all(tmp_path, [Item(target="starts:f")])
+
+    assert answers.by_item[0].problem is None
+    assert processes.marked(processes.MARK, f"{processes.this_process()}/check") == []
+
+
+def test_an_import_sees_its_jobs_variables_and_no_secret_of_ours_S25(
+    checked: Callable[..., Checked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHBOARD_KEY", "correct-horse-battery-staple-9")
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2-hunter2")
+    source = """
+import os
+assert "DASHBOARD_KEY" not in os.environ and "DATABASE_PASSWORD" not in os.environ
+if os.environ["PASSWORD"] != "right": raise ValueError(f"wrong password {os.environ['PASSWORD']}")
+"""
+
+    found = checked(job("j", 'run = "mine:f"\nenv = { PASSWORD = "${DATABASE_PASSWORD}" }'), mine=source)
+
+    assert "wrong password [DATABASE_PASSWORD]" in only(found)
+    assert found.names == ("DATABASE_PASSWORD",)
+
+
+def test_a_module_named_like_one_of_pythons_own_is_warned_of(checked: Callable[..., Checked]) -> None:
+    found = checked(job("j", 'run = "this:f"'), this="def f(): ...")
+
+    (warning,) = found.warnings
+    assert found.problems == ()
+    assert "module 'this' is named like one of Python's own" in str(warning)
+
+
+def test_what_a_disabled_job_lacks_is_only_a_warning(checked: Callable[..., Checked]) -> None:
+    found = checked(
+        job("a", 'run = "missing:f"\nenabled = false') + job("b", 'command = ["missing-program"]\nenabled = false')
+    )
+
+    assert found.problems == ()
+    assert [warning.job for warning in found.warnings] == ["a", "b"]
+
+
+def test_programs_and_folders_are_found_as_the_run_will_find_them(
+    checked: Callable[..., Checked], tmp_path: Path
+) -> None:
+    script = tmp_path / "bin" / "export"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+
+    found = checked(
+        job("on_path", 'command = ["sh", "-c", "true"]')
+        + job("in_home", 'command = ["bin/export", "--full"]')
+        + job("in_cwd", 'command = ["./export"]\ncwd = "bin"')
+        + job("absolute", 'command = ["/bin/sh"]')
+        + job("own_path", 'command = ["export"]\nenv = { PATH = "' + str(script.parent) + '" }')
+        + job("line", 'command = "no-such-thing | sort"\nshell = true')
+    )
+
+    assert [str(problem) for problem in found.problems] == []
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        (
+            'command = ["bin/exprt"]',
+            "command: came 'bin/exprt'; '{home}/bin/exprt' does not exist; did you mean 'export'?",
+        ),
+        ('command = ["export"]\ncwd = "bin"', "command: came 'export'; not found on PATH; did you mean './export'?"),
+        ('command = ["bin"]\ncwd = "."', "command: came 'bin'; not found on PATH"),
+        ('command = ["./bin"]', "command: came './bin'; '{home}/bin' is no file; wanted: a program"),
+        (
+            'command = ["bin/plain"]',
+            "'{home}/bin/plain' may not be executed; `chmod +x` it, or name its interpreter first",
+        ),
+        (
+            'command = ["bin/crlf"]',
+            "the first line of '{home}/bin/crlf' asks for '/bin/shU+000D', which does not exist",
+        ),
+        ('command = ["sh"]\ncwd = "bim"', "cwd: came 'bim'; '{home}/bim' does not exist"),
+        ('command = ["sh"]\ncwd = "bin/plain"', "cwd: came 'bin/plain'; '{home}/bin/plain' is no folder"),
+    ],
+)
+def test_a_program_that_cannot_be_started_is_refused_with_its_cause_I28(
+    checked: Callable[..., Checked], tmp_path: Path, does: str, said: str
+) -> None:
+    for name, text, mode in (("export", "#!/bin/sh\n", 0o755), ("plain", "", 0o644), ("crlf", "#!/bin/sh\r\n", 0o755)):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_bytes(text.encode())
+        (tmp_path / "bin" / name).chmod(mode)
+
+    found = checked(job("j", does))
+
+    assert said.replace("{home}", str(tmp_path)) in only(found)
+
+
+def test_every_mistake_of_file_functions_and_programs_comes_at_once_in_the_order_of_the_file_I28(
+    checked: Callable[..., Checked],
+) -> None:
+    found = checked(
+        job("a", 'run = "nowhere:f"')
+        + "[jobs.b]\nevery = 'soon'\nrun = 'x:f'\n"
+        + job("c", 'command = ["no-such-thing"]')
+    )
+
+    assert [(problem.job, problem.field, problem.line) for problem in found.problems] == [
+        ("a", "run", 3),
+        ("b", "every", 5),
+        ("b", "run", 6),
+        ("c", "command", 9),
+    ]
+
+
+def test_files_that_were_imported_are_named_so_that_a_change_of_them_is_seen(
+    checked: Callable[..., Checked], tmp_path: Path
+) -> None:
+    found = checked(
+        job("a", 'run = "mine:f"') + job("b", 'run = "pack.gone:f"'), mine="import other\ndef f(): ...", other=""
+    )
+
+    assert {tmp_path / "mine.py", tmp_path / "other.py", tmp_path / "pack" / "gone.py"} <= found.files
+    assert not any("echopilot_jobs" in str(path) for path in found.files - {tmp_path})
+    assert os.fspath(tmp_path) not in {str(path) for path in found.files}

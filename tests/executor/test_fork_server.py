@@ -1,0 +1,307 @@
+"""The process runs are forked from: what it knows, what becomes of runs when it suffers, and whose pids stay visible."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from echopilot_jobs import processes
+from echopilot_jobs.executor import Cancel, Executor, Heard, child_process
+from echopilot_jobs.executor.starting import ForkServer
+from echopilot_jobs.jobs import Command
+from echopilot_jobs.processes import end_leftovers, marked
+from echopilot_jobs.runs import State
+from tests.executor.runkit import EXECUTOR, OWNER, Project, a_run, job, left_behind
+
+pytestmark = pytest.mark.process
+PROJECT_ROOT = Path(__file__).parent.parent.parent
+TRUE = job(Command(("true",)))
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> Iterator[Executor]:
+    """One with a fork server of its own, to be made to suffer."""
+    made = replace(EXECUTOR, home=tmp_path, server=ForkServer())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cancel() -> Iterator[Cancel]:
+    wish = Cancel()
+    yield wish
+    wish.close()
+
+
+def server_of(executor: Executor, cancel: Cancel) -> int:
+    """The pid of its fork server."""
+    return int(executor.carry_out(job(Command(("sh", "-c", "echo $PPID"))), a_run(), cancel).output.text)
+
+
+def test_the_server_holds_no_secret_and_neither_do_its_children_F53(
+    executor: Executor, cancel: Cancel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHBOARD_KEY", "a-secret-that-must-not-travel")
+    monkeypatch.setenv("TOKEN_OF_OURS", "filled-into-one-run")
+    look = "tr '\\0' '\\n' < /proc/$PPID/environ"
+
+    outcome = executor.carry_out(job(Command(("sh", "-c", look)), env={"T": "${TOKEN_OF_OURS}"}), a_run(), cancel)
+
+    assert "PATH=" in outcome.output.text
+    assert "secret" not in outcome.output.text
+    assert "TOKEN" not in outcome.output.text
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        "os.fork() or stay()",
+        "os.fork() or (os.setsid(), os.fork() or stay(), os._exit(0))",
+        "subprocess.Popen(['setsid', 'sleep', '1000'], close_fds=False)",
+        "multiprocessing.get_context('fork').Process(target=stay, daemon=False).start()",
+    ],
+)
+def test_whatever_a_python_job_leaves_behind_is_found_by_its_mark_and_ended_F49(project: Project, escape: str) -> None:
+    seen: list[list[int]] = []
+    go_on = project.home / "go-on"
+    os.mkfifo(go_on)
+    body = f"""
+        import multiprocessing, os, subprocess, time
+        def stay():
+            while True: time.sleep(100)
+        def run(ctx):
+            {escape}
+            ctx.progress(0)
+            open({str(go_on)!r}).read()
+            os._exit(5)
+    """
+
+    def hear(_heard: Heard) -> None:
+        seen.append(left_behind())
+        go_on.write_text("seen")
+
+    outcome = project.python(body, hear=hear)
+
+    assert outcome.error == "ended without an answer: exit status 5"
+    assert len(seen[0]) >= 2, "of the job's own process and its escapee one is not to be found by its mark"
+    assert left_behind() == []
+
+
+def test_after_a_killed_scheduler_nothing_of_a_python_job_is_beyond_reach_F4_I8(tmp_path: Path) -> None:
+    """Killed are the parent and, by the kernel, its fork server and the job; found are those that escaped all three."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    (tmp_path / "work.py").write_text(
+        dedent(
+            f"""
+            import os, subprocess, time
+            def run():
+                forked = os.fork() or time.sleep(1000)
+                double = subprocess.Popen(["sh", "-c", "setsid sleep 1000 & exec sleep 1000"], start_new_session=True)
+                open({str(ready)!r}, "w").write(f"{{os.getppid()}} {{os.getpid()}} {{forked}} {{double.pid}}")
+                time.sleep(1000)
+            """
+        )
+    )
+    script = dedent(
+        f"""
+        from pathlib import Path
+        from dataclasses import replace
+        from tests.executor.runkit import EXECUTOR, a_run, job
+        from echopilot_jobs.executor import Cancel
+        from echopilot_jobs.jobs import Python
+        executor = replace(EXECUTOR, home=Path({str(tmp_path)!r}), owner="killed:{os.getpid()}")
+        executor.carry_out(job(Python("work:run")), a_run(), Cancel())
+        """
+    )
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    scheduler = os.spawnve(os.P_NOWAIT, sys.executable, [sys.executable, "-c", script], environ)
+    server, work, forked, double = map(int, ready.read_text().split())
+    ends = [os.pidfd_open(pid) for pid in (server, work)]
+    mark = f"killed:{os.getpid()}/"
+    before = marked(processes.MARK, mark, prefix=True)
+
+    os.kill(scheduler, signal.SIGKILL)
+    os.waitpid(scheduler, 0)
+    for end in ends:
+        assert select.select([end], [], [], 10)[0], "it outlived its scheduler"
+        os.close(end)
+    escaped = marked(processes.MARK, mark, prefix=True)
+    count = end_leftovers(f"killed:{os.getpid()}")
+
+    assert {work, forked, double} <= set(before)
+    assert len(escaped) == count == 3  # the fork, the shell that became `sleep`, and the one it set free
+    assert {forked, double} <= set(escaped)
+    assert marked(processes.MARK, mark, prefix=True) == []
+
+
+def test_runs_of_a_killed_server_fail_and_say_so_and_the_next_run_has_a_new_one(
+    executor: Executor, cancel: Cancel
+) -> None:
+    server = server_of(executor, cancel)
+
+    outcome = executor.carry_out(job(Command(("sh", "-c", "kill -9 $PPID; sleep 1000"))), a_run(), cancel)
+    after = server_of(executor, cancel)
+
+    assert (outcome.state, outcome.exit_status, outcome.error) == (State.FAILED, None, child_process.SERVER_DIED)
+    assert left_behind() == []
+    assert after != server
+
+
+def test_a_server_that_stands_still_costs_its_runs_their_time_and_nothing_starts_late_I13(
+    executor: Executor, cancel: Cancel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "GRACE_SECONDS", 0.1)
+    server = server_of(executor, cancel)
+    os.kill(server, signal.SIGSTOP)
+
+    outcome = executor.carry_out(job(Command(("touch", "started")), timeout=0.2), a_run(), cancel)
+    os.kill(server, signal.SIGCONT)
+    next_one = executor.carry_out(TRUE, a_run(), cancel)
+
+    assert outcome.state is State.TIMED_OUT
+    assert outcome.error == "could not be started within its timeout of 0.2 s and was ended"
+    assert next_one.state is State.SUCCEEDED
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_run_is_ended_in_time_even_while_the_server_stands_still_I13(executor: Executor, cancel: Cancel) -> None:
+    server = server_of(executor, cancel)
+    line = "kill -STOP $PPID; exec sleep 1000"
+
+    outcome = executor.carry_out(job(Command((line,), shell=True), timeout=0.5), a_run(), cancel)
+    os.kill(server, signal.SIGCONT)
+
+    assert outcome.state is State.TIMED_OUT
+    assert left_behind() == []
+    assert server_of(executor, cancel) == server
+
+
+@contextmanager
+def no_more_descriptors(pid: int) -> Iterator[None]:
+    """Process *pid* may open nothing beyond what it has."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = max(int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(held, 3), before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_without_descriptors_a_run_fails_with_the_reason_and_the_next_one_starts_I15_F56(
+    executor: Executor, cancel: Cancel
+) -> None:
+    server = server_of(executor, cancel)
+
+    with no_more_descriptors(os.getpid()):
+        here = executor.carry_out(TRUE, a_run(), cancel)
+    with no_more_descriptors(server):
+        there = executor.carry_out(TRUE, a_run(), cancel)
+    after = executor.carry_out(TRUE, a_run(), cancel)
+
+    assert (here.state, here.error) == (State.FAILED, "its process could not be started: Too many open files")
+    assert there.state is State.FAILED
+    assert "has no descriptor left" in (there.error or "")
+    assert after.state is State.SUCCEEDED
+
+
+def test_a_fork_that_the_system_refuses_fails_the_run_with_the_reason_I15_F56(
+    tmp_path: Path, cancel: Cancel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = (
+        "import errno, os\ndef fork(): raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\nos.fork = fork"
+    )
+    (tmp_path / "usercustomize.py").write_text(refusing)
+    (tmp_path / "sitecustomize.py").write_text(refusing)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    executor = replace(EXECUTOR, server=ForkServer())
+
+    outcome = executor.carry_out(TRUE, a_run(), cancel)
+    executor.close()
+
+    reason = "its process could not be started: Resource temporarily unavailable"
+    assert (outcome.state, outcome.error) == (State.FAILED, reason)
+
+
+def test_no_zombie_stays_whatever_runs_leave_behind_F50(executor: Executor, cancel: Cancel) -> None:
+    server = server_of(executor, cancel)
+    before = zombies_of(os.getpid())
+    line = "setsid sh -c '(sleep 0.01 &) ; exit 0' & (sleep 1000 &) ; exit 0"
+
+    for _ in range(20):
+        executor.carry_out(job(Command((line,), shell=True)), a_run(), cancel)
+    server_of(executor, cancel)
+
+    assert zombies_of(server) <= 1  # the child that was asked for the server's pid may not be collected yet
+    assert zombies_of(os.getpid()) <= before
+
+
+def zombies_of(parent: int) -> int:
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        found += fields[0] == "Z" and int(fields[1]) == parent
+    return found
+
+
+def test_a_run_dumps_no_core_reads_nothing_and_is_alone_in_its_session(executor: Executor, cancel: Cancel) -> None:
+    line = "ulimit -c; cat; umask; cut -d' ' -f1,5,6 /proc/$$/stat"
+
+    outcome = executor.carry_out(job(Command((line,), shell=True)), a_run(), cancel)
+
+    core, umask, ids = outcome.output.text.splitlines()
+    assert (core, umask) == ("0", "0077")
+    assert len(set(ids.split())) == 1  # its process, its group, its session
+
+
+def test_what_a_job_takes_in_memory_is_gone_with_it_F55(project: Project) -> None:
+    body = "import os\ndef run():\n    keep.append(bytearray(60_000_000))\n    return os.getppid()\nkeep = []"
+    server = project.python(body).result
+
+    before = resident(server)
+    for _ in range(5):
+        project.python(body)
+
+    assert resident(server) - before < 8_000_000
+
+
+def resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_server_ends_with_what_it_runs_when_it_is_let_go(executor: Executor, cancel: Cancel) -> None:
+    server = os.pidfd_open(server_of(executor, cancel))
+
+    executor.close()
+
+    assert select.select([server], [], [], 10)[0]
+    os.close(server)
+
+
+def test_a_server_started_without_room_for_a_mark_says_so(tmp_path: Path) -> None:
+    from echopilot_jobs.executor.mark import MarkRoom
+
+    with pytest.raises(LookupError, match="started without room for a mark"):
+        MarkRoom.find()
+
+
+def test_a_mark_too_long_for_its_room_is_refused() -> None:
+    from echopilot_jobs.executor.mark import MarkRoom
+
+    with pytest.raises(ValueError, match="there is room for 255"):
+        MarkRoom(0).write(OWNER * 100)
