@@ -102,7 +102,7 @@ class _Scan:
         path = self._numbered(path[:-1]) + path[-1:]
         if brackets == 2:
             self._counts[path] = self._counts.get(path, -1) + 1
-            path = self._numbered(path)
+            path = (*path, str(self._counts[path]))
         elif path in self._headers:
             self.found.twice.append((path, self.found.of[path], self.place(start)))
         self._headers.add(path)
