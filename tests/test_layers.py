@@ -21,7 +21,7 @@ RINGS = [
     {"cli", "web", "stack", "__main__"},
 ]
 HOMES = {
-    "schedule": {"pump", "fluent"},
+    "schedule": {"pump", "fluent", "declaring"},
     "cronsim": "triggers",
     "loguru": "logs",
     "flask": "web",
