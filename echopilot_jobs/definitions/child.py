@@ -160,7 +160,7 @@ def _see_callable(function: Callable[..., Any], target: str) -> None:
     try:
         shape = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # written in C and silent about it
+        raise Wrong(f"'{name}' does not say what arguments it takes; wrap it in a function that takes none") from None
     if not (_takes(shape, 0) or _takes(shape, 1)):
         raise Wrong(f"'{name}' takes ({', '.join(shape.parameters)}); wanted: nothing, or one argument for the context")
 

@@ -73,6 +73,12 @@ class JobLine:
         return self.job.enabled and not self.is_own_duty
 
     @property
+    def must_be_told(self) -> bool:
+        """Whether it can be run by hand only with values that somebody gives."""
+        needed = any(param.required and param.default is None for param in self.job.params.values())
+        return self.can_be_asked_for and needed
+
+    @property
     def is_own_duty(self) -> bool:
         """Whether the scheduler does it itself, as it does the heartbeat."""
         return isinstance(self.job.action, Inline)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from echopilot_jobs import builtin
+from echopilot_jobs import builtin, definitions
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
@@ -111,6 +111,38 @@ def quiet_day(settings: Settings, path: Path) -> SqliteLedger:
     past.ran("self_heal", midnight + timedelta(hours=12), ok(52, http_status=200))
     past.ran("heartbeat", NOW.replace(second=0, microsecond=0), ok(1))
     past.beat(NOW - timedelta(seconds=2))
+    return ledger
+
+
+JOBS = """
+[jobs.export]
+every = "6h"
+command = ["sh", "-c", "true"]
+description = "Writes the day's orders where the accountants look for them."
+[jobs.export.params]
+day = { type = "date", required = true, description = "the day to export" }
+kind = { choices = ["csv", "json"], default = "csv" }
+full = { type = "boolean", default = false }
+note = { description = "kept with the run" }
+[jobs.retired]
+every = "1h"
+command = ["sh", "-c", "true"]
+enabled = false
+"""
+
+
+def refused_file(settings: Settings, path: Path) -> SqliteLedger:
+    """A quiet day, until somebody saved a jobs file with mistakes over a good one."""
+    text = (
+        JOBS.replace('"6h"', '"6 hours"') + 'tiemout = "5m"\n[jobs.other]\nevery = "1h"\nrun = "myapp.exprts:nightly"\n'
+    )
+    for content in (JOBS, text):
+        (settings.home / "jobs.toml").write_text(content)
+        definitions.keep(settings, definitions.check(settings), NOW - timedelta(minutes=7))
+    ledger = quiet_day(settings, path)
+    with ledger.leading(ledger.take_lease("boot:2:2", "atlas", "4f1c9e2d7a10", NOW), NOW) as leading:
+        leading.standings(list(definitions.in_force(settings).registry.values()))
+        leading.renew(reading(NOW), planned=True)
     return ledger
 
 

@@ -20,10 +20,11 @@ EMPTY = scenes.Table(None)
 SCENES: dict[str, Any] = {
     "quiet": (scenes.quiet_day, None),
     "bad": (scenes.bad_night, None),
+    "refused": (scenes.refused_file, None),
     "empty": (lambda _, path: scenes.SqliteLedger(path), EMPTY),
     "gone": (None, scenes.Table([scenes.program("scheduler", "FATAL"), scenes.program("web", pid=1)])),
 }
-PATHS = ["/", "/runs", "/runs?state=failed", "/runs/19", "/nope", "/login"]
+PATHS = ["/", "/jobs/export/run", "/runs", "/runs?state=failed", "/runs/19", "/nope", "/login"]
 
 # Every piece of text with the contrast it has on what lies behind it.
 CONTRAST = """() => {

@@ -71,6 +71,7 @@ async def later(context): ...
         ("mine:NUMBER", "'NUMBER' is of type int; wanted: a function"),
         ("mine:two", "'two' takes (a, b); wanted: nothing, or one argument for the context"),
         ("mine:keyed", "'keyed' takes (context, key); wanted: nothing, or one argument for the context"),
+        ("mine:written_in_c", "'written_in_c' does not say what arguments it takes; wrap it in a function that takes none"),
         ("mine:yields", "'yields' is a generator, whose body would never run; wanted: a function without `yield`"),
         ("mine:ayields", "'ayields' is a generator, whose body would never run; wanted: a function without `yield`"),
         ("broken:f", "importing 'broken' fails at helper.py:2: ZeroDivisionError: division by zero"),
@@ -87,6 +88,7 @@ def test_a_target_that_cannot_be_called_is_refused_with_its_cause_I28(
 ) -> None:
     mine = """
 NUMBER = 3
+written_in_c = type
 def function(): ...
 def two(a, b): ...
 def keyed(context, *, key): ...
