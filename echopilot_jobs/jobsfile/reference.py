@@ -92,7 +92,7 @@ def _rows(model: type[Any], names: tuple[str, ...] = ()) -> Iterator[str]:
         about = known[name].metadata
         yield f"### `{name}`\n"
         yield f"{about['meaning']}\n"
-        yield f"{about['kind']}, default: {_default(known[name])}\n"
+        yield f"*{about['kind']}*, default: {_default(known[name])}\n"
         yield f"```toml\n{about['example']}\n```\n"
 
 

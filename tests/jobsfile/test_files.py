@@ -52,6 +52,8 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "33 deep": (b"\na = " + b"[" * 33 + b"]" * 33, "jobs.toml:2:", "nested deeper than 32"),
     "half a megabyte of dots": (b"a." * 500_000 + b"a = 1", "jobs.toml:1:1: ", "nested deeper than 32"),
     "half a megabyte of brackets": (b"[" * 500_000, "jobs.toml:1:", "not TOML"),
+    "half a million items": (b"a = [" + b"1," * 500_000 + b"]", "jobs.toml:1:", "more than 60,000 keys and items"),
+    "a quarter of a million headers": (b"[x]\n" * 250_000, "jobs.toml:", "more than 60,000 keys and items"),
     "an open quote": (b'[jobs.j]\nrun = "a:b\n', "jobs.toml:2:", "not TOML"),
     "an open long text": (b'[jobs.j]\nrun = """a:b\n', "jobs.toml:2:", "something that was opened is not closed"),
     "an open list": (b'[jobs.j]\ntags = ["a",\n', "jobs.toml:2:", "something that was opened is not closed"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs.jobsfile import read
-from echopilot_jobs.jobsfile.positions import TooDeep, places
+from echopilot_jobs.jobsfile.positions import TooMuch, places
 
 HAIRY = r'''# [not.a.table] = "nor a key"
 title = "a # no comment [no.table] \" = still text"   # a = 1
@@ -133,7 +133,7 @@ def test_dates_and_times_become_text_so_that_tables_are_plain_json() -> None:
 def test_thirty_two_levels_are_read_and_one_more_is_not() -> None:
     places("a = " + "[" * 31 + "]" * 31)
 
-    with pytest.raises(TooDeep):
+    with pytest.raises(TooMuch, match="nested deeper than 32"):
         places("a = " + "[" * 33 + "]" * 33)
 
 
