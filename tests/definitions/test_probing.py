@@ -71,7 +71,10 @@ async def later(context): ...
         ("mine:NUMBER", "'NUMBER' is of type int; wanted: a function"),
         ("mine:two", "'two' takes (a, b); wanted: nothing, or one argument for the context"),
         ("mine:keyed", "'keyed' takes (context, key); wanted: nothing, or one argument for the context"),
-        ("mine:written_in_c", "'written_in_c' does not say what arguments it takes; wrap it in a function that takes none"),
+        (
+            "mine:written_in_c",
+            "'written_in_c' does not say what arguments it takes; wrap it in a function that takes none",
+        ),
         ("mine:yields", "'yields' is a generator, whose body would never run; wanted: a function without `yield`"),
         ("mine:ayields", "'ayields' is a generator, whose body would never run; wanted: a function without `yield`"),
         ("broken:f", "importing 'broken' fails at helper.py:2: ZeroDivisionError: division by zero"),
