@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 
 from echopilot_jobs.errors import LeaseLost, LedgerUnavailable
-from echopilot_jobs.jobs import Inline, Registry
+from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Origin, SkipReason, State
 from echopilot_jobs.testing import FakeClock
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.triggers import DailyAt, Every
 from tests.schedulekit import begin
-from tests.worldkit import World, job
+from tests.worldkit import WORK, World, job
 
 
 @pytest.fixture
@@ -146,3 +146,14 @@ def test_a_job_that_comes_back_owes_nothing_for_the_time_it_was_gone_F64(world: 
 
     minutes = [run.slot.due_at.minute for run in world.ledger.runs(job_name="j") if run.slot]
     assert minutes == [11, 0]
+
+
+def test_a_new_calendar_job_runs_at_start_up_even_while_the_clock_is_not_trusted_I18(world: World) -> None:
+    world.run_for(world.scheduler(job("old")), 31)
+    world.clock.step(5 * 3600)
+    daily = Job(name="daily", trigger=DailyAt(time(8)), action=WORK, on_startup=True)
+
+    scheduler = world.scheduler(job("old"), daily, owner="b:2:2")
+    world.run_for(scheduler, 1)
+
+    assert [run.origin for run in world.ledger.runs(job_name="daily")] == [Origin.STARTUP]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -102,7 +102,8 @@ def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, b
     if scheduler_lives(settings):
         return last_good(settings, kept, ()), False  # it will have judged the file in a moment
     code = kept.accepted.code if kept.accepted is not None else ()
-    checked = _judged(settings, sheet, kept, code, os.environ)
+    known = kept.accepted.names if kept.accepted is not None else ()
+    checked = _judged(settings, sheet, kept, code, known)
     if checked.registry is None:
         return last_good(settings, kept, checked.problems), False
     return InForce(checked.registry, (), checked.warnings), False
@@ -126,7 +127,7 @@ def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...]) ->
         return InForce(builtin.jobs(settings), problems, refused_at=refused_at)
     accepted = kept.accepted
     # What could be filled when it was accepted counts as filled: this process may be somebody's shell.
-    environ = {**dict.fromkeys(accepted.names, "set"), **os.environ}
+    environ = {**dict.fromkeys(accepted.names, ""), **os.environ}
     try:
         composed = compose(builtin.document(settings), accepted.document, accepted.code, environ=environ)
     except BadJobsFile as error:  # the settings have changed since, and the built-in jobs with them
@@ -145,21 +146,25 @@ def scheduler_lives(settings: Settings) -> bool:
 # -- what a file would have to say
 
 
-def check(settings: Settings, environ: Mapping[str, str] = os.environ) -> Checked:
-    """Judge the jobs file as it is now, with everything it names: modules and functions are imported in a child."""
+def check(settings: Settings) -> Checked:
+    """Judge the jobs file as it is now, with everything it names: modules and functions are imported in a child.
+
+    A `${NAME}` that the living scheduler could fill counts as filled: this process may be somebody's shell.
+    """
     kept = read_shelf(shelf.path_of(settings))
-    return check_sheet(settings, read_sheet(path_of(settings)), kept, environ, SystemClock().now())
+    known = kept.accepted.names if kept.accepted is not None and scheduler_lives(settings) else ()
+    return check_sheet(settings, read_sheet(path_of(settings)), kept, SystemClock().now(), known)
 
 
-def check_sheet(settings: Settings, sheet: Sheet, kept: Shelf, environ: Mapping[str, str], now: datetime) -> Checked:
+def check_sheet(settings: Settings, sheet: Sheet, kept: Shelf, now: datetime, known: Sequence[str] = ()) -> Checked:
     """Judge *sheet*, with all errors at once; warnings tell of what comes after *now*."""
     from echopilot_jobs.definitions.probing import World, in_order, probe
 
     document, problems = _read(sheet, kept)
     if document is None:
-        return _judged(settings, sheet, kept, (), environ, now)
-    probed = probe(World(settings.home, environ), document)
-    judged = _judged(settings, sheet, kept, tuple(probed.code), environ, now)
+        return _judged(settings, sheet, kept, ())
+    probed = probe(World(settings.home, os.environ), document)
+    judged = _judged(settings, sheet, kept, tuple(probed.code), known, now)
     problems = in_order([*judged.problems, *probed.problems])
     warnings = in_order([*judged.warnings, *probed.warnings])
     registry = None if problems else judged.registry
@@ -171,11 +176,12 @@ def _judged(
     sheet: Sheet,
     kept: Shelf,
     code: tuple[Document, ...],
-    environ: Mapping[str, str],
+    known: Sequence[str] = (),
     now: datetime | None = None,
 ) -> Checked:
-    """What *sheet* says, without a look at the world."""
+    """What *sheet* says, without a look at the world. *known*: `${NAME}`s that count as filled."""
     document, problems = _read(sheet, kept)
+    environ = {**dict.fromkeys(known, ""), **os.environ}
     checked = Checked(sheet.digest, None, problems, (), document, code, _filled_names(document, code, environ))
     if problems:
         return checked
@@ -226,7 +232,7 @@ def begin(settings: Settings, now: datetime) -> tuple[InForce, bool]:
     sheet, kept = read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings))
     if _is_judged(sheet, kept) and (kept.accepted is not None or kept.refused is None):
         return _in_force(settings, sheet, kept)[0], False
-    checked = check_sheet(settings, sheet, kept, os.environ, now)
+    checked = check_sheet(settings, sheet, kept, now)
     kept, _ = keep(settings, checked, now)
     if checked.registry is None:
         return last_good(settings, kept, checked.problems), True

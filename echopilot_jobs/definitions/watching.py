@@ -6,7 +6,6 @@ is something to say.
 
 from __future__ import annotations
 
-import os
 import threading
 import traceback
 from collections import deque
@@ -142,7 +141,7 @@ class Watcher:
         sheet = read_sheet(self._watch_path)
         try:
             kept = read_shelf(shelf.path_of(self._settings))
-            checked = check_sheet(self._settings, sheet, kept, os.environ, self._clock.now())
+            checked = check_sheet(self._settings, sheet, kept, self._clock.now())
         except Exception as error:
             traceback.print_exc()
             words = f"it could not be judged: {type(error).__name__}: {error}"

@@ -196,6 +196,10 @@ class Scheduler:
                 else:
                     done.plans.append((job, made))
             self._dispose(leading, now, footing, done)
+        planned = {job.name for job in due}
+        # One that waits for the clock may be new, and a run needs its job to be known.
+        if waiting := [self._registry[name] for name in self._startup_owed if name not in planned]:
+            leading.standings(waiting)
         owed = [
             leading.request(name, Origin.STARTUP, f"startup:{self._lease.term}:{name}") for name in self._startup_owed
         ]

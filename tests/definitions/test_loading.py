@@ -250,6 +250,22 @@ def test_no_secret_reaches_the_shelf_and_whoever_lacks_it_still_sees_the_set_I29
     assert found.problems == ()
 
 
+def test_a_name_that_only_the_living_scheduler_can_fill_is_nothing_to_warn_of_in_somebodys_shell(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "s3cret-s3cret-s3cret")
+    home.write(GOOD + 'env = { TOKEN = "${API_TOKEN}" }\n')
+    home.judge()
+    monkeypatch.delenv("API_TOKEN")
+
+    stopped = definitions.check(home.settings)
+    home.scheduler_lives()
+    running = definitions.check(home.settings)
+
+    assert ["API_TOKEN" in str(warning) for warning in stopped.warnings] == [True]
+    assert running.warnings == ()
+
+
 def test_the_same_verdict_is_not_written_again(home: Home) -> None:
     for content in (GOOD, BROKEN):
         home.write(content)
