@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID, uuid5
 
 from echopilot_jobs.addresses import is_private
 from echopilot_jobs.clock import Clock
@@ -28,7 +28,7 @@ LANES = 4
 WAITING_MOST = 100
 PATIENCE_SECONDS = 10.0
 TRIES = 2
-_RID_SPACE = uuid.UUID("6f1f6a0e-3c1b-4f0e-9a37-0f1e5b1c7d52")
+_RID_SPACE = UUID("6f1f6a0e-3c1b-4f0e-9a37-0f1e5b1c7d52")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Pings:
         if job.ping is None or path is None:
             return
         body = f"{run.job_name}: {run.state.value}" + (f": {shorten(plain(run.error), 200)}" if run.error else "")
-        rid = str(uuid.uuid5(_RID_SPACE, f"{run.idempotency_key}:{run.id}"))
+        rid = str(uuid5(_RID_SPACE, f"{run.idempotency_key}:{run.id}"))
         try:
             self._lane_of(job.name).put_nowait(_Ping(job.name, job.ping, path, rid, body))
         except queue.Full:
