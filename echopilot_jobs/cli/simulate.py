@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -104,7 +103,7 @@ def command(
         out.say(
             f"note: so many slots that only {span(ended_at - began_at)} of {days} days are lived; choose with --job"
         )
-    with _bar(f"{span(ended_at - began_at)} of virtual time") as tell:
+    with out.bar(f"{span(ended_at - began_at)} of virtual time") as tell:
         accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell)
     if as_json:
         out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
@@ -163,20 +162,6 @@ def _end(text: str, start: datetime, now: datetime) -> datetime:
         if ":" in text[:6]
         else inputs.moment("--outage", text, now)
     )
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar where a person watches."""
-    if not sys.stderr.isatty():
-        yield lambda _share: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 def _show(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime) -> None:
