@@ -49,6 +49,11 @@ def line(text: str = "") -> None:
     print(plain(text))  # noqa: T201
 
 
+def script(text: str) -> None:
+    """Text of our own for another program to read, as it is."""
+    print(text)  # noqa: T201
+
+
 def emit_json(kind: str, body: Any, now: datetime, **more: Any) -> None:
     """The envelope `{"version": 1, "at": …, kind: body, …}`. ASCII only, so no character in it can act on a terminal."""
     whole = {"version": JSON_VERSION, "at": iso(now), kind: body, **more}
