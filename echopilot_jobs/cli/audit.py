@@ -41,6 +41,8 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
 
     Works every slot out anew from the definitions the ledger keeps, since each job was registered, and compares them with
     the runs, skips and gaps recorded, and those with the log.
+
+    Example: echopilot audit --since '3d ago'
     """
     now, settings = sight.now(), sight.settings()
     ledger = sight.ledger(settings)

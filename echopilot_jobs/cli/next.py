@@ -39,7 +39,10 @@ COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN
 def command(
     jobs: tuple[str, ...], count: int | None, until: str | None, after: str | None, tz: str | None, as_json: bool
 ) -> None:
-    """Show the next slots of JOB, or of every job."""
+    """Show the next slots of JOB, or of every job.
+
+    Example: echopilot next ceo_brief --count 5
+    """
     if count is not None and until is not None:
         raise click.UsageError("give --count or --until, not both")
     now, settings = sight.now(), sight.settings()

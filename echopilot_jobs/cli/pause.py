@@ -34,6 +34,8 @@ def command(
     """Let JOB's slots pass unrun, recorded as paused.
 
     What runs already goes on; what waits in the queue waits on, except a run by hand.
+
+    Example: echopilot pause ceo_brief --for 2h --note 'the office moves'
     """
     now, settings = sight.now(), sight.settings()
     end = _end(now, lasting, until)

@@ -28,6 +28,8 @@ def command(jobs: tuple[str, ...], everyone: bool, as_json: bool) -> int:
     """End a pause: JOB's slots run again from now on.
 
     Those that passed stay skipped; `echopilot backfill` runs them.
+
+    Example: echopilot resume ceo_brief
     """
     now, settings = sight.now(), sight.settings()
     registry, ledger = sight.registry(settings), sight.ledger(settings)

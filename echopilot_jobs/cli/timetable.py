@@ -42,6 +42,8 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
     """Show the slots of the coming days, day by day.
 
     With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up.
+
+    Example: echopilot timetable --days 7 --tz Europe/Riga
     """
     now, settings = sight.now(), sight.settings()
     registry = sight.registry(settings)

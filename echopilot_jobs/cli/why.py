@@ -25,6 +25,8 @@ def command(job: str, time: str, tz: str | None, as_json: bool) -> None:
     """Say what became of JOB's slot at TIME, and why.
 
     TIME is a moment such as '2026-03-01 08:00', '08:00' for the newest one, or 'yesterday 08:00'.
+
+    Example: echopilot why ceo_brief '2026-03-01 08:00'
     """
     now, settings = sight.now(), sight.settings()
     at = moment("TIME", time, now, tz).replace(microsecond=0)
