@@ -22,7 +22,9 @@ USUAL_KEEP = 20
 
 
 @click.command("prune")
-@click.option("--older-than", "age", type=length, required=True, metavar="LENGTH", help="What ended longer ago: 90d, 26w.")
+@click.option(
+    "--older-than", "age", type=length, required=True, metavar="LENGTH", help="What ended longer ago: 90d, 26w."
+)
 @click.option(
     "--keep",
     type=whole("a whole number from 1"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.runs import OPEN_STATES
 
-
 COUNT_AT_ONCE = 5_000
 
 
