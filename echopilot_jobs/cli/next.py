@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
@@ -25,7 +26,7 @@ COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN
 
 
 @click.command("next")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option(
     "--count",
     type=whole(f"a whole number from 1 to {MOST:,}", MOST),

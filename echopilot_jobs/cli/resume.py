@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped
@@ -21,7 +22,7 @@ REFUSED = 3
 
 
 @click.command("resume")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option("--all", "everyone", is_flag=True, help="Every job that is paused.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(jobs: tuple[str, ...], everyone: bool, as_json: bool) -> int:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
 
@@ -25,7 +26,7 @@ CHANGES_SHOWN = 20
 
 
 @click.command("timetable")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option("--job", "more", multiple=True, metavar="NAME", help="The same as JOB.")
 @click.option(
     "--days",

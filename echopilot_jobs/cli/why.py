@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import moment, zone
 from echopilot_jobs.cli.zoned import shown
 from echopilot_jobs.clock import iso
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("why")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=job_names)
 @click.argument("time", metavar="TIME")
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of TIME and of the answer; UTC by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
