@@ -67,7 +67,7 @@ ODD_COLUMNS = (
     default="20s",
     show_default=True,
     metavar="LENGTH",
-    help="About how long a run takes.",
+    help="How long a run takes.",
 )
 @click.option("--fail", "failing", multiple=True, metavar="JOB", help="Every attempt of this job fails; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
@@ -98,14 +98,15 @@ def command(
         _ = registry[name]
     began_at = _beginning(begin, now)
     wanted = began_at + timedelta(days=days)
-    ended_at = affordable(registry, began_at, wanted)
-    dark = apart([*_typed(typed, now, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
+    ended_at = affordable(registry, began_at, wanted, outages=len(typed) + (count or 0), takes=takes, failing=failing)
     if ended_at < wanted:
-        out.say(
-            f"note: so many slots that only {span(ended_at - began_at)} of {days} days are lived; choose with --job"
-        )
+        lived = f"only {span(ended_at - began_at)} of {_counted(days, 'day')} are lived"
+        out.say(f"note: so many slots that {lived}; choose with --job")
+    dark = apart([*_typed(typed, now, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
     with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
         accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=_telling(advance))
+    if taken := [each.job.name for each in accounts if each.taken]:
+        out.say(f"note: {', '.join(taken)}: lived around outages only; the slots between are taken to have run")
     if as_json:
         out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
     else:
@@ -245,6 +246,7 @@ def _json(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime,
                 "job": each.job.name,
                 "slots": each.slots,
                 "counts": dict(each.counts),
+                "taken_as_run": each.taken,
                 "odd": [_fate_json(fate) for fate in each.odd],
             }
             for each in accounts
@@ -253,10 +255,13 @@ def _json(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime,
 
 
 def _fate_json(fate: Fate) -> dict[str, Any]:
+    outage = fate.outage
     return {
         "slot_at": iso(fate.slot_at),
         "outcome": fate.what,
         "run_at": iso(fate.run_at) if fate.run_at else None,
         "state": fate.state.value if fate.state else None,
         "reason": fate.reason,
+        "late_s": (fate.run_at - fate.slot_at).total_seconds() if fate.run_at else None,
+        "outage": {"since": iso(outage.since), "until": iso(outage.until)} if outage else None,
     }

@@ -12,7 +12,7 @@ from echopilot_jobs.errors import LedgerUnavailable, WrongState
 from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import RENEW_EVERY, Ledger, Limits, Pass
 from echopilot_jobs.logs import Log
-from echopilot_jobs.outages import Reading
+from echopilot_jobs.outages import SILENT_ABOVE, Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
 from echopilot_jobs.runs import Hold, Origin, Outcome, Progress, Run, State
@@ -50,7 +50,7 @@ class Scheduler:
     *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*. *relieve* may make room for
     outcomes on a full disk and says whether it did. *announce* hears of every run that began and of every attempt that
     ended, once the pass that wrote it is committed. *renew_every*: how often at least a pass proves that this one lives; a
-    silence of more than `outages.SILENT_ABOVE` would be an outage.
+    silence of more than twice that, and of more than `outages.SILENT_ABOVE`, would be an outage.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Scheduler:
         self._clock = clock
         self._lease = leadership.lease
         self._duties = duties
-        self._timekeeper = Timekeeper(clock, leadership)
+        self._timekeeper = Timekeeper(clock, leadership, max(SILENT_ABOVE, 2 * renew_every))
         self._teller = Teller(log)
         self._log = log
         self._limits = _limits(registry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.jobs import Job, Registry
@@ -11,6 +11,8 @@ from echopilot_jobs.ledger import Pass
 from echopilot_jobs.outages import (
     CLOCK_HOLD_FOR,
     HOLD_ABOVE,
+    SILENT_ABOVE,
+    STEP_LEAST,
     Change,
     Outage,
     Reading,
@@ -41,8 +43,9 @@ class Footing:
 class Timekeeper:
     """Remembers the clocks as of the last pass that committed, so that a pass that failed forgets nothing."""
 
-    def __init__(self, clock: Clock, leadership: Leadership) -> None:
+    def __init__(self, clock: Clock, leadership: Leadership, silent_above: timedelta = SILENT_ABOVE) -> None:
         self._clock = clock
+        self._silent_above = silent_above  # between two passes of one life
         self._identity = leadership.identity
         self._before = leadership.before
         self._last = leadership.before.reading if leadership.before else leadership.began
@@ -59,7 +62,7 @@ class Timekeeper:
     def account(self, leading: Pass, registry: Registry, reading: Reading, *, unreachable: bool) -> Footing:
         """Record what happened since the last committed pass; what this pass may plan."""
         change = compare(self._last, reading)
-        outage = self._outage(reading, change, unreachable=unreachable) if change.is_outage else None
+        outage = self._outage(reading, change, unreachable=unreachable) if self._is_outage(change) else None
         outage_id = leading.record_outage(outage) if outage else None
         generation = leading.generation()
         returned = False
@@ -81,6 +84,11 @@ class Timekeeper:
         """The pass that began at *reading* is in the ledger. Without planning the time since still waits for it."""
         if planned:
             self._last, self._before = reading, None
+
+    def _is_outage(self, change: Change) -> bool:
+        if self._before is None and abs(change.step) < STEP_LEAST:
+            return change.elapsed > self._silent_above
+        return change.is_outage
 
     def _outage(self, reading: Reading, change: Change, *, unreachable: bool) -> Outage:
         if self._before is not None:

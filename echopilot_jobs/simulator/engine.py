@@ -27,6 +27,7 @@ class Beast:
 
     kind: str = "quick"
     seconds: float = 0.5
+    is_steady: bool = False  # takes just that long, where others take from half as long to half as long again
 
 
 @dataclass
@@ -41,7 +42,7 @@ class _Child:
 def work(beast: Beast, job: Job, run: Run, seed: int) -> tuple[float, str, Outcome]:
     """How long this attempt's work takes, what an observer sees at its end, and what the executor would report."""
     dice = random.Random(f"{seed}:{job.name}:{run.id}:{run.attempt}")
-    seconds = beast.seconds * (0.5 + dice.random())
+    seconds = beast.seconds * (1.0 if beast.is_steady else 0.5 + dice.random())
     ok = Outcome(State.SUCCEEDED, result={"n": run.id}, output=Output(head=f"run {run.id}\n"))
     failed = Outcome(State.FAILED, "it raised", exit_status=1, output=Output(head="trace\n"))
     match beast.kind:

@@ -70,6 +70,11 @@ class Life:
             return False
         return process.leads and self._machine.watch.leader == process.owner
 
+    def adopt(self) -> None:
+        """The definitions changed: its process takes them over as it runs."""
+        if self.process is not None and self.process.alive:
+            self.process.adopt()
+
     def ended(self, restart: float | None) -> None:
         """The process is gone; the supervisor starts another after *restart* seconds, unless that is None."""
         self._machine.note(f"{self.name} ended")
@@ -159,6 +164,14 @@ class Process:
     def asked_to_stop(self, restart: float) -> None:
         """SIGTERM."""
         self._restart = restart
+        self.ring()
+
+    def adopt(self) -> None:
+        """Other definitions are in force, as after a reload."""
+        self._registry = self._machine.registry()
+        if self._scheduler is not None and self._chores is not None:
+            self._scheduler.adopt(self._registry)
+            self._chores.adopt(self._registry)
         self.ring()
 
     def effect_begins(self, run: Run) -> Effect:

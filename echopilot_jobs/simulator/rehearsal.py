@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
 
 from echopilot_jobs.jobs import Job, Registry, slots
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.outages import Outage
 from echopilot_jobs.runs import Gap, Run, Skip, State
 from echopilot_jobs.simulator.engine import Beast
+from echopilot_jobs.simulator.glimpses import glimpses, is_seen, often, slots_per_day
 from echopilot_jobs.simulator.histories import History
 from echopilot_jobs.simulator.life import RESTART
 from echopilot_jobs.simulator.machine import Machine
 from echopilot_jobs.simulator.play import stage
 
-LINGER = 120.0  # what came due at the very end may still start
+ZERO = timedelta(0)
+NOMINAL = timedelta(seconds=20)
+LAST_BREATH = timedelta(seconds=0.05)
+LINGER = timedelta(minutes=2)  # what came due at the very end may still start
 STEP = timedelta(hours=6)  # how often a caller is told how far it is
-SELDOM = timedelta(seconds=14)  # as rarely as a scheduler may beat without seeming silent: nobody else is waiting here
-MOVES_MOST = 60_000  # runs of one rehearsal: about a minute of work
+SELDOM = timedelta(hours=1)  # how often the scheduler beats though nothing is due: nobody else is waiting for its lease
+MOVES_MOST = 20_000  # slots of one rehearsal: some ten seconds of work
 SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=12)
 
 Dark = tuple[datetime, datetime]
 Told = Callable[[float], None]
+Event = tuple[datetime, Callable[[], timedelta]]  # when, and what then happens; it tells how much time that took
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Fate:
     state: State | None = None
     reason: str | None = None
     outage: Outage | None = None
+    is_taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Account:
     slots: int
     counts: Counter[str]
     odd: tuple[Fate, ...]
+    taken: int = 0  # of those that ran: not lived, but taken to have run as their neighbours did
 
 
 def rehearse(
@@ -56,22 +66,26 @@ def rehearse(
     began_at: datetime,
     ended_at: datetime,
     *,
-    takes: timedelta = timedelta(seconds=20),
+    takes: timedelta = NOMINAL,
     failing: Sequence[str] = (),
     tell: Told = lambda _share: None,
 ) -> list[Account]:
     """Live from *began_at* to *ended_at* (aware), dark during each of *dark*, and account for every slot of every job.
 
-    A run takes about as long as *takes* and succeeds, but for the *failing* jobs. *tell* hears the share that is done.
+    A run takes as long as *takes* and succeeds, but for the *failing* jobs. *tell* hears the share that is done.
     """
-    beasts = {name: Beast("raises" if name in failing else "quick", takes.total_seconds()) for name in registry}
+    beasts = {
+        name: Beast("raises" if name in failing else "quick", takes.total_seconds(), is_steady=True)
+        for name in registry
+    }
+    often_names, seen = often(registry, takes, failing), glimpses(dark, began_at, ended_at)
     with stage(_history(registry, began_at, beasts)) as machine:
-        live(machine, dark, began_at, ended_at, tell)
-        ledger = SqliteLedger(machine.disk.path, create=False)
-        try:
-            return [_account(job, fates_of(ledger, job, began_at, ended_at)) for job in registry.values()]
-        finally:
-            ledger.close()
+        live(machine, dark, began_at, ended_at, tell, _reloads(machine, seen, often_names, ended_at))
+        with contextlib.closing(SqliteLedger(machine.disk.path, create=False)) as ledger:
+            return [
+                _account(job, fates_of(ledger, job, began_at, ended_at, seen if job.name in often_names else None))
+                for job in registry.values()
+            ]
 
 
 def _history(registry: Registry, began_at: datetime, beasts: dict[str, Beast]) -> History:
@@ -79,21 +93,48 @@ def _history(registry: Registry, began_at: datetime, beasts: dict[str, Beast]) -
 
 
 def live(
-    machine: Machine, dark: Sequence[Dark], began_at: datetime, ended_at: datetime, tell: Told = lambda _share: None
+    machine: Machine,
+    dark: Sequence[Dark],
+    began_at: datetime,
+    ended_at: datetime,
+    tell: Told = lambda _share: None,
+    script: Sequence[Event] = (),
 ) -> None:
-    """Let the first scheduler of *machine* live, rebooted after every stretch of *dark*."""
+    """Let the first scheduler of *machine* live, rebooted after every stretch of *dark*, with *script* in between."""
     machine.renew_every = SELDOM
     machine.disk.on_commit = lambda _writer, _tables: None  # nobody judges; what the ledger has at the end is enough
     machine.first.start()
+    outages: list[Event] = [(start - LAST_BREATH, partial(_go_dark, machine, end - start)) for start, end in dark]
+    the_end: Event = (ended_at + LINGER, lambda: ZERO)
     at = began_at
-    for start, end in [*dark, (ended_at + timedelta(seconds=LINGER - RESTART), None)]:
-        while at < start:
-            at = min(at + STEP, start)
-            _up_to(machine, (at - began_at).total_seconds() + RESTART)
+    for moment, act in [*sorted([*outages, *script], key=itemgetter(0)), the_end]:
+        while at < moment:
+            at = min(at + STEP, moment)
+            _up_to(machine, (at - began_at).total_seconds())
             tell(min((at - began_at) / (ended_at - began_at), 1.0))
-        if end is not None:
-            machine.crash((end - start).total_seconds() - 2 * RESTART, power=False)
-            at = end
+        at += act()
+
+
+def _go_dark(machine: Machine, length: timedelta) -> timedelta:
+    if machine.first.process is not None:
+        machine.first.process.ring()  # it beats seldom here: have its last sign of life be as near as ever
+    machine.world.run_until(machine.world.active + LAST_BREATH.total_seconds())
+    machine.crash(length.total_seconds() - RESTART, power=False)
+    return LAST_BREATH + length
+
+
+def _reloads(machine: Machine, seen: Sequence[Dark], often: frozenset[str], ended_at: datetime) -> list[Event]:
+    """The *often* jobs go and come back between one stretch of *seen* and the next."""
+
+    def reload(names: Container[str]) -> timedelta:
+        machine.jobs = {job.name: job for job in machine.history.jobs if job.name in names}
+        machine.first.adopt()
+        return ZERO
+
+    every = frozenset(job.name for job in machine.history.jobs)
+    comings = [(start, partial(reload, every)) for start, _ in seen[1:]]
+    goings = [(end, partial(reload, every - often)) for _, end in seen]
+    return [event for event in [*comings, *goings] if event[0] < ended_at] if often else []
 
 
 def _up_to(machine: Machine, true: float) -> None:
@@ -102,24 +143,29 @@ def _up_to(machine: Machine, true: float) -> None:
 
 def _account(job: Job, fates: Iterator[Fate]) -> Account:
     counts: Counter[str] = Counter()
-    odd = []
+    odd, taken = [], 0
     for fate in fates:
+        taken += fate.is_taken
         is_plain = fate.what == "ran" and fate.state is State.SUCCEEDED
         counts[fate.reason or (fate.what if is_plain or fate.what != "ran" else f"ran, {fate.state}")] += 1
         if not is_plain:
             odd.append(fate)
-    return Account(job, counts.total(), counts, tuple(odd))
+    return Account(job, counts.total(), counts, tuple(odd), taken)
 
 
-def fates_of(ledger: SqliteLedger, job: Job, began_at: datetime, ended_at: datetime) -> Iterator[Fate]:
-    """The fate of every slot of *job* in (*began_at*, *ended_at*], oldest first."""
+def fates_of(
+    ledger: SqliteLedger, job: Job, began_at: datetime, ended_at: datetime, seen: Sequence[Dark] | None = None
+) -> Iterator[Fate]:
+    """The fate of every slot of *job* in (*began_at*, *ended_at*], oldest first. Those not *seen* are taken to have run."""
     span = (began_at, ended_at + timedelta(seconds=1))
     runs = {run.slot.due_at: run for run in ledger.runs_between(*span) if run.slot and run.job_name == job.name}
     skips = {skip.slot.due_at: skip for skip in ledger.skips_between(*span) if skip.slot.job_name == job.name}
     gaps = [gap for gap in ledger.gaps_between(*span) if gap.job_name == job.name]
     for slot in slots(job, began_at, ended_at):
         due = slot.due_at
-        if due in runs:
+        if seen is not None and not is_seen(due, seen):
+            yield Fate(due, "ran", due, State.SUCCEEDED, is_taken=True)
+        elif due in runs:
             yield _of_run(runs[due], due, ledger)
         elif missed := skips.get(due) or next((gap for gap in gaps if gap.first <= due <= gap.last), None):
             yield _of_missed(missed, due)
@@ -160,8 +206,16 @@ def apart(dark: Sequence[Dark]) -> list[Dark]:
     return [(start, end) for start, end in found if end - start >= SHORTEST / 2]
 
 
-def affordable(registry: Registry, began_at: datetime, ended_at: datetime) -> datetime:
-    """Up to when all slots can be lived through in about a minute: *ended_at*, or earlier for jobs of every second."""
+def affordable(
+    registry: Registry,
+    began_at: datetime,
+    ended_at: datetime,
+    *,
+    outages: int = 0,
+    takes: timedelta = NOMINAL,
+    failing: Sequence[str] = (),
+) -> datetime:
+    """Up to when all slots can be lived through in a bearable time: *ended_at*, or earlier for jobs of every second."""
     a_day = timedelta(days=1)
-    per_day = sum(a_day / job.trigger.period for job in registry.values() if job.enabled)
-    return min(ended_at, began_at + a_day * (MOVES_MOST / max(per_day, 1e-9))) if per_day else ended_at
+    per_day = slots_per_day(registry, often(registry, takes, failing), outages, (ended_at - began_at) / a_day)
+    return min(ended_at, began_at + a_day * (MOVES_MOST / per_day)) if per_day else ended_at

@@ -95,7 +95,7 @@ def test_days_of_seconds_are_cut_and_that_is_said(call: Call, file: str, monkeyp
 
     answer = call("simulate", *DAY, "--jobs", file, "--job", "second")
 
-    assert "note: so many slots that only 10 min of 1 days are lived; choose with --job" in answer.err
+    assert "note: so many slots that only 10 min of 1 day are lived; choose with --job" in answer.err
     assert "second    600" in answer.out
 
 

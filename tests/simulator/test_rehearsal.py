@@ -1,0 +1,82 @@
+"""A rehearsal lives jobs that come due every few minutes around outages only, and says what living all of it would."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from echopilot_jobs.jobs import Command, Job, Registry
+from echopilot_jobs.simulator import glimpses
+from echopilot_jobs.simulator.rehearsal import Account, affordable, random_outages, rehearse
+from echopilot_jobs.triggers import DailyAt, Every
+
+BEGAN = datetime(2026, 3, 2, tzinfo=UTC)
+ENDED = BEGAN + timedelta(hours=28)
+MINUTE = timedelta(minutes=1)
+JOBS = [
+    Job("minutely", Every(MINUTE), Command(("true",))),
+    Job("all", Every(5 * MINUTE), Command(("true",)), catch_up="all", catch_up_window=timedelta(hours=2)),
+    Job("none", Every(7 * MINUTE), Command(("true",)), catch_up="none"),
+    Job("jittered", Every(10 * MINUTE), Command(("true",)), jitter=2 * MINUTE),
+    Job("seldom", Every(timedelta(hours=6)), Command(("true",)), on_startup=True),
+    Job("daily", DailyAt(datetime(2026, 3, 2, 8).time(), "Europe/Riga"), Command(("true",))),
+]
+
+
+def told(accounts: list[Account]) -> dict[str, object]:
+    return {
+        each.job.name: (each.slots, each.counts, [(odd.slot_at, odd.what, odd.reason) for odd in each.odd])
+        for each in accounts
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_left_out_would_have_been_as_it_is_said_to_be_I32(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    registry, dark = Registry(JOBS), random_outages(3, seed, BEGAN, ENDED)
+
+    short = rehearse(registry, dark, BEGAN, ENDED)
+    monkeypatch.setattr(glimpses, "OFTEN", timedelta(0))
+    whole = rehearse(registry, dark, BEGAN, ENDED)
+
+    assert told(short) == told(whole)
+    assert {each.job.name for each in short if each.taken} == {"minutely", "all", "none", "jittered"}
+    assert not any(each.taken for each in whole)
+    assert not any(each.counts["lost"] for each in whole)
+
+
+@pytest.mark.parametrize(
+    ("job", "takes"),
+    [
+        (Job("fails", Every(MINUTE), Command(("true",))), timedelta(seconds=5)),
+        (Job("grouped", Every(MINUTE), Command(("true",)), group="g"), timedelta(seconds=5)),
+        (Job("off", Every(MINUTE), Command(("true",)), enabled=False), timedelta(seconds=5)),
+        (Job("long", Every(MINUTE), Command(("true",))), timedelta(seconds=31)),
+        (Job("short", Every(MINUTE), Command(("true",)), timeout=timedelta(seconds=9)), timedelta(seconds=5)),
+        (Job("seldom", Every(11 * MINUTE), Command(("true",))), timedelta(seconds=5)),
+        (Job("named_times", DailyAt(datetime(2026, 3, 2, 8).time(), "UTC"), Command(("true",))), timedelta(seconds=5)),
+    ],
+    ids=lambda value: value.name if isinstance(value, Job) else "",
+)
+def test_runs_that_may_not_be_all_alike_are_lived_one_by_one(job: Job, takes: timedelta) -> None:
+    assert glimpses.often(Registry([job]), takes, ["fails"]) == frozenset()
+
+
+def test_outages_close_together_are_one_glimpse_and_the_beginning_is_always_seen() -> None:
+    hour = timedelta(hours=1)
+    near = [(BEGAN + n * hour, BEGAN + n * hour + 5 * MINUTE) for n in (10, 11, 20)]
+
+    seen = glimpses.glimpses(near, BEGAN, BEGAN + 30 * hour)
+
+    assert [start - BEGAN for start, _ in seen] == [timedelta(0), 10 * hour - 10 * MINUTE, 20 * hour - 10 * MINUTE]
+    assert all(end < start for (_, end), (start, _) in pairwise(seen))
+    assert glimpses.glimpses(near, BEGAN, BEGAN + 24 * hour) == [(BEGAN, BEGAN + 24 * hour + glimpses.EDGE)]
+
+
+def test_a_month_of_a_minutely_job_is_affordable_and_a_day_of_every_second_is_not() -> None:
+    a_month, a_day = BEGAN + timedelta(days=30), BEGAN + timedelta(days=1)
+    every_second = Registry([Job("second", Every(timedelta(seconds=1)), Command(("true",)))])
+
+    assert affordable(Registry(JOBS), BEGAN, a_month, outages=10) == a_month
+    assert timedelta(hours=1) < affordable(every_second, BEGAN, a_day) - BEGAN < timedelta(days=1)
