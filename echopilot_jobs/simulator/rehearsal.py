@@ -118,8 +118,8 @@ def live(
 def _go_dark(machine: Machine, length: timedelta) -> timedelta:
     if machine.first.process is not None:
         machine.first.process.ring()  # it beats seldom here: have its last sign of life be as near as ever
-    machine.world.run_until(machine.world.active + LAST_BREATH.total_seconds())
-    machine.crash(length.total_seconds() - RESTART, power=False)
+    machine.world.run_until(machine.world.active + LAST_BREATH.total_seconds() / 2)  # what is due just then is missed
+    machine.crash((length + LAST_BREATH / 2).total_seconds() - RESTART, power=False)
     return LAST_BREATH + length
 
 
