@@ -18,7 +18,7 @@ from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, Unknow
 USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
 VERBS = (
     "status", "jobs", "next", "timetable", "runs", "show", "why", "audit", "run", "backfill", "cancel", "pause", "resume",
-    "backlog", "clock", "replay", "check", "doctor", "backup", "restore", "scheduler",
+    "backlog", "clock", "replay", "check", "doctor", "backup", "restore", "import-crontab", "scheduler",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name}").command
+        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
