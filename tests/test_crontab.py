@@ -93,7 +93,7 @@ def jobs_of(done: Translated) -> dict[str, Job]:
 
 
 def schedule_of(line: str) -> str:
-    return line.split()[0] if line.startswith("@") else " ".join(line.split()[:5])
+    return line.split(maxsplit=1)[0] if line.startswith("@") else " ".join(line.split()[:5])
 
 
 def test_fifty_entries_of_the_world_get_names_one_understands() -> None:

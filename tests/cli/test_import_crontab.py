@@ -8,9 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import Call
 
 from echopilot_jobs.settings import Settings
-from tests.cli.conftest import Call
 
 CRONTAB = "# the night\nMAILTO=me\n30 2 * * 1-5 /opt/export --full\n0 8 * * * /opt/heartbeat\n"
 
