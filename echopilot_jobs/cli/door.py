@@ -18,7 +18,7 @@ from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, Unknow
 USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
 VERBS = (
     "status", "jobs", "next", "timetable", "runs", "show", "why", "audit", "run", "backfill", "cancel", "pause", "resume",
-    "backlog", "clock", "replay", "check", "doctor", "backup", "restore", "import-crontab", "scheduler",
+    "backlog", "clock", "replay", "simulate", "check", "doctor", "backup", "restore", "import-crontab", "scheduler",
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ class Request:
         url = urljoin(self.url, location)
         here, there = urlsplit(self.url), urlsplit(url)
         if len(self.steps) >= self.redirects:
-            raise Unfollowed(f"redirected once more, to {place_of(url)}; allowed: {self.redirects} times")
+            raise Unfollowed(f"redirected once more, to {place_of(url)}; allowed: {self.redirects}")
         if (there.scheme, there.netloc) != (here.scheme, here.netloc):
             raise Unfollowed(f"redirected to {place_of(url)}, another place; wanted: the same scheme, host and port")
         keeps = status in (307, 308) or self.method in ("GET", "HEAD")
@@ -230,6 +230,14 @@ CAUSES = (
     ("Connection aborted", "the connection was closed before an answer"),
     ("IncompleteRead", "the answer is shorter than it says"),
 )
+
+
+def host_of(url: str) -> str:
+    """The host an address names; empty for one that names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def place_of(url: str) -> str:
