@@ -28,7 +28,7 @@ REAL = """\
 25 6 * * * test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily ) -> run-parts_2
 47 6 * * 7 test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.weekly ) -> run-parts_3
 52 6 1 * * run-parts --report /etc/cron.monthly -> run-parts_4
-0 */12 * * * test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep rand(43200)' && certbot -q renew -> certbot
+0 */12 * * * test -x /usr/bin/certbot && perl -e 'sleep rand(43200)' && certbot -q renew -> certbot
 0 3 * * 0 certbot renew --quiet -> certbot_renew
 09,39 * * * * [ -x /usr/lib/php/sessionclean ] && /usr/lib/php/sessionclean -> sessionclean
 5-55/10 * * * * command -v debian-sa1 > /dev/null && debian-sa1 1 1 -> debian-sa1

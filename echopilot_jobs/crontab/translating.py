@@ -21,7 +21,7 @@ UNSHOWN = "is not shown"  # what a jobs file says of a value that looks like a k
 INPUT = "what stands after '%' is the command's input, and jobs have none; pipe it in: printf '%s' 'input' | command"
 HEAD = (
     "From a crontab, by `echopilot import-crontab`. Where cron does otherwise (docs/from-cron.md):",
-    "- output is kept with each run, nobody is mailed; on_failure names who is told",
+    "- output is kept with each run (echopilot show), nobody is mailed; ping tells an outside watch",
     "- a slot that comes while the run before it still goes on is skipped; cron starts another (overlap)",
     "- what was missed while nothing ran is caught up once; cron forgets it (catch_up)",
     f"- a run is ended after {TIMEOUT}; say how long each may take (timeout)",
@@ -94,7 +94,7 @@ class _Translation:
     def _take_setting(self, line: Setting) -> None:
         if line.name in MAIL:
             self._note(
-                line.number, f"{line.name}: nobody is mailed; output is kept with the run, on_failure names who is told"
+                line.number, f"{line.name}: nobody is mailed; output is kept with the run, ping tells an outside watch"
             )
         elif line.name == "CRON_TZ":
             self._take_zone(line)
