@@ -15,7 +15,7 @@ RINGS = [
     {"errors", "clock", "processes", "plain", "spans", "addresses"},
     {"outages", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
     {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "logs"},
-    {"ledger", "executor", "supervision", "artefacts"},
+    {"ledger", "executor", "supervision", "artefacts", "logreading"},
     {"engines", "healing", "signals", "reporting", "accounting"},
     {"pump", "scheduler", "builtin", "definitions", "testing", "doctor", "simulator"},
     {"cli", "web", "stack", "__main__"},

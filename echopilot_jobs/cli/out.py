@@ -6,10 +6,11 @@ terminal, which keeps scripts fast.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +48,11 @@ def say(text: str) -> None:
 def line(text: str = "") -> None:
     """One line of data, on standard output, made plain."""
     print(plain(text))  # noqa: T201
+
+
+def script(text: str) -> None:
+    """Text of our own for another program to read, as it is."""
+    print(text)  # noqa: T201
 
 
 def emit_json(kind: str, body: Any, now: datetime, **more: Any) -> None:
@@ -100,6 +106,22 @@ def marked(mark: str, state: str, text: str, note: str | None) -> None:
         line(f"{mark} {text}")
     if note:
         line(f"    -> {note}")
+
+
+def logged(at: str, level: str, what: str, beside: str) -> None:
+    """A line of a log: when, what, and the facts beside it; the grave ones in colour."""
+    if not is_terminal():
+        line(f"{at} {level:<7} {what}  {beside}".rstrip())
+        return
+    style = {"warning": "yellow", "error": "red", "debug": "dim"}.get(level, "")
+    text = _text(f"{at} ", "dim")
+    _console().print(text.append(what, style or "bold").append(f"  {beside}", "dim" if level == "debug" else ""))
+
+
+def flush() -> None:
+    """Let what was printed be seen now."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _columns(columns: Sequence[Column], rows: list[list[str]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ import click
 
 from echopilot_jobs.accounting.preview import notes_at
 from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.spans import span, stamp
@@ -104,13 +104,17 @@ def command(
         out.say(
             f"note: so many slots that only {span(ended_at - began_at)} of {days} days are lived; choose with --job"
         )
-    with _bar(f"{span(ended_at - began_at)} of virtual time") as tell:
-        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell)
+    with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
+        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=_telling(advance))
     if as_json:
         out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
     else:
         _show(accounts, dark, began_at, ended_at)
     return int(any(account.counts["lost"] for account in accounts))
+
+
+def _telling(advance: Advance | None) -> Callable[[float], None]:
+    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
 
 
 def _registry(file: Path | None) -> Registry:
@@ -163,20 +167,6 @@ def _end(text: str, start: datetime, now: datetime) -> datetime:
         if ":" in text[:6]
         else inputs.moment("--outage", text, now)
     )
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar where a person watches."""
-    if not sys.stderr.isatty():
-        yield lambda _share: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 def _show(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime) -> None:
