@@ -6,6 +6,8 @@ import ipaddress
 import socket
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215: a network's own translation
+_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291: the deprecated form; '::' and '::1' fall to 0.0.0.0 and 0.0.0.1
 
 
 def is_private(text: str) -> bool:
@@ -17,7 +19,7 @@ def is_private(text: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)
-    return address is not None and not _inner(address).is_global
+    return address is not None and not _is_public(_inner(address))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -31,12 +33,17 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    # A multicast group may be global, and is nobody one could ask all the same.
+    return address.is_global and not address.is_multicast and address not in _LOCAL_NAT64
+
+
 def _inner(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address that an IPv6 one carries, where it carries one."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if address in _NAT64 or address in _COMPATIBLE:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address

@@ -70,6 +70,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "job.failed_to_plan": "a job could not be planned and was passed over (job, error)",
         "jobs.accepted": "another set of definitions is in force (count, added, changed, removed, revision, unkept)",
         "jobs.refused": "the jobs file is not in force; the last good set is (problem: one line each)",
+        "ping.failed": "an outside watcher could not be told of a run; said once until one arrives again (job, error)",
+        "ping.recovered": "an outside watcher can be told of runs again (job)",
         "processes.swept": "processes left behind by a dead owner's run were ended (run, count)",
         "log.repaired": "a torn last line was cut off at start (bytes)",
         "log.lost": "lines that could not be written (count)",

@@ -24,6 +24,7 @@ PROC = Path("/proc")
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 DEAD_STATES = frozenset("ZXx")
+LOOKS_MOST = 20  # a machine on which something ends during every look must not be looked at for ever
 MARK = "ECHOPILOT_MARK"  # in the environment of every process of a run: its owner, a slash, and which attempt it is
 PARENT_VARIABLE = "ECHOPILOT_STACK_PID"  # in the programs' environment: the pid of the supervisord that started them
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -155,15 +156,44 @@ def descendants(pid: int) -> list[int]:
 def marked(name: str, value: str, *, prefix: bool = False) -> list[int]:
     """Pids of living processes started with NAME=value in their environment, as far as we may look.
 
-    With *prefix*, of all whose value begins with *value*.
+    With *prefix*, of all whose value begins with *value*. A process that ends while we look may have left a child that is
+    on no list yet, so then we look again.
     """
     wanted = b"\0" + f"{name}={value}".encode() + (b"" if prefix else b"\0")
-    found = []
+    found: list[int] = []
+    for _ in range(LOOKS_MOST):
+        found, has_changed = _look_for(wanted)
+        if not has_changed:
+            break
+    return [pid for pid in found if (stat := _stat(pid)) is not None and stat.state not in DEAD_STATES]
+
+
+def _look_for(wanted: bytes) -> tuple[list[int], bool]:
+    """The pids whose environment holds *wanted*, and whether one of all ended before it could be looked at."""
+    found, has_changed = [], False
     for pid in _pids():
-        with contextlib.suppress(OSError):
+        try:
             if wanted in b"\0" + (PROC / str(pid) / "environ").read_bytes():
                 found.append(pid)
-    return [pid for pid in found if (stat := _stat(pid)) is not None and stat.state not in DEAD_STATES]
+        except (FileNotFoundError, ProcessLookupError):
+            has_changed = True
+        except OSError:  # somebody else's
+            continue
+    return found, has_changed
+
+
+def end_marked(value: str, *, prefix: bool = False) -> int:
+    """End every process that carries the mark *value*, and what it gives birth to meanwhile; how many there were (I13)."""
+    count = 0
+    for _ in range(LOOKS_MOST):
+        left = marked(MARK, value, prefix=prefix)
+        for pid in left:
+            end_tree(pid, 0)
+            _reap([pid])  # ours by adoption, where this process is a subreaper
+        count += len(left)
+        if not left:
+            break
+    return count
 
 
 def end_leftovers(owner: str) -> int:
@@ -171,10 +201,7 @@ def end_leftovers(owner: str) -> int:
 
     A killed scheduler's child dies with it, but a grandchild may not: it still carries its run's mark.
     """
-    left = marked(MARK, f"{owner}/", prefix=True)
-    for pid in left:
-        end_tree(pid, 0)
-    return len(left)
+    return end_marked(f"{owner}/", prefix=True)
 
 
 def end_tree(pid: int, grace_seconds: float) -> int:

@@ -291,7 +291,8 @@ def test_the_key_is_judged_and_never_shown(settings, monkeypatch):
 def test_findings_are_data(settings):
     found = Finding(FAIL, "it is so", "do this", "thing")
 
-    assert found.as_dict() == {"name": "thing", "state": "fail", "finding": "it is so", "fix": "do this"}
+    said = {"name": "thing", "state": "fail", "finding": "it is so", "fix": "do this", "fixable": False}
+    assert found.as_dict() == said
     assert doctor.worst([Finding(OK, "a"), Finding(WARN, "b"), Finding(OK, "c")]) == WARN
     assert doctor.worst([]) == OK
 

@@ -18,7 +18,8 @@ from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, Unknow
 USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
 VERBS = (
     "status", "jobs", "next", "timetable", "runs", "show", "why", "audit", "run", "backfill", "cancel", "pause", "resume",
-    "backlog", "clock", "replay", "check", "doctor", "backup", "restore", "scheduler",
+    "logs", "retry", "brief", "report", "backlog", "clock", "replay", "simulate", "check", "doctor", "backup", "restore",
+    "scheduler",
 )  # fmt: skip
 
 

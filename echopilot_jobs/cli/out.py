@@ -6,10 +6,11 @@ terminal, which keeps scripts fast.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,6 +61,11 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def is_watched() -> bool:
+    """Whether a person looks at standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def heading(text: str) -> None:
     """A line that opens a section."""
     if is_terminal():
@@ -100,6 +106,37 @@ def marked(mark: str, state: str, text: str, note: str | None) -> None:
         line(f"{mark} {text}")
     if note:
         line(f"    -> {note}")
+
+
+def logged(at: str, level: str, what: str, beside: str) -> None:
+    """A line of a log: when, what, and the facts beside it; the grave ones in colour."""
+    if not is_terminal():
+        line(f"{at} {level:<7} {what}  {beside}".rstrip())
+        return
+    style = {"warning": "yellow", "error": "red", "debug": "dim"}.get(level, "")
+    text = _text(f"{at} ", "dim")
+    _console().print(text.append(what, style or "bold").append(f"  {beside}", "dim" if level == "debug" else ""))
+
+
+def flush() -> None:
+    """Let what was printed be seen now."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on standard error where a person watches, nothing elsewhere; told the share that is done."""
+    if not is_watched():
+        yield lambda _share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(plain(what), total=1.0)
+        yield lambda share: progress.update(task, completed=share)
 
 
 def _columns(columns: Sequence[Column], rows: list[list[str]]) -> None:

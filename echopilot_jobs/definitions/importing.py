@@ -16,7 +16,7 @@ from typing import Any
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor.starting import allowed_environment
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_tree, marked, this_process
+from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_marked, end_tree, this_process
 
 DEADLINE_SECONDS = 10.0
 CHILDREN_MOST = 3  # one that ends or hangs the child is left out of the next
@@ -153,10 +153,7 @@ class _Child:
     def _sweep(self) -> None:
         """End whatever is left: its tree, and what left that and still carries the mark."""
         end_tree(self._process.pid, 0)
-        for pid in marked(MARK, self._mark):
-            end_tree(pid, 0)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)  # ours by adoption, if we are a subreaper
+        end_marked(self._mark)
         self._process.wait()
         os.close(self._answer)
         if self._process.stdout is not None:

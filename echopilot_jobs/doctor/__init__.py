@@ -1,7 +1,7 @@
 """What could keep this installation from its promises, examined from outside; every finding with its fix.
 
-A check is a function `(Place) -> list[Finding]`; adding one is a function and a line in `CHECKS`. Nothing here changes
-anything: probes are made in temporary files and the ledger is only read.
+A check is a function `(Place) -> list[Finding]`; adding one is a function and a line in `CHECKS`. Examining changes
+nothing: probes are made in temporary files and the ledger is only read. `mend` does what a finding says is safe to do.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from echopilot_jobs.doctor import files, machine, running
+from echopilot_jobs.doctor import defined, files, machine, running
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place, worst
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.settings import PROJECT_ROOT, Settings, load
 
-__all__ = ["CHECKS", "FAIL", "OK", "WARN", "Finding", "Place", "examine", "worst"]
+__all__ = ["CHECKS", "FAIL", "GROUPS", "OK", "WARN", "Finding", "Place", "examine", "mend", "worst"]
 
 Check = Callable[[Place], Iterable[Finding]]
 
@@ -29,15 +29,40 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("account", machine.account),
     ("settings", running.settings),
     ("dashboard key", running.dashboard_key),
+    ("jobs file", defined.jobs_file),
+    ("secrets", defined.secrets),
     ("folders", files.folders),
     ("free space", files.free_space),
     ("file system", files.file_system),
     ("ledger", files.ledger),
     ("locks", files.locks),
+    ("leftovers", files.leftovers),
     ("port", running.port),
     ("supervisor", running.supervisor),
     ("scheduler", running.scheduler),
 )
+
+
+# Under which heading a person reads a check.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "this machine": ("python", "sqlite", "zone data", "clock", "place", "account"),
+    "what is set": ("settings", "dashboard key", "jobs file", "secrets"),
+    "the disk": ("folders", "free space", "file system", "ledger", "locks", "leftovers"),
+    "what runs": ("port", "supervisor", "scheduler"),
+}
+
+
+def mend(findings: Iterable[Finding]) -> list[tuple[Finding, str | None]]:
+    """Do what is safe about *findings*; each one that could be mended, and why it was not, if so."""
+    done: list[tuple[Finding, str | None]] = []
+    for finding in findings:
+        if finding.mend is not None and finding.state != OK:
+            try:
+                finding.mend()
+                done.append((finding, None))
+            except OSError as error:
+                done.append((finding, error.strerror or str(error)))
+    return done
 
 
 def examine(now: datetime, environment: Mapping[str, str] = os.environ) -> list[Finding]:

@@ -6,12 +6,14 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import stat
 import subprocess  # nosec B404 - one fixed program: this Python
 import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
@@ -81,7 +83,10 @@ def _open_to_others(folder: Path) -> Iterator[Finding]:
         mode = stat.S_IMODE(folder.stat().st_mode)
         if mode & 0o077:
             yield Finding(
-                WARN, f"'{folder}' is open to other accounts (mode {mode:04o})", f"run `chmod 700 '{folder}'`"
+                WARN,
+                f"'{folder}' is open to other accounts (mode {mode:04o})",
+                f"run `chmod 700 '{folder}'`",
+                mend=lambda: folder.chmod(0o700),
             )
 
 
@@ -168,7 +173,8 @@ def ledger(place: Place) -> Iterator[Finding]:
         yield Finding(FAIL, str(error), "see the checks of folders, free space and locks here; restart the scheduler")
     judged = continuity(path, mark, found.identity)
     if judged.needs_a_person:
-        yield Finding(FAIL, *judged.sentence.split("; ", 1))
+        said, _, advice = judged.sentence.partition("; ")
+        yield Finding(FAIL, said, advice or None)
     wal = path.with_name(f"{path.name}-wal")
     with contextlib.suppress(OSError):
         if (size := wal.stat().st_size) > WAL_AT_REST:
@@ -249,6 +255,57 @@ def locks(place: Place) -> Iterator[Finding]:
     yield from _stale_pid_files(place.settings.var_dir)
 
 
+def leftovers(place: Place) -> Iterator[Finding]:
+    """What a stack that died left lying about. Looked for only where none lives: a living one may be writing it."""
+    folder = place.settings.var_dir
+    if folder.is_dir() and _stack_lives(folder):
+        yield Finding(OK, "a stack lives here, and what is in `var/` is its own")
+        return
+    drafts = sorted(file for file in folder.glob(".*.draft") if not file.is_symlink() and file.is_file())
+    for file in drafts:
+        fix = "delete it: it was never put in place, and the next writer begins anew"
+        yield Finding(
+            WARN, f"'{file.name}' is half a file that a crash left", fix, mend=partial(file.unlink, missing_ok=True)
+        )
+    socket_file = place.settings.supervisor_socket
+    if stat.S_ISSOCK(_mode(socket_file)) and _is_deaf(socket_file):
+        yield Finding(
+            WARN,
+            f"'{socket_file.name}' is a socket nobody listens on any more",
+            "delete it; the next start does",
+            mend=partial(socket_file.unlink, missing_ok=True),
+        )
+        return
+    if not drafts:
+        yield Finding(OK, "nothing of a former stack is in the way")
+
+
+def _stack_lives(folder: Path) -> bool:
+    """Whether anybody holds one of the stack's locks; true where that cannot be told."""
+    held = _held_inodes()
+    return held is None or any(lock.stat().st_ino in held for lock in folder.glob("*.lock"))
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0
+
+
+def _is_deaf(path: Path) -> bool:
+    """Whether the kernel itself says that nobody listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
 def _holder(pid: int | None) -> str:
     return "is free" if pid is None else f"is held by pid {pid}" if pid > 0 else "is held from another container"
 
@@ -272,7 +329,10 @@ def _stale_pid_files(folder: Path) -> Iterator[Finding]:
             pid = int(file.read_text(encoding="ascii"))
             if not Path(f"/proc/{pid}").exists():
                 yield Finding(
-                    WARN, f"'{file.name}' names pid {pid}, which is gone", "no harm; the next start replaces it"
+                    WARN,
+                    f"'{file.name}' names pid {pid}, which is gone",
+                    "no harm; the next start replaces it",
+                    mend=partial(file.unlink, missing_ok=True),
                 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,20 +18,25 @@ _ORDER: tuple[Level, ...] = (OK, WARN, FAIL)
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact: `ok`, `warn` (works, but) or `fail` (a promise cannot be kept), with what to do about it."""
+    """One fact: `ok`, `warn` (works, but) or `fail` (a promise cannot be kept), with what to do about it.
+
+    *mend* does that, where it is safe: it may be called twice, and never touches a ledger or anything that is in use.
+    """
 
     state: Level
     finding: str
     fix: str | None = None
     name: str = ""
+    mend: Callable[[], object] | None = field(default=None, compare=False)
 
     def named(self, name: str) -> Finding:
         """The same finding under its check's name."""
         return replace(self, name=name)
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> dict[str, str | bool | None]:
         """The finding as JSON types."""
-        return {"name": self.name, "state": self.state, "finding": self.finding, "fix": self.fix}
+        facts = {"name": self.name, "state": self.state, "finding": self.finding, "fix": self.fix}
+        return {**facts, "fixable": self.mend is not None}
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sqlite3
 import sys
+import tomllib
 import zoneinfo
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,10 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37, 0)  # strict tables
 WAL_SAFE_SQLITE = (3, 51, 3)
 CODE_WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+TIMEX_BYTES = 512  # `struct timex` has 208 on 64 bits; with no mode set the kernel only fills it in
+TIME_ERROR = 5
+# What a deployment of each type is to schedules; the names are those of `.replit`.
+RESERVED = ("vm", "gce")
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -74,12 +80,26 @@ def clock(place: Place) -> Iterator[Finding]:
     elif now > CODE_WRITTEN + timedelta(days=365 * 30):
         yield Finding(FAIL, f"the clock says {stamp(now)}, decades ahead", fix)
     else:
-        yield Finding(OK, f"{stamp(now)}, plausible")
+        yield Finding(OK, f"{stamp(now)}, plausible{_synchronised()}")
+
+
+def _synchronised() -> str:
+    """What the kernel says of the clock, in words; nothing where it cannot be asked."""
+    try:
+        state: int = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return ""
+    if state < 0:
+        return ""
+    return "; nothing is known to synchronise it (NTP)" if state == TIME_ERROR else "; the kernel calls it synchronised"
 
 
 def place(place: Place) -> Iterator[Finding]:
     """Where we run, and what that means for the ledger."""
-    match whereabouts(place.environment):
+    where = whereabouts(place.environment)
+    if where.startswith("replit") and (target := deployment_target(place.settings.home / ".replit")):
+        yield _target(target)
+    match where:
         case "replit deployment":
             yield Finding(
                 WARN,
@@ -98,6 +118,25 @@ def place(place: Place) -> Iterator[Finding]:
             )
         case _:
             yield Finding(OK, "an ordinary machine: the ledger stays where it is")
+
+
+def deployment_target(file: Path) -> str | None:
+    """What `.replit` says the deployment is to be; None where it says nothing."""
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8")).get("deployment", {}).get("deploymentTarget")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _target(target: str) -> Finding:
+    if target in RESERVED:
+        return Finding(OK, f"`.replit` deploys to '{target}', a Reserved VM: a process that is always there")
+    return Finding(
+        FAIL,
+        f"`.replit` deploys to '{target[:40]}', where nothing runs between requests: schedules would be missed",
+        'set deploymentTarget = "vm" under [deployment], or choose Reserved VM when publishing',
+    )
 
 
 def whereabouts(environment: Mapping[str, str], marks: tuple[str, ...] = CONTAINER_MARKS) -> str:

@@ -43,7 +43,12 @@ def dashboard_key(place: Place) -> Iterator[Finding]:
             FAIL, f"the key in `var/dashboard_key` is refused; wanted: {wrong}", "delete the file to get a new one"
         )
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding(WARN, "`var/dashboard_key` can be read by other accounts", f"run `chmod 600 '{path}'`")
+        yield Finding(
+            WARN,
+            "`var/dashboard_key` can be read by other accounts",
+            f"run `chmod 600 '{path}'`",
+            mend=lambda: path.chmod(0o600),
+        )
     else:
         yield Finding(
             OK, f"DASHBOARD_KEY is not set; the generated one in `var/dashboard_key` is used ({len(kept)} characters)"

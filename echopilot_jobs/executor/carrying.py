@@ -90,6 +90,8 @@ def process_mark(owner: str, run: Run) -> str:
 def _secrets_of(job: Job) -> tuple[str, ...]:
     """The names its definition fills in from the environment, the longest values first: one may hold another."""
     names = {name for value in job.env.values() for name in names_in(value)}
+    if isinstance(job.action, Http):
+        names |= {*http.secret_names(job.action)}
     return tuple(sorted(names, key=lambda name: -len(os.environ.get(name, ""))))
 
 

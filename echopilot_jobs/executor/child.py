@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import inspect
 import json
 import os
 import resource
@@ -12,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from echopilot_jobs.context import RetryAfter, RunContext, Skip
+from echopilot_jobs.executor import calling
 from echopilot_jobs.executor.mark import MarkRoom
 from echopilot_jobs.executor.report import TEXT_MOST
 from echopilot_jobs.executor.speaking import Speaker, checked
@@ -34,8 +34,7 @@ PYTHON_SIGNALS: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] |
     signal.SIGXFSZ: signal.SIG_IGN,
 }
 
-STARS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-NOT_THE_JOB = (__file__, str(importlib.__file__), "<frozen importlib")
+NOT_THE_JOB = (__file__, calling.__file__, str(importlib.__file__), "<frozen importlib")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _call(order: Mapping[str, Any], home: Path, speaker: Speaker) -> int:
     answer: dict[str, Any]
     try:
         context = RunContext.from_facts(order["context"], speaker)
-        answer = {"ok": True, "result": checked(_result(order["target"], context))}
+        answer = {"ok": True, "result": checked(calling.result_of(order["target"], _load(order["target"]), context))}
     except Skip as wish:
         answer = {"ok": False, "skipped": _one_line(wish.reason)}
     except RetryAfter as wish:
@@ -146,27 +145,6 @@ def _look_first_in(home: Path) -> None:
     sys.path_importer_cache.clear()  # the server looked long ago; `invalidate_caches` would import half the library for it
 
 
-def _result(target: str, context: RunContext) -> Any:
-    """What the function returns; what it awaits is awaited."""
-    function = _load(target)
-    result = function(context) if _wants_context(target, function) else function()
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise TypeError(
-            f"'{target}' is a generator, and nobody would run it; wanted: a function that does its work and returns"
-        )
-    return _run(result) if inspect.isawaitable(result) else result
-
-
-def _run(result: Awaitable[Any]) -> Any:
-    import asyncio  # here, because in the server it would make every other child dearer
-
-    return asyncio.run(_awaited(result))
-
-
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result
-
-
 def _load(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name, None)
@@ -174,23 +152,6 @@ def _load(target: str) -> Callable[..., Any]:
         raise LookupError(f"no function '{name}' in module '{module}'; wanted: 'package.module:function'")
     found: Callable[..., Any] = function
     return found
-
-
-def _wants_context(target: str, function: Callable[..., Any]) -> bool:
-    """Whether *function* takes the context: its one argument without a default, or a first one named like it."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:
-        raise TypeError(
-            f"'{target}' does not say what arguments it takes; wrap it in a function that takes none"
-        ) from None
-    needed = [each for each in parameters if each.default is each.empty and each.kind not in STARS]
-    if len(needed) > 1 or any(each.kind is each.KEYWORD_ONLY for each in needed):
-        names = ", ".join(each.name for each in needed)
-        raise TypeError(f"'{target}' needs the arguments {names}; wanted: no argument, or one, the run's context")
-    first = parameters[0] if parameters else None
-    by_name = first is not None and first.kind is not first.KEYWORD_ONLY and first.name in ("ctx", "context")
-    return bool(needed) or by_name
 
 
 def _from_the_job(trace: TracebackType | None) -> TracebackType | None:

@@ -21,7 +21,7 @@ from echopilot_jobs.executor.capture import Capture
 from echopilot_jobs.executor.report import Heard, Report
 from echopilot_jobs.executor.starting import Begun, CannotStart, ForkServer, allowed_environment
 from echopilot_jobs.jobs import Command, Job, Python
-from echopilot_jobs.processes import MARK, end_tree, marked, signal_tree
+from echopilot_jobs.processes import MARK, end_marked, end_tree, signal_tree
 from echopilot_jobs.runs import Artefact, Outcome, State
 
 GRACE_SECONDS = 10.0
@@ -239,9 +239,7 @@ def _sweep(pid: int | None, mark: str, *, has_ended: bool) -> None:
         if not has_ended:
             end_tree(pid, 0)
         _collect(pid)
-    for each in marked(MARK, mark):
-        end_tree(each, 0)
-        _collect(each)
+    end_marked(mark)
 
 
 def _collect(pid: int) -> None:

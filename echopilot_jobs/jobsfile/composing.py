@@ -115,7 +115,8 @@ def _layered(built_in: Document, user: Document | None, notes: Sequence[Notes]) 
                 found[name] = over(found[name], each.home, table)
             else:
                 owner = "a built-in job" if found[name].home is built_in else f"one of {found[name].home.name}"
-                each.wrong(["jobs", name], f"there is {owner} of this name already; wanted: another name")
+                about = Notes(each.home, name, problems=each.problems)
+                about.wrong([], f"there is {owner} of this name already; wanted: another name")
     return found
 
 

@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from echopilot_jobs.jobs.params import shown
-from echopilot_jobs.jobsfile.positions import DEPTH_MOST, Places, TooDeep, places
+from echopilot_jobs.jobsfile.positions import TOO_DEEP, Places, TooMuch, places
 from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
 from echopilot_jobs.plain import plain, shorten
 
@@ -57,10 +57,8 @@ def read(content: bytes, name: str) -> Document:
     text = _decoded(content, name).replace("\r\n", "\n")
     try:
         found = places(text)
-    except TooDeep as error:
-        line, column = error.place
-        message = f"tables and lists nested deeper than {DEPTH_MOST}; wanted: a flatter file"
-        raise BadJobsFile([Problem(message, name, line, column)]) from None
+    except TooMuch as error:
+        raise BadJobsFile([Problem(str(error), name, *error.place)]) from None
     tables = _parsed(text, name, found)
     jobs = tables.get("jobs")
     if isinstance(jobs, dict) and len(jobs) > JOBS_MOST:
@@ -101,7 +99,7 @@ def _parsed(text: str, name: str, found: Places) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        problem = Problem(f"tables and lists nested deeper than {DEPTH_MOST}; wanted: a flatter file", name)
+        problem = Problem(TOO_DEEP, name)
     except ValueError as error:  # tomllib's own error, and what int() says of thousands of digits
         if found.twice:
             raise BadJobsFile(_repeated(*each, name=name) for each in found.twice) from None

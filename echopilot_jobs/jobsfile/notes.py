@@ -44,7 +44,7 @@ class Notes:
         return self.sources.get(key, self.home)
 
     def _problem(self, path: tuple[str, ...], message: str) -> Problem:
-        about = ".".join(shown(part) for part in path) or None
+        about = ".".join(shown(part) or '""' for part in path) or None
         said = f"{about}: {message}" if about else message
         if self.job is None:
             return self.home.problem(said, path, about=about)

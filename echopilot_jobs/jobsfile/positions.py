@@ -17,6 +17,10 @@ Path = tuple[str, ...]
 Place = tuple[int, int]
 
 DEPTH_MOST = 32
+KEYS_MOST = 60_000  # a thousand jobs with every key there is, and room
+TWICE_MOST = 100
+TOO_DEEP = f"tables and lists nested deeper than {DEPTH_MOST}; wanted: a flatter file"
+TOO_MANY = f"more than {KEYS_MOST:,} keys and items; wanted: fewer; large lists belong into files of their own"
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _REST = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|$)")
@@ -31,11 +35,11 @@ _TEXT = re.compile(
 _SCALAR = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[^\s,\]}#]*|[^\s,\[\]{}#=\"']+")
 
 
-class TooDeep(Exception):
-    """Nested further than anybody reads. Says where."""
+class TooMuch(Exception):
+    """More than a file of definitions may have. Says what, and where the limit is passed."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(f"nested deeper than {DEPTH_MOST}")
+    def __init__(self, what: str, place: Place) -> None:
+        super().__init__(what)
         self.place = place
 
 
@@ -52,7 +56,7 @@ class Places:
 
 
 def places(text: str) -> Places:
-    """The places in *text*, whose lines end in LF alone; as far as it can be understood. Raises `TooDeep`."""
+    """The places in *text*, whose lines end in LF alone; as far as it can be understood. Raises `TooMuch`."""
     scan = _Scan(text)
     with contextlib.suppress(_Lost):
         scan.whole()
@@ -66,6 +70,7 @@ class _Scan:
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self._headers: set[Path] = set()
         self._values: set[Path] = set()
+        self._count = 0
         self._counts: dict[Path, int] = {}  # arrays of tables, and how many tables each has so far
 
     def place(self, position: int) -> Place:
@@ -102,9 +107,9 @@ class _Scan:
         path = self._numbered(path[:-1]) + path[-1:]
         if brackets == 2:
             self._counts[path] = self._counts.get(path, -1) + 1
-            path = self._numbered(path)
+            path = (*path, str(self._counts[path]))
         elif path in self._headers:
-            self.found.twice.append((path, self.found.of[path], self.place(start)))
+            self._twice(path, start)
         self._headers.add(path)
         self._note(path, start)
         return position + brackets, path
@@ -121,10 +126,21 @@ class _Scan:
     def _note(self, path: Path, position: int) -> None:
         """Remember the path and, where it was only implied so far, what leads to it."""
         if len(path) > DEPTH_MOST:
-            raise TooDeep(self.place(position))
-        place = self.place(position)
+            raise TooMuch(TOO_DEEP, self.place(position))
+        place = self._counted(position)
         for length in range(1, len(path) + 1):
             self.found.of.setdefault(path[:length], place)
+
+    def _counted(self, position: int) -> Place:
+        """The place of one more key or item."""
+        self._count += 1
+        if self._count > KEYS_MOST:
+            raise TooMuch(TOO_MANY, self.place(position))
+        return self.place(position)
+
+    def _twice(self, path: Path, position: int) -> None:
+        if len(self.found.twice) < TWICE_MOST:
+            self.found.twice.append((path, self.found.of[path], self.place(position)))
 
     def _pair(self, position: int, table: Path) -> int:
         """`a.b = value`: where it ends."""
@@ -132,7 +148,7 @@ class _Scan:
         position, keys = self._key(position)
         path = table + keys
         if path in self._values:
-            self.found.twice.append((path, self.found.of[path], self.place(start)))
+            self._twice(path, start)
         self._note(path, start)
         self._values.add(path)
         position = self._match(_SPACE, position)
@@ -148,7 +164,7 @@ class _Scan:
             position, part = self._key_part(position)
             parts.append(part)
             if len(parts) > DEPTH_MOST:
-                raise TooDeep(self.place(start))
+                raise TooMuch(TOO_DEEP, self.place(start))
             dot = self._match(_SPACE, position)
             if not self.text.startswith(".", dot):
                 return position, tuple(parts)
@@ -165,7 +181,7 @@ class _Scan:
     def _value(self, position: int, path: Path) -> int:
         """A value of any kind: where it ends."""
         if len(path) > DEPTH_MOST:
-            raise TooDeep(self.place(position))
+            raise TooMuch(TOO_DEEP, self.place(position))
         if self.text.startswith("[", position):
             return self._list(position + 1, path)
         if self.text.startswith("{", position):
@@ -180,7 +196,7 @@ class _Scan:
             position = self._match(_BLANK, position)
             if self.text.startswith("]", position):
                 return position + 1
-            self.found.of[(*path, str(number))] = self.place(position)
+            self.found.of[(*path, str(number))] = self._counted(position)
             position = self._match(_BLANK, self._value(position, (*path, str(number))))
             if self.text.startswith(",", position):
                 position += 1

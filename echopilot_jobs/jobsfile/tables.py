@@ -18,6 +18,7 @@ from echopilot_jobs.jobsfile import doing, request, when
 from echopilot_jobs.jobsfile.words import Wrong, length, name, one_of, several, table, tag, text, whole, yes_or_no
 
 RETRIES_MOST = 100
+UNKNOWN_MOST = 50  # of one table; with more of them the rest is of the same kind
 TIMEOUT_MOST = timedelta(days=30)
 WORDS = ("latest", "all", "none")
 
@@ -392,7 +393,7 @@ def validated(model: type[AnyTable], found: Mapping[str, Any]) -> tuple[AnyTable
     faults: list[Fault] = []
     for given, value in found.items():
         if given not in readers:
-            faults.append((given, value, ""))
+            faults += [(given, value, "")] if len(faults) < UNKNOWN_MOST else []
             continue
         try:
             values[given] = readers[given](value)

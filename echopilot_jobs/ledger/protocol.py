@@ -56,13 +56,17 @@ class Disposed:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone."""
+    """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone.
+
+    Of runs that are equally urgent those of the job with the higher one of *priorities* start first; the others have 0.
+    """
 
     places: int
     uncounted: frozenset[str] = frozenset()
     instances: Mapping[str, int] = field(default_factory=dict)
     group_of: Mapping[str, str] = field(default_factory=dict)
     group_limits: Mapping[str, int] = field(default_factory=dict)
+    priorities: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pass(Protocol):

@@ -180,7 +180,7 @@ class SqlitePass:
     # -- starting and finishing
 
     def start_ready(self, limits: Limits) -> list[Run]:
-        chosen = self._choose(self._sql.each("ready", now=self._now), limits)
+        chosen = self._choose(_by_priority(self._sql.each("ready", now=self._now), limits.priorities), limits)
         if not chosen:
             return []
         started = [self._started(self._fresh.get(run_id) or self._run(run_id)) for run_id in chosen]
@@ -362,6 +362,13 @@ class SqlitePass:
         """Keep a move that a later one will overwrite in the run's own row."""
         facts = {"state": run.state.value, "attempt": run.attempt, "note": note}
         self._sql.do("event", run_id=run.id, now=self._now, **facts)
+
+
+def _by_priority(ready: Iterator[sqlite3.Row], priorities: Mapping[str, int]) -> Iterator[sqlite3.Row]:
+    """The rows of each rank with the higher priority first, the oldest first among equals (F61)."""
+    if not priorities:  # then nobody has to read them all
+        return ready
+    return iter(sorted(ready, key=lambda row: (row["rank"], -priorities.get(row["job_name"], 0), row["id"])))
 
 
 def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:

@@ -48,7 +48,9 @@ class Scheduler:
     """The only planner. `beat` is one pass; whoever loops over it decides when to stop.
 
     *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*. *relieve* may make room for
-    outcomes on a full disk and says whether it did.
+    outcomes on a full disk and says whether it did. *announce* hears of every run that began and of every attempt that
+    ended, once the pass that wrote it is committed. *renew_every*: how often at least a pass proves that this one lives; a
+    silence of more than `outages.SILENT_ABOVE` would be an outage.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Scheduler:
         leadership: Leadership,
         duties: Mapping[str, Duty],
         relieve: Callable[[LedgerUnavailable], bool] = lambda _error: False,
+        announce: Callable[[Job, Run], None] = lambda _job, _run: None,
+        renew_every: timedelta = RENEW_EVERY,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -85,6 +89,8 @@ class Scheduler:
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
         self._relieve = relieve
+        self._announce = announce
+        self._renew_every = renew_every.total_seconds()
 
     # -- other definitions
 
@@ -230,7 +236,7 @@ class Scheduler:
         self._tell_reachable()
         self._unrecorded.clear()
         self._progress.clear()
-        self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
+        self._renew_at = self._clock.monotonic() + self._renew_every
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:
             self._in_doubt = False
@@ -238,6 +244,8 @@ class Scheduler:
             self._startup_owed.clear()
             self._pace(done, reading.wall)
         self._teller.tell(done)
+        for item, run in done.ended:
+            self._announce(item.job, run)
         for item, _ in [*done.ended, *done.refused]:
             self._cancelled.pop(item.run.id, None)
             self._out.discard(item.run.id)
@@ -263,6 +271,7 @@ class Scheduler:
         job = self._registry[run.job_name]
         self._out.add(run.id)
         self._teller.tell_started(run, now)
+        self._announce(job, run)
         if isinstance(job.action, Inline):
             began = self._clock.monotonic()
             outcome = self._duties[job.action.duty](run)
@@ -308,6 +317,7 @@ def _limits(registry: Registry) -> Limits:
         instances={name: job.max_instances for name, job in registry.items() if job.max_instances > 1},
         group_of={name: job.group for name, job in registry.items() if job.group},
         group_limits=registry.group_limits,
+        priorities={name: job.priority for name, job in registry.items() if job.priority},
     )
 
 

@@ -16,6 +16,7 @@ from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
 from echopilot_jobs.errors import EchoPilotError, LeaseHeld, LeaseLost, LedgerUnavailable
 from echopilot_jobs.executor import Executor, OwnWeb
+from echopilot_jobs.executor.pings import Pings
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
@@ -157,6 +158,7 @@ class _Process:
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
         )
         self._identity = identity
+        self._pings = Pings(clock)
         self._ticks = 0
         self._registry = registry
         self._engine = LocalEngine(self._executor(), waiter.ring)
@@ -181,6 +183,7 @@ class _Process:
             leadership,
             duties={"tick": self._tick},
             relieve=self._custody.relieve,
+            announce=self._pings.announce,
         )
         try:
             if not self._loop(scheduler, ledger):
@@ -244,6 +247,10 @@ class _Process:
         self._log.event("tick", tick=self._ticks, next=self._registry.next_times(self._clock.now()))
         return Outcome(State.SUCCEEDED)
 
+    def _tell_pings(self) -> None:
+        for news in self._pings.news():
+            self._log.event("ping.failed" if news.error else "ping.recovered", job=news.job_name, error=news.error)
+
     def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> bool:
         """Beat until asked to stop; False when this process may not lead any longer."""
         gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
@@ -258,6 +265,7 @@ class _Process:
                 return False
             self._custody.look()
             seconds = scheduler.beat()
+            self._tell_pings()
             if self._reloading is not None and (other := self._reloading.adopted(scheduler)) is not None:
                 self._registry = other
                 chores.adopt(other)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from echopilot_jobs import backoff
 from echopilot_jobs.engines import Ended
-from echopilot_jobs.runs import BAD_ENDS, Origin, State
+from echopilot_jobs.runs import BAD_ENDS, Origin, Outcome, State
 
 RETRY_FOR = timedelta(hours=24)
+
+
+def is_wanted(retry_on: Sequence[str], outcome: Outcome) -> bool:
+    """Whether another attempt may follow a bad end: any, unless the job names those it is good for."""
+    return not retry_on or any(_fits(word, outcome) for word in retry_on)
+
+
+def _fits(word: str, outcome: Outcome) -> bool:
+    kind, _, number = word.partition(" ")
+    if kind == "http":
+        status = str(outcome.http_status or "")
+        return status[:1] == number[:1] if number.endswith("xx") else status == number
+    if kind == "exit":
+        return outcome.exit_status == int(number)
+    return outcome.state.value == word
 
 
 def retry_at(item: Ended, now: datetime, *, asked_to_stop: bool = False) -> datetime | None:
@@ -22,7 +38,12 @@ def retry_at(item: Ended, now: datetime, *, asked_to_stop: bool = False) -> date
     if outcome.state is State.CANCELLED:
         may_go_on = job.idempotent and run.origin is not Origin.STARTUP and not asked_to_stop
         return now if may_go_on and outcome.interrupted else None
-    if outcome.state not in BAD_ENDS or run.attempt > job.retries or asked_to_stop:
+    if (
+        outcome.state not in BAD_ENDS
+        or run.attempt > job.retries
+        or asked_to_stop
+        or not is_wanted(job.retry_on, outcome)
+    ):
         return None
     wait = max(backoff.delay(run.attempt, seed=run.id), outcome.retry_after or timedelta(0))
     began = run.started_at or run.claimed_at

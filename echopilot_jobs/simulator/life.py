@@ -262,7 +262,14 @@ class Process:
             return LOOK_AGAIN
         self._log.event("startup", ok=True, pid=1)
         self._scheduler = Scheduler(
-            self._registry, self.ledger, self.engine, machine.clock, self._log, self._leadership, {"tick": self._tick}
+            self._registry,
+            self.ledger,
+            self.engine,
+            machine.clock,
+            self._log,
+            self._leadership,
+            {"tick": self._tick},
+            renew_every=machine.renew_every,
         )
         machine.note("leads")
         custody = cast(Custody, _Caretaker(self.ledger))

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.ledger import RENEW_EVERY
 from echopilot_jobs.runs import Run
 from echopilot_jobs.scheduler.opening import Identity
 from echopilot_jobs.simulator.engine import SimEngine
@@ -40,6 +41,7 @@ class Machine:
         self.disk.on_commit = self.watch.committed
         self.lock = LockFile()
         self.revision = 1
+        self.renew_every = RENEW_EVERY
         self._pids = 0
         self._engines: list[SimEngine] = []
         self.beats = 0

@@ -35,11 +35,18 @@ def _misleading(name: str) -> bool:
     )
 
 
-def _near(name: str) -> str:
-    from difflib import get_close_matches
+@lru_cache(maxsize=1)
+def _known() -> dict[str, str]:
+    """The zones one may have meant, by their names in lower case."""
     from zoneinfo import available_timezones
 
-    known = {zone.lower(): zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")}
+    return {zone.lower(): zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")}
+
+
+def _near(name: str) -> str:
+    from difflib import get_close_matches
+
+    known = _known()
     near = get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
     return ", ".join(f"'{known[each]}'" for each in near) or "'Europe/Riga'"
 

@@ -303,6 +303,7 @@ ROUTES = (
     ("GET", "/api/runs", api_runs),
     ("GET", "/api/runs/<run_id>", api_run),
     ("POST", "/api/runs/<run_id>/cancel", slots.api_cancel_run),
+    ("POST", "/api/runs/<run_id>/retry", slots.api_retry_run),
     ("GET", "/api/backlog", slots.api_backlog),
     ("POST", "/api/backlog", slots.api_answer_backlog),
 )

@@ -68,6 +68,21 @@ def api_cancel_run(run_id: str) -> Response:
     return reply({"ok": True, "run": run.as_dict()}, 202 if run.state is State.RUNNING else 200)
 
 
+def api_retry_run(run_id: str) -> Response:
+    """Queue one more run of what a run was for: 202 once its row is durable, 200 when it was asked for before (I24)."""
+    body, now = _body(), services().clock.now()
+    inputs.no_more_than(body, ("force",))
+    force = body.get("force", False)
+    if not isinstance(force, bool):
+        raise inputs.BadInput(f"force is {inputs.shown(str(force))}; wanted: true or false")
+    before = services().ledger.run(inputs.run_id(run_id))
+    run, is_new = retry_run(services().ledger, before, now, guard.actor(), force=force)
+    if is_new:
+        _acted("web.run_retried", now, job=run.job_name, run=run.id)
+    address = url_for(f"{NAME}.api_run", run_id=str(run.id))
+    return reply({"ok": True, "run": run.as_dict(), "location": address}, 202 if is_new else 200)
+
+
 def api_backlog() -> Response:
     """The backlog that waits for somebody's word; null when none does."""
     hold = services().ledger.waiting_hold()

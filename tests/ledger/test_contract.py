@@ -343,3 +343,35 @@ def test_planning_with_what_the_ledger_knows_disposes_of_each_slot_once(ledger: 
     slots = [run.slot.due_at for run in ledger.runs() if run.slot]
     slots += [skip.slot.due_at for skip in ledger.skips_between(NOON, now)]
     assert sorted(slots) == [NOON + n * MINUTE for n in range(1, int((now - NOON) / MINUTE) + 1)]
+
+
+def test_of_those_that_wait_the_higher_priority_starts_first_and_then_the_oldest_F61(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    names = ["low", "first", "high", "second"]
+    jobs = [Job(name=name, trigger=Every(MINUTE), action=Inline("tick")) for name in names]
+    with ledger.leading(lease, NOON) as leading:
+        for job in jobs:
+            standing(leading, job)
+    for job in jobs:
+        claim_slot(ledger, lease, NOON + MINUTE, job)
+    limits = Limits(3, priorities={"high": 100, "low": -1})
+
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        started = [run.job_name for run in leading.start_ready(limits)]
+
+    assert started == ["high", "first", "second"]
+
+
+def test_no_priority_carries_a_caught_up_run_past_a_live_one_F61(ledger: SqliteLedger, lease: Lease) -> None:
+    late, live = (Job(name=name, trigger=Every(MINUTE), action=Inline("tick")) for name in ("late", "live"))
+    with ledger.leading(lease, NOON) as leading:
+        for job in (late, live):
+            standing(leading, job)
+        dispose(leading, late, Plan(NOON, (claim(Slot("late", NOON), Origin.CATCH_UP),)))
+    claim_slot(ledger, lease, NOON + MINUTE, live)
+
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        started = [run.job_name for run in leading.start_ready(Limits(1, priorities={"late": 100}))]
+
+    assert started == ["live"]

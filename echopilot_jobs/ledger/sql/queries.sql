@@ -249,7 +249,7 @@ returning id
 select id from runs where job_id = :job_id and state = 'queued' and state in ('queued', 'retry_wait') and rank = 0 and origin = 'manual' limit 1
 
 -- name: ready
-select runs.id, runs.origin, jobs.name as job_name
+select runs.id, runs.rank, runs.origin, jobs.name as job_name
 from runs join jobs on jobs.id = runs.job_id
 where runs.state in ('queued', 'retry_wait') and (not_before is null or not_before <= :now)
 order by runs.rank, runs.id
