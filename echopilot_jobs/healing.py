@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -48,6 +48,30 @@ def prune_batch(ledger: Ledger, now: datetime, after: int = 0) -> Pruned:
     if ledger.generation().held:
         return Pruned(0, None)
     return ledger.prune(now - KEEP_FOR, KEEP_PER_JOB, PRUNE_AT_ONCE, now=now, after=after)
+
+
+def refuse_unless_clock_trusted(ledger: Ledger) -> None:
+    """Raise `WrongState` while a step of the wall clock leaves open what is old."""
+    if ledger.generation().held:
+        raise WrongState(
+            "the machine's clock was set and is not trusted yet, so nobody can say what is old; "
+            "see `echopilot clock`, then ask again"
+        )
+
+
+def prune_to(ledger: Ledger, older_than: datetime, keep_per_job: int, now: datetime) -> Iterator[Pruned]:
+    """All of retention as a person asked for it, batch by batch; each is whole and recorded, so it may end after any.
+
+    Raises `WrongState` before the next batch once the wall clock is not trusted (I10).
+    """
+    after = 0
+    while True:
+        refuse_unless_clock_trusted(ledger)
+        done = ledger.prune(older_than, keep_per_job, PRUNE_AT_ONCE, now=now, after=after)
+        yield done
+        if done.looked_at is None and not done.count:  # skips and gaps may outlast the runs
+            return
+        after = done.looked_at or after
 
 
 def _prune(ledger: Ledger, now: datetime) -> int:
@@ -116,11 +140,20 @@ def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: boo
     open, and for one that succeeded, unless it is to be done again by *force*.
     """
     if run.is_open:
-        raise WrongState(f"run {run.id} is {run.state.value}; wait until it has ended, or end it with `echopilot cancel {run.id}`")
+        raise WrongState(
+            f"run {run.id} is {run.state.value}; wait for its end, or end it with `echopilot cancel {run.id}`"
+        )
     if run.state is State.SUCCEEDED and not force:
         raise WrongState(f"run {run.id} succeeded; to do it all again give --force (force: true)")
-    facts = {"params": run.params, "actor": actor, "retry_of": run}
-    return ledger.request_run(run.job_name, now, origin=Origin.RETRY, request_key=retry_key(run.id), **facts)
+    return ledger.request_run(
+        run.job_name,
+        now,
+        origin=Origin.RETRY,
+        request_key=retry_key(run.id),
+        actor=actor,
+        params=run.params,
+        retry_of=run,
+    )
 
 
 def retry_key(run_id: int) -> str:
@@ -129,9 +162,15 @@ def retry_key(run_id: int) -> str:
 
 
 def _retry(ledger: Ledger, lost: Run, now: datetime) -> Run | None:
-    facts = {"request_key": retry_key(lost.id), "retry_of": lost, "params": lost.params}
     try:
-        run, is_new = ledger.request_run(lost.job_name, now, origin=Origin.RETRY, **facts)
+        run, is_new = ledger.request_run(
+            lost.job_name,
+            now,
+            origin=Origin.RETRY,
+            request_key=retry_key(lost.id),
+            params=lost.params,
+            retry_of=lost,
+        )
     except WrongState:
         return None
     return run if is_new else None

@@ -114,6 +114,10 @@ class Progress:
     total: float | None = None
     note: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The progress as plain JSON."""
+        return {"at": iso(self.at), "done": self.done, "total": self.total, "note": self.note}
+
 
 @dataclass(frozen=True)
 class Artefact:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import past_moment
 from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.processes import Owner, is_alive
@@ -33,7 +34,14 @@ BACKFILLED = out.Column("BACKFILLED", right=True)
 
 
 @click.command("audit")
-@click.option("--job", "jobs", multiple=True, metavar="NAME", help="Only this job; may be given more than once.")
+@click.option(
+    "--job",
+    "jobs",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=job_names,
+    help="Only this job; may be given more than once.",
+)
 @click.option("--since", metavar="TIME", help="Only slots from then on, for example '3d ago' or '2026-03-01 08:00'.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
@@ -41,6 +49,8 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
 
     Works every slot out anew from the definitions the ledger keeps, since each job was registered, and compares them with
     the runs, skips and gaps recorded, and those with the log.
+
+    Example: echopilot audit --since '3d ago'
     """
     now, settings = sight.now(), sight.settings()
     ledger = sight.ledger(settings)

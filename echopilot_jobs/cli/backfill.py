@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.bars import bar
+from echopilot_jobs.cli.completion import job_names
+from echopilot_jobs.cli.following import LOOK_EVERY_SECONDS
 from echopilot_jobs.cli.inputs import past_moment, refused, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.clock import iso
+from echopilot_jobs.runs import State
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.backfilling import Choice
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
 
+BAD_MOST = 10
 COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column("NOW"))
 
 
 @click.command("backfill")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=job_names)
 @click.option(
     "--from", "start", required=True, metavar="TIME", help="The first moment, for example '2026-03-01 08:00'."
 )
@@ -31,13 +38,18 @@ COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column(
 )
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of the times; UTC by default.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen, slot by slot.")
+@click.option("--wait", is_flag=True, help="Follow the runs to their ends; exit 0 if all succeeded, else 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, as_json: bool) -> None:
+def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait: bool, as_json: bool) -> int:
     """Queue runs for past slots of JOB that have none.
 
     At most 1,000, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
     however it ended, is left alone.
+
+    Example: echopilot backfill ceo_brief --from '2026-03-01 08:00' --to 'yesterday 08:00' --dry-run
     """
+    if wait and dry_run:
+        raise click.UsageError("--wait has nothing to wait for with --dry-run; give one of them")
     now, settings = sight.now(), sight.settings()
     first, last = past_moment("--from", start, now, tz), past_moment("--to", end, now, tz)
     if first > last:
@@ -55,12 +67,42 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, as_js
         queued = ledger.backfill(job, [each.slot for each in found if each.is_queued], acting.actor(), now)
         if queued:
             acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
+    if wait and queued:
+        out.say(f"{len(queued):,} runs of {job} are queued; a Ctrl-C ends the waiting, not the runs")
+        queued = all_ended(ledger, queued)
     if as_json:
         out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)
     elif dry_run:
         _show_choices(found, tz)
     else:
         _show_queued(ledger, job, found, queued, now)
+    if not wait:
+        return 0
+    return _tell_ends(queued)
+
+
+def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float], Any] | None = None) -> list[Run]:
+    """The runs once all of them have ended; on a terminal a bar shows how many have."""
+    rest = pause or threading.Event().wait
+    ended: dict[int, Run] = {}
+    with bar("running the slots") as advance:
+        while len(ended) < len(runs):
+            looked = (ledger.run(run.id) for run in runs if run.id not in ended)
+            ended |= {run.id: run for run in looked if not run.is_open}
+            if advance:
+                advance(len(ended), len(runs))
+            if len(ended) < len(runs):
+                rest(LOOK_EVERY_SECONDS)
+    return [ended[run.id] for run in runs]
+
+
+def _tell_ends(runs: Sequence[Run]) -> int:
+    ends = Counter(run.state.value for run in runs)
+    if runs:
+        out.say(f"all have ended: {', '.join(f'{count:,} {state}' for state, count in ends.items())}")
+    for run in [run for run in runs if run.state is not State.SUCCEEDED][:BAD_MOST]:
+        out.say(f"error: run {run.id} {run.state.value}; see `echopilot show {run.id}`")
+    return 0 if all(run.state is State.SUCCEEDED for run in runs) else 1
 
 
 def _json(found: list[Choice], queued: list[Run], *, dry_run: bool) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def command(answer: HoldAnswer | None, as_json: bool) -> None:
     """Show the missed slots that wait for a word, or give it.
 
     latest runs the newest missed slot of each job, all runs every one of them, drop runs none.
+
+    Example: echopilot backlog latest
     """
     now, settings = sight.now(), sight.settings()
     ledger = sight.ledger(settings)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
-from echopilot_jobs.cli.files import MEBIBYTE, bar, file_name
+from echopilot_jobs.cli.bars import bar
+from echopilot_jobs.cli.files import MEBIBYTE, file_name, is_long
 from echopilot_jobs.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def command(file: Path | None, as_json: bool) -> None:
     """Copy the ledger to FILE, by default to var/backups/.
 
     The stack goes on meanwhile. The copy is read again before it gets its name; a file that exists is never written over.
+
+    Example: echopilot backup /mnt/disk/ledger.sqlite3
     """
     now, settings = sight.now(), sight.settings()
     if not settings.ledger_path.exists():
@@ -33,7 +36,7 @@ def command(file: Path | None, as_json: bool) -> None:
     target = _default(settings, now) if file is None else _usable(file, settings.ledger_path)
     from echopilot_jobs.ledger.backup import back_up
 
-    with bar("copying the ledger", settings.ledger_path) as progress:
+    with bar("copying the ledger", wanted=is_long(settings.ledger_path)) as progress:
         copy = back_up(settings.ledger_path, target, progress)
     if as_json:
         out.emit_json("backup", _facts(copy), now)

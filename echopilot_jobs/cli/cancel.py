@@ -16,6 +16,8 @@ def command(run_id: int, as_json: bool) -> None:
     """End a run that waits, stop one that runs.
 
     One that runs is asked to stop and killed after ten seconds if it does not.
+
+    Example: echopilot cancel 12
     """
     now, settings = sight.now(), sight.settings()
     ledger = sight.ledger(settings)

@@ -42,7 +42,10 @@ class _Findings:
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> int:
-    """Check settings, supervisord.conf and jobs; exit 78 if any cannot be used."""
+    """Check settings, supervisord.conf and jobs; exit 78 if any cannot be used.
+
+    Example: echopilot check
+    """
     found = _look()
     if as_json:
         out.emit_json("check", found.as_dict(), sight.now())

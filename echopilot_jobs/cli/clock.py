@@ -24,6 +24,8 @@ def command(order: str | None, as_json: bool) -> None:
 
     After the clock was set by more than three hours calendar jobs wait until it was stable for ten minutes, or somebody
     says that it is right.
+
+    Example: echopilot clock trust
     """
     now, settings = sight.now(), sight.settings()
     ledger = sight.ledger(settings)

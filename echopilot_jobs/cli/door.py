@@ -6,21 +6,29 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from types import MappingProxyType
 
 import click
 
 from echopilot_jobs import __version__
 from echopilot_jobs.cli.out import say
-from echopilot_jobs.errors import ConfigError, EchoPilotError, LeaseLost, UnknownName, WrongState
+from echopilot_jobs.errors import EchoPilotError, LeaseLost, UnknownName, WrongState
 
-USAGE, REFUSED, PIPE_CLOSED = 2, 3, 141
-VERBS = (
-    "status", "jobs", "next", "timetable", "runs", "show", "why", "audit", "run", "backfill", "cancel", "pause", "resume",
-    "logs", "retry", "brief", "report", "backlog", "clock", "replay", "simulate", "check", "doctor", "backup", "restore",
-    "scheduler",
-)  # fmt: skip
+USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 2, 3, 130, 141
+GROUPS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "Look": ("status", "jobs", "next", "timetable", "runs", "show", "logs", "why"),
+        "Act": ("run", "brief", "report", "retry", "cancel", "pause", "resume", "backfill", "backlog", "clock"),
+        "Prove": ("check", "doctor", "audit", "simulate", "replay"),
+        "Keep": ("backup", "restore", "prune"),
+        "Set up": ("completion", "scheduler"),
+    }
+)
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+COMPLETING = "_ECHOPILOT_COMPLETE"  # set by the shell's script when it asks what could come next
 
 
 class Verbs(click.Group):
@@ -44,18 +52,36 @@ class Verbs(click.Group):
             raise click.UsageError(f"no command '{args[0][:80]}'; {hint}known: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs under their headings; their columns stand below one another across all of them."""
+        width = max(map(len, VERBS))
+        for title, verbs in GROUPS.items():
+            with formatter.section(title):
+                found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+                formatter.write_dl([(verb.ljust(width), one.get_short_help_str(80)) for verb, one in found if one])
+
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="echopilot")
 def echopilot() -> None:
-    """Scheduled jobs, supervised, with every slot accounted for."""
+    """Scheduled jobs, supervised, with every slot accounted for.
+
+    Every command has a --help of its own with an example. Answers go to standard output, talk to standard error; with
+    --json the answer is one JSON document whose fields stay from release to release.
+
+    Example: echopilot status
+
+    Exit codes: 0 done; 1 it failed; 2 the command was wrong; 3 refused in the present state; 78 settings or definitions
+    cannot be used; 130 interrupted.
+    """
 
 
 def carry_out(arguments: list[str]) -> int:
     """The exit code of one command line; everything a person can act on becomes one `error:` line."""
     _forgiving_streams()
     try:
-        code = _invoke(arguments)
+        asked = os.environ.get(COMPLETING)
+        code = _complete(asked) if asked else _invoke(arguments)
         _flush()
     except BrokenPipeError:
         _drop_output()
@@ -81,13 +107,22 @@ def _invoke(arguments: list[str]) -> int:
         return USAGE
     except click.UsageError as error:
         return _wrong_usage(error)
-    except ConfigError as error:
-        for problem in error.problems:
-            say(f"error: {problem}")
-        return error.exit_code
+    except click.Abort:  # Ctrl-C or the end of input at a prompt
+        say("")
+        return INTERRUPTED
     except EchoPilotError as error:
-        say(f"error: {error}")
+        for problem in getattr(error, "problems", (error,)):
+            say(f"error: {problem}")
         return _code_of(error)
+
+
+def _complete(asked: str) -> int:
+    """Answer the shell's question. Whatever goes wrong, somebody in the middle of a line sees nothing of it."""
+    from click.shell_completion import shell_complete
+
+    with contextlib.suppress(EchoPilotError, click.ClickException, KeyError, ValueError):
+        return shell_complete(echopilot, {}, "echopilot", COMPLETING, asked)
+    return 1
 
 
 def _wrong_usage(error: click.UsageError) -> int:

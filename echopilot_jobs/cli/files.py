@@ -1,10 +1,7 @@
-"""What verbs that work with files share: names refused before anything is done, and a bar for long copies."""
+"""What verbs that work with files share: names refused before anything is done, and which files are large."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -26,25 +23,9 @@ def file_name(value: str | Path) -> Path:
     return path
 
 
-@contextmanager
-def bar(what: str, file: Path) -> Iterator[Callable[[int, int], None] | None]:
-    """Inside the block, what to call with pages done and pages in all; None where no bar is shown.
-
-    It is shown only to a person, only where there is time to see it, and never among the data.
-    """
-    if sys.stderr is None or not sys.stderr.isatty() or _size(file) < LONG_BYTES:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
-        task = progress.add_task(what)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _size(file: Path) -> int:
+def is_long(file: Path) -> bool:
+    """Whether work on *file* takes long enough for a person to wonder."""
     try:
-        return file.stat().st_size
+        return file.stat().st_size >= LONG_BYTES
     except OSError:
-        return 0
+        return False

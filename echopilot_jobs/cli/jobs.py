@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @click.command("jobs")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """List the jobs with their next slot and last run."""
+    """List the jobs with their next slot and last run.
+
+    Example: echopilot jobs
+    """
     now, settings = sight.now(), sight.settings()
     found = sight.in_force(settings)
     last: dict[str, Run] = {}

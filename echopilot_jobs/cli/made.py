@@ -31,7 +31,9 @@ def made_by(job_name: str, *, last: bool, params: dict[str, Any], now: datetime)
     acting.taken_up(registry, ledger, job_name)
     run = _newest(ledger, job_name) if last else followed_run(ledger, settings, registry[job_name], params, now)
     if run.state is not State.SUCCEEDED:
-        raise NothingMade(f"run {run.id} of {job_name} {run.state.value}: {run.error or 'no reason given'}; see `echopilot show {run.id}`")
+        raise NothingMade(
+            f"run {run.id} of {job_name} {run.state.value}: {run.error or 'no reason given'}; see `echopilot show {run.id}`"
+        )
     return run, *_read(settings, run)
 
 

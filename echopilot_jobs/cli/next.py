@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
@@ -25,7 +26,7 @@ COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN
 
 
 @click.command("next")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option(
     "--count",
     type=whole(f"a whole number from 1 to {MOST:,}", MOST),
@@ -39,7 +40,10 @@ COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN
 def command(
     jobs: tuple[str, ...], count: int | None, until: str | None, after: str | None, tz: str | None, as_json: bool
 ) -> None:
-    """Show the next slots of JOB, or of every job."""
+    """Show the next slots of JOB, or of every job.
+
+    Example: echopilot next ceo_brief --count 5
+    """
     if count is not None and until is not None:
         raise click.UsageError("give --count or --until, not both")
     now, settings = sight.now(), sight.settings()

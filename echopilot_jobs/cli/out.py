@@ -50,6 +50,11 @@ def line(text: str = "") -> None:
     print(plain(text))  # noqa: T201
 
 
+def script(text: str) -> None:
+    """Text of our own for another program to read, as it is."""
+    print(text)  # noqa: T201
+
+
 def emit_json(kind: str, body: Any, now: datetime, **more: Any) -> None:
     """The envelope `{"version": 1, "at": …, kind: body, …}`. ASCII only, so no character in it can act on a terminal."""
     whole = {"version": JSON_VERSION, "at": iso(now), kind: body, **more}
@@ -59,11 +64,6 @@ def emit_json(kind: str, body: Any, now: datetime, **more: Any) -> None:
 def is_terminal() -> bool:
     """Whether a person looks at standard output."""
     return sys.stdout is not None and sys.stdout.isatty()
-
-
-def is_watched() -> bool:
-    """Whether a person looks at standard error."""
-    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def heading(text: str) -> None:
@@ -122,21 +122,6 @@ def flush() -> None:
     """Let what was printed be seen now."""
     if sys.stdout is not None:
         sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def bar(what: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error where a person watches, nothing elsewhere; told the share that is done."""
-    if not is_watched():
-        yield lambda _share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(plain(what), total=1.0)
-        yield lambda share: progress.update(task, completed=share)
 
 
 def _columns(columns: Sequence[Column], rows: list[list[str]]) -> None:

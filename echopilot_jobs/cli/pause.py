@@ -9,6 +9,7 @@ import click
 
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import future_moment, length
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped
@@ -22,7 +23,7 @@ REFUSED = 3
 
 
 @click.command("pause")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option("--all", "everyone", is_flag=True, help="Every job.")
 @click.option("--for", "lasting", type=length, metavar="LENGTH", help="End it by itself after 90s, 15m, 2h, 3d.")
 @click.option("--until", metavar="TIME", help="End it by itself at a moment such as '18:00' or '2026-03-01 08:00'.")
@@ -34,6 +35,8 @@ def command(
     """Let JOB's slots pass unrun, recorded as paused.
 
     What runs already goes on; what waits in the queue waits on, except a run by hand.
+
+    Example: echopilot pause ceo_brief --for 2h --note 'the office moves'
     """
     now, settings = sight.now(), sight.settings()
     end = _end(now, lasting, until)

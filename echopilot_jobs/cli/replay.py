@@ -34,6 +34,8 @@ def command(file: Path, job: str, as_json: bool) -> int:
 
     FILE is any log with times, for example one probe a minute. Where it is silent for three times its usual distance, the
     machine was dark. Nothing real is run, and no ledger of yours is touched. Exit code 1 when a slot is lost.
+
+    Example: echopilot replay outages.log --job ceo_brief
     """
     from echopilot_jobs.simulator.replay import moments_of, replay
 

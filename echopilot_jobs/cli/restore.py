@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
-from echopilot_jobs.cli.files import bar, file_name
+from echopilot_jobs.cli.bars import bar
+from echopilot_jobs.cli.files import file_name, is_long
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable, WrongState
 from echopilot_jobs.processes import command_line, this_process
 
@@ -29,6 +30,8 @@ def command(file: Path | None, accept: bool, as_json: bool) -> None:
 
     The ledger that was there is kept under another name. Slots that came due since the copy was made are dealt with at the
     next start as after any outage.
+
+    Example: echopilot restore var/backups/ledger-20260301T080000Z.sqlite3
     """
     if (file is None) is not accept:
         raise click.UsageError("wanted: a FILE to restore, or --accept, and not both")
@@ -46,7 +49,7 @@ def command(file: Path | None, accept: bool, as_json: bool) -> None:
 def _restored(settings: Settings, file: Path) -> tuple[dict[str, object], str]:
     from echopilot_jobs.ledger.backup import restore
 
-    with bar("copying the ledger", file) as progress:
+    with bar("checking and copying the ledger", wanted=is_long(file)) as progress:
         done = restore(file, settings.ledger_path, sight.now(), progress)
     kept = f"; the ledger before it is kept as '{done.aside}'" if done.aside else ""
     facts: dict[str, object] = {

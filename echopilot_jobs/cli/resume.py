@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped
@@ -21,13 +22,15 @@ REFUSED = 3
 
 
 @click.command("resume")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option("--all", "everyone", is_flag=True, help="Every job that is paused.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(jobs: tuple[str, ...], everyone: bool, as_json: bool) -> int:
     """End a pause: JOB's slots run again from now on.
 
     Those that passed stay skipped; `echopilot backfill` runs them.
+
+    Example: echopilot resume ceo_brief
     """
     now, settings = sight.now(), sight.settings()
     registry, ledger = sight.registry(settings), sight.ledger(settings)

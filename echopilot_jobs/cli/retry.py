@@ -33,4 +33,5 @@ def command(run_id: int, force: bool, as_json: bool) -> None:
     elif is_new:
         out.line(f"run {run.id} of {run.job_name} repeats run {run_id}; follow it with `echopilot show {run.id}`")
     else:
-        out.line(f"run {run.id} of {run.job_name} repeats run {run_id} already and is {run.state.value}; see `echopilot show {run.id}`")
+        told = f"run {run.id} of {run.job_name} repeats run {run_id} already and is {run.state.value}"
+        out.line(f"{told}; see `echopilot show {run.id}`")

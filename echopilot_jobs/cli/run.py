@@ -2,79 +2,125 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import job_names, parameters
+from echopilot_jobs.cli.following import Said, follow
 from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.cli.show import show_output
-from echopilot_jobs.clock import Clock, SystemClock
-from echopilot_jobs.errors import EchoPilotError, WrongState
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.errors import WrongState
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
+    from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
 
-LOOK_EVERY_SECONDS = 0.2
 LAST_LINES = 20
+KEY_MOST = 200
+STATUS_MOST = 125  # beyond it shells speak of signals and of commands that were not found
 
 
-class StillOpen(EchoPilotError):
-    """The run had not ended when the waiting did."""
+def _key(value: str) -> str:
+    if not re.fullmatch(rf"[\x21-\x7e]{{1,{KEY_MOST}}}", value):
+        raise click.BadParameter(
+            f"came '{value[:80]}' ({len(value)} characters); wanted: 1 to {KEY_MOST} printable ASCII, no spaces"
+        )
+    return value
 
 
 @click.command("run")
-@click.argument("job", metavar="JOB")
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit 0 if it succeeded, else 1.")
-@click.option("--timeout", type=seconds, metavar="SECONDS", help="With --wait: how long to follow.")
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter for this run; repeatable.")
+@click.argument("job", metavar="JOB", shell_complete=job_names)
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=parameters,
+    help="A parameter for this run; repeatable.",
+)
+@click.option("--wait", is_flag=True, help="Follow the run to its end and exit as it did.")
+@click.option("--logs", is_flag=True, help="--wait, and show what the run logs while it goes on.")
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="With --wait or --logs: how long to follow.")
+@click.option(
+    "--key", type=_key, metavar="KEY", help="Your own name for this request; asked again, it is the same run."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: str, wait: bool, timeout: float | None, params: tuple[str, ...], as_json: bool) -> int:
-    """Queue a run of JOB now."""
-    if timeout is not None and not wait:
-        raise click.UsageError("--timeout goes with --wait")
-    given = dict(map(_parameter, params))
+def command(
+    job: str, params: tuple[str, ...], wait: bool, logs: bool, timeout: float | None, key: str | None, as_json: bool
+) -> int:
+    """Queue a run of JOB now.
+
+    With --wait or --logs the exit code is the run's: 0 when it succeeded; of a command that failed its own exit status, when
+    that is 1 to 125; otherwise 1. A Ctrl-C ends the following (130), not the run.
+
+    Example: echopilot run daily_report -p date=2026-03-01 --wait
+    """
+    following = wait or logs
+    if timeout is not None and not following:
+        raise click.UsageError("--timeout goes with --wait or --logs")
     now, settings = sight.now(), sight.settings()
-    _ = sight.registry(settings)[job]  # raises with the nearest name
+    registry = sight.registry(settings)
+    found = registry[job]  # raises with the nearest name
+    given = _given(found, params)
     ledger = sight.ledger(settings)
-    run = _request(ledger, job, given, now)
-    leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
-    if wait:
+    acting.taken_up(registry, ledger, job)
+    said = Said(settings.logs_dir / "scheduler.log") if logs else None
+    run, is_new = _request(ledger, found, given, key, now)
+    if run.is_open:
+        leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
+    if following and run.is_open:
         out.say(f"run {run.id} of {run.job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
-        run = follow(ledger, run, timeout, SystemClock())
+        # With --json standard output is for the document alone.
+        run = _followed(ledger, run, timeout, said, out.say if as_json else out.line)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
-    elif wait:
+    elif following:
         _tell_end(ledger, run)
     else:
-        out.line(f"run {run.id} of {run.job_name} is queued; follow it with `echopilot show {run.id}`")
-    return 0 if not wait or run.state is State.SUCCEEDED else 1
+        known = "" if is_new else f" (asked for before with the key '{key}')"
+        out.line(
+            f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`"
+        )
+    return exit_code(found, run) if following else 0
 
 
-def follow(
-    ledger: SqliteLedger, run: Run, timeout: float | None, clock: Clock, pause: Callable[[float], Any] | None = None
+def _followed(
+    ledger: SqliteLedger, run: Run, timeout: float | None, said: Said | None, tell: Callable[[str], None]
 ) -> Run:
-    """The run once it has ended. Raises `StillOpen` after *timeout* seconds; a Ctrl-C leaves the run alone."""
-    rest = pause or threading.Event().wait
-    started = clock.monotonic()
-    seen = run.state
-    while (run := ledger.run(run.id)).is_open:
-        if run.state is not seen:
-            seen = run.state
-            out.say(f"run {run.id} is {seen.value}" + (f", attempt {run.attempt}" if run.attempt > 1 else ""))
-        if timeout is not None and clock.monotonic() - started >= timeout:
-            raise StillOpen(
-                f"run {run.id} is still {run.state.value} after {span(timeout)}; it goes on, "
-                f"look with `echopilot show {run.id}`"
-            )
-        rest(LOOK_EVERY_SECONDS)
-    return run
+    try:
+        return follow(ledger, run, timeout, SystemClock(), said=said, tell=tell)
+    except KeyboardInterrupt:
+        out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")
+        raise
+
+
+def exit_code(job: Job, run: Run) -> int:
+    """How this command ends after *run* did."""
+    from echopilot_jobs.jobs import Command
+
+    if run.state is State.SUCCEEDED:
+        return 0
+    status = run.exit_status if isinstance(job.action, Command) else None
+    return status if status is not None and 1 <= status <= STATUS_MOST else 1
+
+
+def _given(job: Job, params: Iterable[str]) -> dict[str, Any]:
+    """The parameters that were given, as the job understands them. Raises with every mistake there is."""
+    from echopilot_jobs.jobs import values_of
+
+    given = dict(map(_parameter, params))
+    values = values_of(job.name, job.params, given)
+    return {name: values[name] for name in given}
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -84,13 +130,11 @@ def _parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _request(ledger: SqliteLedger, job: str, params: dict[str, str], now: datetime) -> Run:
-    if job not in ledger.job_names():
-        raise WrongState(
-            f"no scheduler has taken up '{job}' yet; start the stack with `bin/stack`, or restart the scheduler"
-        )
-    run, _new = ledger.request_run(job, now, actor=acting.actor(), params=params or None)
-    return run
+def _request(ledger: SqliteLedger, job: Job, given: dict[str, Any], key: str | None, now: datetime) -> tuple[Run, bool]:
+    if not job.enabled:
+        raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
+    request_key = f"cli:{job.name}:{key}" if key else None
+    return ledger.request_run(job.name, now, request_key=request_key, actor=acting.actor(), params=given or None)
 
 
 def _tell_end(ledger: SqliteLedger, run: Run) -> None:
@@ -100,4 +144,4 @@ def _tell_end(ledger: SqliteLedger, run: Run) -> None:
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
     show_output(ledger.output(run.id), LAST_LINES)
     if run.error:
-        out.say(f"error: {run.error}")
+        out.say(f"error: {run.error}; see `echopilot show {run.id}`")

@@ -9,7 +9,10 @@ from echopilot_jobs.cli import sight
 
 @click.command("scheduler")
 def command() -> int:
-    """Run the scheduler in the foreground until it is told to stop."""
+    """Run the scheduler in the foreground until it is told to stop.
+
+    Example: echopilot scheduler
+    """
     settings = sight.settings()
     from echopilot_jobs.scheduler import main
 

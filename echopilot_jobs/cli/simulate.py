@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 
 from echopilot_jobs.accounting.preview import notes_at
 from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.spans import span, stamp
@@ -103,13 +104,17 @@ def command(
         out.say(
             f"note: so many slots that only {span(ended_at - began_at)} of {days} days are lived; choose with --job"
         )
-    with out.bar(f"{span(ended_at - began_at)} of virtual time") as tell:
-        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell)
+    with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
+        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=_telling(advance))
     if as_json:
         out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
     else:
         _show(accounts, dark, began_at, ended_at)
     return int(any(account.counts["lost"] for account in accounts))
+
+
+def _telling(advance: Advance | None) -> Callable[[float], None]:
+    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
 
 
 def _registry(file: Path | None) -> Registry:

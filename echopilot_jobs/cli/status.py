@@ -13,6 +13,7 @@ import click
 
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
+from echopilot_jobs.cli.following import progress_words
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.processes import Owner, is_alive
@@ -22,7 +23,7 @@ from echopilot_jobs.spans import relative, span, stamped
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
-    from echopilot_jobs.runs import Generation, Hold, Pause, Run, Stint
+    from echopilot_jobs.runs import Generation, Hold, Pause, Progress, Run, Stint
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
 
@@ -47,6 +48,7 @@ class Sight:
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
     open_runs: list[Run] = field(default_factory=list)
+    progresses: dict[int, Progress] = field(default_factory=dict)
     trouble: list[Run] = field(default_factory=list)
     paused: dict[str, Pause] = field(default_factory=dict)
     hold: Hold | None = None
@@ -56,10 +58,23 @@ class Sight:
 
 
 @click.command("status")
+@click.option("-w", "--watch", is_flag=True, help="Show it anew every second until Ctrl-C; on a terminal only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> None:
-    """Show how everything stands, running or not."""
+def command(watch: bool, as_json: bool) -> None:
+    """Show how everything stands, running or not.
+
+    Example: echopilot status --watch
+    """
+    if watch:
+        if as_json:
+            raise click.UsageError("--watch is for people, --json for programs; give one of them")
+        from echopilot_jobs.cli.watching import refuse_without_terminal
+        from echopilot_jobs.cli.watching import watch as watching
+
+        refuse_without_terminal()
     settings = sight.settings()
+    if watch:
+        watching(lambda: _show(look(settings, sight.now())))
     seen = look(settings, sight.now())
     if as_json:
         out.emit_json("status", as_data(seen, settings), seen.now)
@@ -80,12 +95,13 @@ def look(settings: Settings, now: datetime) -> Sight:
         return Sight(now, standing, dues, jobs_file, None, programs, away=away, absent=str(error))
     with contextlib.closing(ledger):
         dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
-        open_runs = ledger.runs(states=OPEN_STATES)
+        open_runs, progresses = ledger.runs(states=OPEN_STATES), ledger.progresses()
         bad = ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST)
         paused, hold, clock = rows.pauses_now(ledger, now), ledger.waiting_hold(), ledger.generation()
     trouble = [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
     standing = sight.standing(stint, now)
-    return Sight(now, standing, dues, jobs_file, stint, programs, open_runs, trouble, paused, hold, clock, away=away)
+    facts = (jobs_file, stint, programs, open_runs, progresses, trouble, paused, hold, clock)
+    return Sight(now, standing, dues, *facts, away=away)
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
@@ -114,9 +130,13 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
         "backlog": _backlog_json(seen.hold) if seen.hold else None,
         "clock": {"held": seen.clock.held, "generation": seen.clock.number} if seen.clock else None,
         "jobs": [rows.job_json(*each, seen.paused.get(each[0].name)) for each in seen.jobs],
-        "open_runs": [{**run.as_dict(), "owner_alive": _owner_alive(run)} for run in seen.open_runs],
+        "open_runs": [_open_run_json(run, seen.progresses.get(run.id)) for run in seen.open_runs],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
+
+
+def _open_run_json(run: Run, progress: Progress | None) -> dict[str, Any]:
+    return {**run.as_dict(), "owner_alive": _owner_alive(run), "progress": progress.as_dict() if progress else None}
 
 
 def _backlog_json(hold: Hold) -> dict[str, Any]:
@@ -164,7 +184,7 @@ def _show(seen: Sight) -> None:
         out.line()
         out.heading("open runs")
         for run in shown:
-            out.line(f"  {_open_run(run, seen.now)}")
+            out.line(f"  {_open_run(run, seen.now, seen.progresses.get(run.id))}")
     _show_trouble(seen)
 
 
@@ -204,11 +224,12 @@ def _program_row(program: Program, now: datetime) -> list[object]:
     return [program.name, program.state, program.pid, stamped(program.started_at, now)]
 
 
-def _open_run(run: Run, now: datetime) -> str:
+def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     name = f"run {run.id} of {run.job_name}"
     if run.state is State.RUNNING and run.started_at:
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
-        return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{dead}"
+        far = f": {progress_words(progress)}" if progress else ""
+        return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
     return f"{name} is {run.state.value}, claimed {relative(run.claimed_at, now)}{held}"
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
 
@@ -25,7 +26,7 @@ CHANGES_SHOWN = 20
 
 
 @click.command("timetable")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=job_names)
 @click.option("--job", "more", multiple=True, metavar="NAME", help="The same as JOB.")
 @click.option(
     "--days",
@@ -42,6 +43,8 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
     """Show the slots of the coming days, day by day.
 
     With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up.
+
+    Example: echopilot timetable --days 7 --tz Europe/Riga
     """
     now, settings = sight.now(), sight.settings()
     registry = sight.registry(settings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import moment, zone
 from echopilot_jobs.cli.zoned import shown
 from echopilot_jobs.clock import iso
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("why")
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=job_names)
 @click.argument("time", metavar="TIME")
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of TIME and of the answer; UTC by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -25,6 +26,8 @@ def command(job: str, time: str, tz: str | None, as_json: bool) -> None:
     """Say what became of JOB's slot at TIME, and why.
 
     TIME is a moment such as '2026-03-01 08:00', '08:00' for the newest one, or 'yesterday 08:00'.
+
+    Example: echopilot why ceo_brief '2026-03-01 08:00'
     """
     now, settings = sight.now(), sight.settings()
     at = moment("TIME", time, now, tz).replace(microsecond=0)

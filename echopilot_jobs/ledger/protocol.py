@@ -287,6 +287,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def prunable(self, older_than: datetime, keep_per_job: int) -> tuple[int, int]:
+        """How many runs, and how many skipped slots and gaps, `prune` would remove if it looked at everything."""
+        ...
+
     def run(self, run_id: int) -> Run:
         """One run; raises `UnknownName`."""
         ...

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.runs import OPEN_STATES
 
+COUNT_AT_ONCE = 5_000
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,3 +37,14 @@ def batch(sql: Sql, older_than_ms: int, keep_per_job: int, limit: int, after: in
         if row["state"] not in OPEN_STATES and ended_long_ago and row["id"] < kept_from[job_id]:
             doomed.append(row["id"])
     return Batch(doomed, rows[-1]["id"] if len(rows) == limit else None)
+
+
+def count(sql: Sql, older_than_ms: int, keep_per_job: int) -> int:
+    """How many runs would go in all."""
+    found, after = 0, 0
+    while True:
+        one = batch(sql, older_than_ms, keep_per_job, COUNT_AT_ONCE, after)
+        found += len(one.doomed)
+        if one.looked_at is None:
+            return found
+        after = one.looked_at

@@ -12,6 +12,7 @@ from typing import Any
 
 from echopilot_jobs.clock import to_ms
 from echopilot_jobs.errors import UnknownName, unknown_name
+from echopilot_jobs.ledger import retention
 from echopilot_jobs.ledger.connection import (
     Connector,
     connect,
@@ -154,6 +155,11 @@ class SqliteReading:
             skips=[tuple(row) for row in self._rows("slot_skips", **span)],
             gaps=[_gap_facts(row) for row in self._rows("slot_gaps", **span)],
         )
+
+    def prunable(self, older_than: datetime, keep_per_job: int) -> tuple[int, int]:
+        with self._reading() as sql:
+            (slots,) = sql.rows("count_old_slots", older_than=to_ms(older_than))
+            return retention.count(sql, to_ms(older_than), keep_per_job), int(slots["count"])
 
     def pruned_before(self) -> datetime | None:
         (row,) = self._rows("newest_prune")

@@ -6,18 +6,19 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from echopilot_jobs import typed
 from echopilot_jobs.accounting.preview import MOST, coming
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.clock import iso
+from echopilot_jobs.healing import retry_run
 from echopilot_jobs.runs import Hold, HoldAnswer, State
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit, guard, inputs
 from echopilot_jobs.web.health import desk
 from echopilot_jobs.web.problems import Refused, reply
-from echopilot_jobs.web.services import services
+from echopilot_jobs.web.services import NAME, services
 
 USUAL = 10
 NOTE_MOST = 500

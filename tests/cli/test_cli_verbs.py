@@ -18,7 +18,7 @@ import pytest
 from daykit import beat, live, well
 
 from echopilot_jobs.builtin import jobs
-from echopilot_jobs.cli.run import StillOpen, follow
+from echopilot_jobs.cli.following import StillOpen, follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.processes import this_process

@@ -402,6 +402,10 @@ delete from skips where (job_id, slot_at, generation) in
 -- name: prune_gaps
 delete from gaps where id in (select id from gaps where last_at < :older_than / 1000 limit :limit)
 
+-- name: count_old_slots
+select (select count(*) from skips where slot_at < :older_than / 1000)
+    + (select count(*) from gaps where last_at < :older_than / 1000) as count
+
 -- name: meta
 select value from meta where key = :key
 

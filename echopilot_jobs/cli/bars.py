@@ -1,0 +1,65 @@
+"""Bars for long work: for a person, on standard error, and never among the data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from echopilot_jobs.plain import plain, shorten
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+NARROW = 60
+NOTE_MOST = 40
+
+
+class Advance(Protocol):
+    """Moves a bar on."""
+
+    def __call__(self, done: float, total: float | None = None, note: str = "") -> None:
+        """So much is *done* of *total*, where that is known, with a word about it."""
+
+
+def shows_bars() -> bool:
+    """Whether somebody looks at standard error who can be shown a line that changes."""
+    return sys.stderr is not None and sys.stderr.isatty() and not is_dumb()
+
+
+def is_dumb() -> bool:
+    """Whether the terminal says that it cannot move its cursor."""
+    return os.environ.get("TERM", "") in ("", "dumb", "unknown")
+
+
+@contextmanager
+def bar(what: str, *, wanted: bool = True) -> Iterator[Advance | None]:
+    """Inside the block, what to call as the work goes on; None where no bar is shown or it is not *wanted*.
+
+    Until it is called for the first time the bar tells only that something goes on. It is gone when the block ends.
+    """
+    if not (wanted and shows_bars()):
+        yield None
+        return
+    with _bar() as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: float, total: float | None = None, note: str = "") -> None:
+            about = f"{what}: {shorten(plain(note), NOTE_MOST)}" if note else what
+            progress.update(task, completed=done, total=total, description=about)
+
+        yield advance
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(file=sys.stderr, color_system=colours, highlight=False, markup=False, emoji=False)
+    words = TextColumn("{task.description}", markup=False)
+    if console.width < NARROW:
+        return Progress(words, TaskProgressColumn(), console=console, transient=True)
+    return Progress(words, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console, transient=True)

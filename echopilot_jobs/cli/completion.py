@@ -1,0 +1,62 @@
+"""`echopilot completion SHELL`: let the shell complete verbs, options and the names of jobs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from echopilot_jobs.cli import out
+
+if TYPE_CHECKING:
+    from echopilot_jobs.jobs import Job
+
+HOW = {
+    "bash": 'add to ~/.bashrc:  eval "$(echopilot completion bash)"',
+    "zsh": 'add to ~/.zshrc, after compinit:  eval "$(echopilot completion zsh)"',
+    "fish": "keep it:  echopilot completion fish > ~/.config/fish/completions/echopilot.fish",
+}
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(list(HOW)), metavar="bash|zsh|fish")
+def command(shell: str) -> None:
+    """Print the script that lets SHELL complete commands and jobs.
+
+    The script goes to standard output; how to install it is said on standard error.
+
+    Example: echopilot completion bash
+    """
+    from click.shell_completion import get_completion_class
+
+    from echopilot_jobs.cli.door import COMPLETING, echopilot
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for '{shell}'; wanted: {', '.join(HOW)}")
+    made = kind(echopilot, {}, "echopilot", COMPLETING)
+    out.script(made.source_template % made.source_vars())
+    out.say(f"to use it, {HOW[shell]}")
+
+
+def job_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The jobs whose names go on from what was *begun*. Silent whatever is wrong: somebody is typing."""
+    return [name for name in _jobs() if name.startswith(begun)]
+
+
+def parameters(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """What may follow `-p` for the job that stands on the line already: `date=`."""
+    job = _jobs().get(context.params.get("job") or "")
+    return [f"{name}=" for name in (job.params if job else ()) if name.startswith(begun)]
+
+
+def _jobs() -> Mapping[str, Job]:
+    from echopilot_jobs import definitions
+    from echopilot_jobs.cli import sight
+    from echopilot_jobs.errors import EchoPilotError
+
+    with contextlib.suppress(EchoPilotError):
+        return definitions.in_force(sight.settings()).registry
+    return {}

@@ -1,0 +1,90 @@
+"""`echopilot prune --older-than LENGTH`: remove old history now, a batch at a time, and keep a record of it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.bars import bar
+from echopilot_jobs.cli.inputs import length, refused, whole
+from echopilot_jobs.clock import iso
+from echopilot_jobs.spans import stamp
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger import SqliteLedger
+
+LEAST = timedelta(days=1)
+USUAL_KEEP = 20
+
+
+@click.command("prune")
+@click.option(
+    "--older-than", "age", type=length, required=True, metavar="LENGTH", help="What ended longer ago: 90d, 26w."
+)
+@click.option(
+    "--keep",
+    type=whole("a whole number from 1"),
+    default=USUAL_KEEP,
+    show_default=True,
+    metavar="N",
+    help="The newest N runs of each job stay, however old.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say how much would go.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Remove history from before a moment.
+
+    The scheduler removes what is older than 90 days by itself. What is removed here is recorded, and the audit begins after
+    it. A Ctrl-C leaves whole what is left. `echopilot backup` first keeps a copy of everything.
+
+    Example: echopilot prune --older-than 30d --dry-run
+    """
+    if age < LEAST:
+        raise refused("--older-than", f"came {age.total_seconds():g} s; wanted: at least a day, for example 30d")
+    from echopilot_jobs.healing import refuse_unless_clock_trusted
+
+    now = sight.now()
+    ledger = sight.ledger(sight.settings())
+    older_than = now - age
+    runs, slots = ledger.prunable(older_than, keep)
+    if not dry_run:
+        refuse_unless_clock_trusted(ledger)
+    before = f"from before {stamp(older_than)}"
+    found = f"{runs:,} runs and {slots:,} skipped slots and gaps {before}"
+    removed = 0
+    if not dry_run and runs + slots:
+        if not (yes or _agreed(f"remove {found}? There is no way back")):
+            out.say("nothing was removed")
+            return 1
+        removed = _remove(ledger, older_than, keep, now, runs + slots)
+    if as_json:
+        facts = {"dry_run": dry_run, "older_than": iso(older_than), "keep": keep, "runs": runs, "slots": slots}
+        out.emit_json("prune", {**facts, "removed": removed}, now)
+    elif not runs + slots:
+        out.line(f"nothing {before} is there to be removed")
+    else:
+        out.line(f"{found} would be removed; nothing was changed" if dry_run else f"removed {removed:,} rows: {found}")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here; give --yes to remove, or --dry-run to see what would go")
+    return click.confirm(question, err=True)
+
+
+def _remove(ledger: SqliteLedger, older_than: datetime, keep: int, now: datetime, expected: int) -> int:
+    from echopilot_jobs.healing import prune_to
+
+    removed = 0
+    with bar("removing old history") as advance:
+        for done in prune_to(ledger, older_than, keep, now):
+            removed += done.count
+            if advance:
+                advance(removed, max(removed, expected))
+    return removed
