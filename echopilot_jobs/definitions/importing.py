@@ -40,7 +40,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one item. *declared*: the jobs the modules up to this one have declared, *refused*: why some cannot run."""
+    """What came of one item. *declared*: the jobs of the modules up to this one, *refused*: why some of them cannot run."""
 
     problem: str | None = None
     warning: str | None = None
