@@ -38,7 +38,10 @@ MOST = 200
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(job: str | None, states: tuple[str, ...], limit: int, before: int | None, as_json: bool) -> None:
-    """List runs, newest first."""
+    """List runs, newest first.
+
+    Example: echopilot runs --job ceo_brief --state failed
+    """
     now = sight.now()
     ledger = sight.ledger(sight.settings())
     if job is not None:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_id: int, as_json: bool) -> None:
-    """Show one run: its facts, its moves and what it printed."""
+    """Show one run: its facts, its moves and what it printed.
+
+    Example: echopilot show 12
+    """
     now = sight.now()
     ledger = sight.ledger(sight.settings())
     run = ledger.run(run_id)
