@@ -10,7 +10,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger, Pruned
 from echopilot_jobs.processes import Owner, end_leftovers, is_alive
-from echopilot_jobs.runs import BAD_ENDS, Origin, Run
+from echopilot_jobs.runs import BAD_ENDS, Origin, Run, State
 
 KEEP_FOR = timedelta(days=90)
 KEEP_PER_JOB = 20
@@ -133,10 +133,50 @@ def retry_abandoned(ledger: Ledger, registry: Mapping[str, Job], abandoned: Iter
     return [run for lost in wanted if (run := _retry(ledger, lost, now))]
 
 
+def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: bool = False) -> tuple[Run, bool]:
+    """One more run of the slot and the parameters of *run*, for a person: (the run, whether it is new).
+
+    Asked again, it is the same one (I24); where healing was first, it is healing's. Raises `WrongState` for a run that is
+    open, and for one that succeeded, unless it is to be done again by *force*.
+    """
+    if run.is_open:
+        raise WrongState(
+            f"run {run.id} is {run.state.value}; wait for its end, or end it with `echopilot cancel {run.id}`"
+        )
+    if run.state is State.SUCCEEDED and not force:
+        raise WrongState(f"run {run.id} succeeded; to do it all again give --force (force: true)")
+    return ledger.request_run(
+        run.job_name,
+        now,
+        origin=Origin.RETRY,
+        request_key=retry_key(run.id),
+        actor=actor,
+        params=run.params,
+        retry_of=run,
+    )
+
+
+def repeated_by(run: Run) -> int | None:
+    """The run that *run* repeats; None when it repeats none."""
+    before = (run.request_key or "").removeprefix(retry_key(0)[:-1])
+    return int(before) if run.origin is Origin.RETRY and before.isdecimal() else None
+
+
+def retry_key(run_id: int) -> str:
+    """The request key of the run that repeats run *run_id*: there is one."""
+    return f"retry-of:{run_id}"
+
+
 def _retry(ledger: Ledger, lost: Run, now: datetime) -> Run | None:
-    key = f"retry-of:{lost.id}"
     try:
-        run, is_new = ledger.request_run(lost.job_name, now, origin=Origin.RETRY, request_key=key, retry_of=lost)
+        run, is_new = ledger.request_run(
+            lost.job_name,
+            now,
+            origin=Origin.RETRY,
+            request_key=retry_key(lost.id),
+            params=lost.params,
+            retry_of=lost,
+        )
     except WrongState:
         return None
     return run if is_new else None

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from echopilot_jobs.artefacts import write_pair
-from echopilot_jobs.builtin import jobs
 from echopilot_jobs.builtin.daystrip import background, strip
 from echopilot_jobs.builtin.report_data import report_data
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.context import RunContext
+from echopilot_jobs.definitions import in_force
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import Ledger, SqliteLedger
 from echopilot_jobs.reporting import DAY, DayReport, gather, report
@@ -72,7 +72,7 @@ def day_of(ctx: RunContext) -> date:
 def make(day: date, settings: Settings, ledger: Ledger, now: datetime) -> tuple[dict[str, Any], str]:
     """The report of *day* as it stands at *now*: its data and its page."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    figures = report(day, jobs(settings), gather(ledger, start, start + DAY), now)
+    figures = report(day, in_force(settings).registry, gather(ledger, start, start + DAY), now)
     data = report_data(figures, ledger, now)
     return data, page_of(data, figures, now)
 

@@ -20,11 +20,11 @@ from echopilot_jobs.errors import EchoPilotError, LeaseLost, UnknownName, WrongS
 USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 2, 3, 130, 141
 GROUPS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        "Look": ("status", "jobs", "next", "timetable", "runs", "show", "why"),
-        "Act": ("run", "cancel", "pause", "resume", "backfill", "backlog", "clock"),
-        "Prove": ("check", "doctor", "audit", "replay"),
+        "Look": ("status", "jobs", "next", "timetable", "runs", "show", "logs", "why"),
+        "Act": ("run", "brief", "report", "retry", "cancel", "pause", "resume", "backfill", "backlog", "clock"),
+        "Prove": ("check", "doctor", "audit", "simulate", "replay"),
         "Keep": ("backup", "restore", "prune"),
-        "Set up": ("completion", "scheduler"),
+        "Set up": ("completion", "import-crontab", "scheduler"),
     }
 )
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
@@ -40,7 +40,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name}").command
+        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -107,6 +107,22 @@ def marked(mark: str, state: str, text: str, note: str | None) -> None:
         line(f"    -> {note}")
 
 
+def logged(at: str, level: str, what: str, beside: str) -> None:
+    """A line of a log: when, what, and the facts beside it; the grave ones in colour."""
+    if not is_terminal():
+        line(f"{at} {level:<7} {what}  {beside}".rstrip())
+        return
+    style = {"warning": "yellow", "error": "red", "debug": "dim"}.get(level, "")
+    text = _text(f"{at} ", "dim")
+    _console().print(text.append(what, style or "bold").append(f"  {beside}", "dim" if level == "debug" else ""))
+
+
+def flush() -> None:
+    """Let what was printed be seen now."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def _columns(columns: Sequence[Column], rows: list[list[str]]) -> None:
     lines = [[column.title for column in columns], *rows]
     widths = [max(len(row[n]) for row in lines) for n in range(len(columns))]

@@ -14,7 +14,8 @@ from echopilot_jobs.outages import IN_WORDS
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
-    from echopilot_jobs.simulator.replay import Fate, Replay
+    from echopilot_jobs.simulator.rehearsal import Fate
+    from echopilot_jobs.simulator.replay import Replay
 
 COLUMNS = (
     out.Column("SLOT"),

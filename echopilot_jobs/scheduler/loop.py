@@ -49,7 +49,8 @@ class Scheduler:
 
     *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*. *relieve* may make room for
     outcomes on a full disk and says whether it did. *announce* hears of every run that began and of every attempt that
-    ended, once the pass that wrote it is committed.
+    ended, once the pass that wrote it is committed. *renew_every*: how often at least a pass proves that this one lives; a
+    silence of more than `outages.SILENT_ABOVE` would be an outage.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Scheduler:
         duties: Mapping[str, Duty],
         relieve: Callable[[LedgerUnavailable], bool] = lambda _error: False,
         announce: Callable[[Job, Run], None] = lambda _job, _run: None,
+        renew_every: timedelta = RENEW_EVERY,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -88,6 +90,7 @@ class Scheduler:
         self._failing_since: float | None = None
         self._relieve = relieve
         self._announce = announce
+        self._renew_every = renew_every.total_seconds()
 
     # -- other definitions
 
@@ -233,7 +236,7 @@ class Scheduler:
         self._tell_reachable()
         self._unrecorded.clear()
         self._progress.clear()
-        self._renew_at = self._clock.monotonic() + RENEW_EVERY.total_seconds()
+        self._renew_at = self._clock.monotonic() + self._renew_every
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:
             self._in_doubt = False

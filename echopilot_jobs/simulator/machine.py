@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.ledger import RENEW_EVERY
 from echopilot_jobs.runs import Run
 from echopilot_jobs.scheduler.opening import Identity
 from echopilot_jobs.simulator.engine import SimEngine
@@ -40,6 +41,7 @@ class Machine:
         self.disk.on_commit = self.watch.committed
         self.lock = LockFile()
         self.revision = 1
+        self.renew_every = RENEW_EVERY
         self._pids = 0
         self._engines: list[SimEngine] = []
         self.beats = 0
@@ -180,9 +182,14 @@ class Machine:
             if life.process is not None:
                 life.process.ring()
 
-    def reload(self) -> None:
-        """The definitions changed. A scheduler reads them when it starts, so it is started again."""
-        self.first.terminate(restart=RESTART)
+    def reload(self, *, live: bool) -> None:
+        """The definitions changed: schedulers take them between two beats, or the first is started again to read them."""
+        if not live:
+            self.first.terminate(restart=RESTART)
+            return
+        for life in self.lives:
+            if life.process is not None:
+                life.process.follow(self.registry())
 
     def effect_begins(self, process: Process, run: Run) -> Effect:
         """Work begins out in the world."""

@@ -6,18 +6,19 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from echopilot_jobs import typed
 from echopilot_jobs.accounting.preview import MOST, coming
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.clock import iso
+from echopilot_jobs.healing import retry_run
 from echopilot_jobs.runs import Hold, HoldAnswer, State
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit, guard, inputs
 from echopilot_jobs.web.health import desk
 from echopilot_jobs.web.problems import Refused, reply
-from echopilot_jobs.web.services import services
+from echopilot_jobs.web.services import NAME, services
 
 USUAL = 10
 NOTE_MOST = 500
@@ -66,6 +67,21 @@ def api_cancel_run(run_id: str) -> Response:
     run = services().ledger.cancel(inputs.run_id(run_id), now, guard.actor())
     _acted("web.run_cancelled", now, job=run.job_name, run=run.id)
     return reply({"ok": True, "run": run.as_dict()}, 202 if run.state is State.RUNNING else 200)
+
+
+def api_retry_run(run_id: str) -> Response:
+    """Queue one more run of what a run was for: 202 once its row is durable, 200 when it was asked for before (I24)."""
+    body, now = _body(), services().clock.now()
+    inputs.no_more_than(body, ("force",))
+    force = body.get("force", False)
+    if not isinstance(force, bool):
+        raise inputs.BadInput(f"force is {inputs.shown(str(force))}; wanted: true or false")
+    before = services().ledger.run(inputs.run_id(run_id))
+    run, is_new = retry_run(services().ledger, before, now, guard.actor(), force=force)
+    if is_new:
+        _acted("web.run_retried", now, job=run.job_name, run=run.id)
+    address = url_for(f"{NAME}.api_run", run_id=str(run.id))
+    return reply({"ok": True, "run": run.as_dict(), "location": address}, 202 if is_new else 200)
 
 
 def api_backlog() -> Response:

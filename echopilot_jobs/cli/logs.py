@@ -1,0 +1,237 @@
+"""`echopilot logs`: what the scheduler and the programs wrote, rotated and compressed files included, and on as it grows."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.show import show_output
+from echopilot_jobs.clock import iso
+from echopilot_jobs.errors import LedgerUnavailable, unknown_name
+from echopilot_jobs.logreading import Follower, last_lines, parts
+from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.settings import Settings
+
+LOOK_EVERY_SECONDS = 0.2
+LINES_MOST = 100_000
+PROGRAMS = {
+    "scheduler": "scheduler.log",
+    "web": "web.log",
+    "console": "console-scheduler.log",
+    "supervisord": "supervisord.log",
+}
+LEVELS = ("debug", "info", "warning", "error")
+BAD = frozenset({"failed", "timed_out", "abandoned"})
+# Events that somebody should know of; everything else is as it should be.
+ERRORS = frozenset(
+    {"scheduler.failed", "ledger.unreachable", "ledger.vanished", "ledger.refused", "ledger.set_aside", "job.failed_to_plan",
+     "jobs.refused", "run.abandoned", "lease.lost", "lock.lost"}
+)  # fmt: skip
+WARNINGS = frozenset(
+    {"slot.skipped", "outage.recorded", "clock.stepped", "backlog.held", "job.overlapping", "run.finish_refused",
+     "run.cancelled", "processes.swept", "log.repaired", "log.lost", "ping.failed", "ledger.new", "ledger.adopted"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are told."""
+
+    job: str | None = None
+    run: int | None = None
+    since: str = ""
+    until: str = ""
+    level: int = 0
+
+    def keeps(self, line: bytes) -> bool:
+        """Whether *line* of `scheduler.log` is one of them; a line that is no event only where nothing is chosen."""
+        facts = event_of(line)
+        if facts is None:
+            return self == Wanted()
+        at = str(facts.get("ts", ""))
+        if (self.since and at[: len(self.since)] < self.since) or (self.until and at[: len(self.until)] > self.until):
+            return False
+        if self.job is not None and facts.get("job") != self.job:
+            return False
+        return (self.run is None or facts.get("run") == self.run) and level_of(facts) >= self.level
+
+    def is_before(self, line: bytes) -> bool:
+        """Whether *line*, and so every older one, is too old. A clock that was set back may hide a few."""
+        facts = event_of(line) if self.since else None
+        at = str(facts.get("ts", "")) if facts else ""
+        return bool(at) and at[: len(self.since)] < self.since
+
+
+@click.command("logs")
+@click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]")
+@click.option("-f", "--follow", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
+@click.option(
+    "-n", "--lines", type=inputs.whole(f"lines from 1 to {LINES_MOST:,}", LINES_MOST), default=50, show_default=True,
+    metavar="N", help="The newest N lines.",
+)  # fmt: skip
+@click.option("--since", metavar="TIME", help="Only later ones: '2h ago', 'yesterday 08:00'.")
+@click.option("--until", metavar="TIME", help="Only earlier ones.")
+@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this grave and graver.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they were written: NDJSON for the scheduler.")
+def command(
+    of: str | None, follow: bool, lines: int, since: str | None, until: str | None, level: str, as_json: bool
+) -> int:
+    """Show the newest log lines, of everything or of one job, run or program (scheduler, web, console, supervisord).
+
+    Rotated and compressed files are read too. Of a run its output is shown as well.
+
+    Example: echopilot logs ceo_brief -f --level warning
+    """
+    now, settings = sight.now(), sight.settings()
+    name, wanted = _target(settings, of)
+    times = {
+        key: iso(inputs.moment(f"--{key}", text, now))[:19] if text else ""
+        for key, text in (("since", since), ("until", until))
+    }
+    if times["since"] and times["until"] and times["since"] > times["until"]:
+        raise inputs.refused("--until", "it is before --since; wanted: the earlier moment in --since")
+    wanted = Wanted(wanted.job, wanted.run, times["since"], times["until"], LEVELS.index(level))
+    current = settings.logs_dir / name
+    show = _raw if as_json else _line if name == PROGRAMS["scheduler"] else _foreign
+    if name != PROGRAMS["scheduler"] and (wanted.since or wanted.until or wanted.level):
+        raise click.UsageError(
+            f"--since, --until and --level go with the scheduler's log; '{name}' has lines of any kind"
+        )
+    follower = Follower(current) if follow else None
+    _show_newest(current, lines, wanted, show, is_events=name == PROGRAMS["scheduler"])
+    if wanted.run is not None and not as_json:
+        _show_printed(settings, wanted.run)
+    if follower is not None:
+        _follow(follower, wanted, show, is_events=name == PROGRAMS["scheduler"])
+    return 0
+
+
+def _target(settings: Settings, of: str | None) -> tuple[str, Wanted]:
+    """The log to read, and what of it."""
+    if of is None or of in PROGRAMS:
+        return PROGRAMS[of or "scheduler"], Wanted()
+    if of.isascii() and of.isdecimal():
+        return PROGRAMS["scheduler"], Wanted(run=inputs.whole("a run's number, for example 12")(of))
+    known = set(sight.registry(settings))
+    try:
+        with_history = sight.ledger(settings)
+    except LedgerUnavailable:
+        pass
+    else:
+        known |= set(with_history.first_seen())
+        with_history.close()
+    if of not in known:
+        raise unknown_name("job, run or program", of, [*known, *PROGRAMS])
+    return PROGRAMS["scheduler"], Wanted(job=of)
+
+
+def _show_newest(current: Path, lines: int, wanted: Wanted, show: Callable[[bytes], None], *, is_events: bool) -> None:
+    files = parts(current)
+    if not files:
+        out.say(f"no '{current}' yet; the stack writes it: start it with `bin/stack`")
+        return
+    found = last_lines(files, lines, wanted.keeps, wanted.is_before) if is_events else last_lines(files, lines, bool)
+    for line in found:
+        show(line)
+    if not found:
+        out.say("no such lines")
+
+
+def _show_printed(settings: Settings, run_id: int) -> None:
+    ledger = sight.ledger(settings)
+    ledger.run(run_id)  # an unknown one is said
+    show_output(ledger.output(run_id))
+    ledger.close()
+
+
+def _follow(follower: Follower, wanted: Wanted, show: Callable[[bytes], None], *, is_events: bool) -> None:
+    rest = threading.Event()
+    try:
+        while True:
+            for line in follower:
+                if not is_events or wanted.keeps(line):
+                    show(line)
+            out.flush()
+            rest.wait(LOOK_EVERY_SECONDS)
+    finally:
+        follower.close()
+
+
+# -- a line
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """The event a line of `scheduler.log` tells of; None for a line that is no event."""
+    try:
+        facts = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) and "event" in facts else None
+
+
+def level_of(facts: dict[str, Any]) -> int:
+    """How grave an event is, as a place in `LEVELS`."""
+    event = str(facts.get("event"))
+    if event == "run.said":
+        said = facts.get("level")
+        return LEVELS.index(said) if said in LEVELS else 1
+    if event in ERRORS or (event == "run.finished" and facts.get("state") in BAD):
+        return 3
+    if event in WARNINGS or facts.get("ok") is False or facts.get("state") == "retry_wait":
+        return 2
+    return 0 if event == "tick" else 1
+
+
+def words_of(facts: dict[str, Any]) -> tuple[str, str, str]:
+    """An event for a person: its time, what happened, and the facts beside it."""
+    at = str(facts.get("ts", ""))[:19].replace("T", " ")
+    event = str(facts["event"])
+    if event == "run.said":
+        rest = {key: value for key, value in facts.items() if key not in ("ts", "event", "level", "message")}
+        return at, f"{facts.get('level', 'info')}: {facts.get('message', '')}", _fields(rest)
+    rest = {key: value for key, value in facts.items() if key not in ("ts", "event")}
+    return at, event, _fields(rest)
+
+
+def _fields(facts: dict[str, Any]) -> str:
+    shown = ((key, value) for key, value in facts.items() if value is not None)
+    return " ".join(f"{key}={_value(value)}" for key, value in shown)
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) and " " not in value else json.dumps(value, ensure_ascii=False)
+
+
+def _line(line: bytes) -> None:
+    facts = event_of(line)
+    if facts is None:
+        _foreign(line)
+        return
+    at, what, beside = words_of(facts)
+    out.logged(at, LEVELS[level_of(facts)], shorten(plain(what), 400), shorten(plain(beside), 2_000))
+
+
+def _foreign(line: bytes) -> None:
+    out.line(line.decode("utf-8", "replace").removesuffix("\r"))
+
+
+def _raw(line: bytes) -> None:
+    """As it was written: the scheduler's lines are ASCII, the programs' are made plain all the same (S15)."""
+    out.line(line.decode("utf-8", "replace"))
+
+
+def said_of(lines: Iterator[bytes], run_id: int) -> Iterator[str]:
+    """What run *run_id* says of itself in *lines*, a text each."""
+    wanted = Wanted(run=run_id)
+    for line in lines:
+        facts = event_of(line) if wanted.keeps(line) else None
+        if facts is not None and facts["event"] == "run.said":
+            _, what, beside = words_of({key: value for key, value in facts.items() if key not in ("job", "run")})
+            yield f"{what} {beside}".rstrip()

@@ -1,0 +1,262 @@
+"""`echopilot simulate`: your jobs through virtual days with outages, before they meet real ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echopilot_jobs.accounting.preview import notes_at
+from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.clock import iso
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.spans import span, stamp
+
+if TYPE_CHECKING:
+    from echopilot_jobs.simulator.rehearsal import Account, Dark, Fate
+
+DAYS_MOST, OUTAGES_MOST, SHOWN_MOST = 366, 500, 30
+OUTAGE_WANTED = "FROM..TO, for example '2026-03-02 07:30..09:10' or 'tomorrow 07:30..2h'"
+COLUMNS = (out.Column("JOB"), out.Column("SLOTS", right=True), out.Column("BECAME", gives_way=True))
+ODD_COLUMNS = (
+    out.Column("SLOT"),
+    out.Column("JOB"),
+    out.Column("OUTCOME"),
+    out.Column("MISSED IN", gives_way=True),
+)
+
+
+@click.command("simulate")
+@click.option(
+    "--days",
+    type=inputs.whole("days from 1 to 366", DAYS_MOST),
+    default=7,
+    show_default=True,
+    metavar="N",
+    help="How many days.",
+)
+@click.option("--from", "begin", metavar="TIME", help="Where they begin; the coming midnight UTC when left out.")
+@click.option(
+    "--outage", "typed", multiple=True, metavar="FROM..TO", help="The machine is dark; repeatable. TO may be a length."
+)
+@click.option(
+    "--outages",
+    "count",
+    type=inputs.whole(f"a number from 1 to {OUTAGES_MOST}", OUTAGES_MOST),
+    metavar="N",
+    help="N outages at random times, half a minute to half a day long.",
+)
+@click.option(
+    "--seed", type=inputs.whole("a whole number"), default=1, show_default=True, metavar="N", help="Which random ones."
+)
+@click.option("--job", "names", multiple=True, metavar="JOB", help="Only this job; repeatable.")
+@click.option(
+    "--jobs", "file", type=click.Path(path_type=Path), metavar="FILE", help="The jobs of FILE, not those in force."
+)
+@click.option(
+    "--takes",
+    type=inputs.length,
+    default="20s",
+    show_default=True,
+    metavar="LENGTH",
+    help="About how long a run takes.",
+)
+@click.option("--fail", "failing", multiple=True, metavar="JOB", help="Every attempt of this job fails; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+def command(
+    days: int,
+    begin: str | None,
+    typed: tuple[str, ...],
+    count: int | None,
+    seed: int,
+    names: tuple[str, ...],
+    file: Path | None,
+    takes: timedelta,
+    failing: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Live through days that have not come yet: what would run, what an outage would cost, and why.
+
+    The real planner, scheduler and ledger under a virtual clock; nothing is run and no ledger of yours is touched.
+    Exit code 1 when a slot is lost, which would be a bug of ours.
+
+    Example: echopilot simulate --days 14 --outage "tomorrow 07:30..2h"
+    """
+    from echopilot_jobs.simulator.rehearsal import affordable, apart, random_outages, rehearse
+
+    now = sight.now()
+    registry = _chosen(_registry(file), names)
+    for name in failing:
+        _ = registry[name]
+    began_at = _beginning(begin, now)
+    wanted = began_at + timedelta(days=days)
+    ended_at = affordable(registry, began_at, wanted)
+    dark = apart([*_typed(typed, now, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
+    if ended_at < wanted:
+        out.say(
+            f"note: so many slots that only {span(ended_at - began_at)} of {days} days are lived; choose with --job"
+        )
+    with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
+        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=_telling(advance))
+    if as_json:
+        out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
+    else:
+        _show(accounts, dark, began_at, ended_at)
+    return int(any(account.counts["lost"] for account in accounts))
+
+
+def _telling(advance: Advance | None) -> Callable[[float], None]:
+    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
+
+
+def _registry(file: Path | None) -> Registry:
+    settings = sight.settings()
+    if file is None:
+        return sight.registry(settings)
+    from echopilot_jobs import builtin
+    from echopilot_jobs.jobsfile import compose, read
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise inputs.refused("--jobs", f"'{file}' cannot be read: {error.strerror}; wanted: a jobs file") from None
+    return compose(builtin.document(settings), read(content, file.name), environ=os.environ).registry
+
+
+def _chosen(registry: Registry, names: Sequence[str]) -> Registry:
+    """The jobs that are simulated: all, or those asked for by name."""
+    return Registry([registry[name] for name in names], registry.group_limits) if names else registry
+
+
+def _beginning(typed: str | None, now: datetime) -> datetime:
+    if typed is not None:
+        return inputs.moment("--from", typed, now, prefer="future").replace(microsecond=0)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _typed(texts: Sequence[str], now: datetime, began_at: datetime, ended_at: datetime) -> Iterator[Dark]:
+    for text in texts:
+        left, dots, right = text.partition("..")
+        if not dots or not left.strip() or not right.strip():
+            raise inputs.refused("--outage", f"came '{text[:80]}'; wanted: {OUTAGE_WANTED}")
+        start = inputs.moment("--outage", left, now, prefer="future")
+        end = _end(right.strip(), start, now)
+        if not began_at <= start < end <= ended_at:
+            raise inputs.refused(
+                "--outage",
+                f"came {stamp(start)} to {stamp(end)}; wanted: a beginning before its end, both within the days simulated, "
+                f"{stamp(began_at)} to {stamp(ended_at)}",
+            )
+        yield start.replace(microsecond=0), end.replace(microsecond=0)
+
+
+def _end(text: str, start: datetime, now: datetime) -> datetime:
+    """A length from the start, or a moment; a time of day alone is the next one after the start."""
+    with contextlib.suppress(click.BadParameter):
+        return start + inputs.length(text)
+    return (
+        inputs.moment("--outage", text, start, prefer="future")
+        if ":" in text[:6]
+        else inputs.moment("--outage", text, now)
+    )
+
+
+def _show(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime) -> None:
+    lost = sum((end - start for start, end in dark), timedelta(0))
+    up = 1 - lost / (ended_at - began_at)
+    out.line(f"{stamp(began_at)} to {stamp(ended_at)}: {_counted(len(dark), 'outage')}, up {up:.1%} of the time")
+    for start, end in dark[:SHOWN_MOST]:
+        out.line(f"  dark {stamp(start)} to {stamp(end)}, {span(end - start)}")
+    out.line()
+    out.table(COLUMNS, [[each.job.name, f"{each.slots:,}", _became(each.counts)] for each in accounts])
+    odd = sorted(
+        ((name, found) for name, each in ((each.job.name, each.odd) for each in accounts) for found in _alike(each)),
+        key=lambda pair: pair[1][0].slot_at,
+    )
+    if odd:
+        out.line()
+        out.heading("slots that did not simply run")
+        out.table(ODD_COLUMNS, [_odd_row(name, found) for name, found in odd[:SHOWN_MOST]])
+        if len(odd) > SHOWN_MOST:
+            out.line(f"… and {len(odd) - SHOWN_MOST:,} more lines; `--json` lists every slot, `--job` chooses")
+    _show_jumps(accounts, began_at, ended_at)
+
+
+def _show_jumps(accounts: Sequence[Account], began_at: datetime, ended_at: datetime) -> None:
+    notes = [
+        (at, each.job.name, note)
+        for each in accounts
+        for at, note in notes_at(each.job.trigger, began_at, ended_at).items()
+    ]
+    if notes:
+        out.line()
+        out.heading("jumps of the clocks within these days")
+        for at, name, note in sorted(notes, key=lambda found: found[0]):
+            out.line(f"  {stamp(at)} {name}: {note}")
+
+
+def _became(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common()) or "no slot in these days"
+
+
+def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
+    """Neighbours that were skipped for one reason in one outage, together; every other one by itself."""
+    for key, found in groupby(fates, key=lambda fate: (fate.reason, fate.outage)):
+        if key[0] is None:
+            yield from ([fate] for fate in found)
+        else:
+            yield [*found]
+
+
+def _odd_row(name: str, fates: Sequence[Fate]) -> list[object]:
+    first, last, outage = fates[0], fates[-1], fates[0].outage
+    missed = f"{stamp(outage.since)}, {span(outage.until - outage.since)}" if outage else None
+    if len(fates) == 1:
+        return [stamp(first.slot_at), name, _outcome(first), missed]
+    return [f"{stamp(first.slot_at)} to {stamp(last.slot_at)}", name, f"{len(fates):,} {_outcome(first)}", missed]
+
+
+def _outcome(fate: Fate) -> str:
+    if fate.reason is not None:
+        return f"skipped: {fate.reason}"
+    late = f", {span(fate.run_at - fate.slot_at)} late" if fate.run_at and fate.what == "caught up" else ""
+    return f"{fate.what}{late}" + (f", {fate.state.value}" if fate.state and fate.state.value != "succeeded" else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _json(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime) -> dict[str, Any]:
+    return {
+        "began_at": iso(began_at),
+        "ended_at": iso(ended_at),
+        "outages": [{"since": iso(start), "until": iso(end)} for start, end in dark],
+        "jobs": [
+            {
+                "job": each.job.name,
+                "slots": each.slots,
+                "counts": dict(each.counts),
+                "odd": [_fate_json(fate) for fate in each.odd],
+            }
+            for each in accounts
+        ],
+    }
+
+
+def _fate_json(fate: Fate) -> dict[str, Any]:
+    return {
+        "slot_at": iso(fate.slot_at),
+        "outcome": fate.what,
+        "run_at": iso(fate.run_at) if fate.run_at else None,
+        "state": fate.state.value if fate.state else None,
+        "reason": fate.reason,
+    }

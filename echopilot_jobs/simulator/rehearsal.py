@@ -1,0 +1,167 @@
+"""The user's own jobs through virtual days with outages: the real planner, ledger and scheduler, and nothing really run."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from echopilot_jobs.jobs import Job, Registry, slots
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.outages import Outage
+from echopilot_jobs.runs import Gap, Run, Skip, State
+from echopilot_jobs.simulator.engine import Beast
+from echopilot_jobs.simulator.histories import History
+from echopilot_jobs.simulator.life import RESTART
+from echopilot_jobs.simulator.machine import Machine
+from echopilot_jobs.simulator.play import stage
+
+LINGER = 120.0  # what came due at the very end may still start
+STEP = timedelta(hours=6)  # how often a caller is told how far it is
+SELDOM = timedelta(seconds=14)  # as rarely as a scheduler may beat without seeming silent: nobody else is waiting here
+MOVES_MOST = 60_000  # runs of one rehearsal: about a minute of work
+SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=12)
+
+Dark = tuple[datetime, datetime]
+Told = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one slot: when its run began, or why it has none, and in which outage it was missed."""
+
+    slot_at: datetime
+    what: str  # ran, caught up, skipped, lost
+    run_at: datetime | None = None
+    state: State | None = None
+    reason: str | None = None
+    outage: Outage | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """All slots of one job: how many came to what, and one by one those that did not simply run."""
+
+    job: Job
+    slots: int
+    counts: Counter[str]
+    odd: tuple[Fate, ...]
+
+
+def rehearse(
+    registry: Registry,
+    dark: Sequence[Dark],
+    began_at: datetime,
+    ended_at: datetime,
+    *,
+    takes: timedelta = timedelta(seconds=20),
+    failing: Sequence[str] = (),
+    tell: Told = lambda _share: None,
+) -> list[Account]:
+    """Live from *began_at* to *ended_at* (aware), dark during each of *dark*, and account for every slot of every job.
+
+    A run takes about as long as *takes* and succeeds, but for the *failing* jobs. *tell* hears the share that is done.
+    """
+    beasts = {name: Beast("raises" if name in failing else "quick", takes.total_seconds()) for name in registry}
+    with stage(_history(registry, began_at, beasts)) as machine:
+        live(machine, dark, began_at, ended_at, tell)
+        ledger = SqliteLedger(machine.disk.path, create=False)
+        try:
+            return [_account(job, fates_of(ledger, job, began_at, ended_at)) for job in registry.values()]
+        finally:
+            ledger.close()
+
+
+def _history(registry: Registry, began_at: datetime, beasts: dict[str, Beast]) -> History:
+    return History(0, began_at, tuple(registry.values()), beasts, (), (), (), dict(registry.group_limits))
+
+
+def live(
+    machine: Machine, dark: Sequence[Dark], began_at: datetime, ended_at: datetime, tell: Told = lambda _share: None
+) -> None:
+    """Let the first scheduler of *machine* live, rebooted after every stretch of *dark*."""
+    machine.renew_every = SELDOM
+    machine.disk.on_commit = lambda _writer, _tables: None  # nobody judges; what the ledger has at the end is enough
+    machine.first.start()
+    at = began_at
+    for start, end in [*dark, (ended_at + timedelta(seconds=LINGER - RESTART), None)]:
+        while at < start:
+            at = min(at + STEP, start)
+            _up_to(machine, (at - began_at).total_seconds() + RESTART)
+            tell(min((at - began_at) / (ended_at - began_at), 1.0))
+        if end is not None:
+            machine.crash((end - start).total_seconds() - 2 * RESTART, power=False)
+            at = end
+
+
+def _up_to(machine: Machine, true: float) -> None:
+    machine.world.run_until(max(true - machine.world.asleep, machine.world.active))
+
+
+def _account(job: Job, fates: Iterator[Fate]) -> Account:
+    counts: Counter[str] = Counter()
+    odd = []
+    for fate in fates:
+        is_plain = fate.what == "ran" and fate.state is State.SUCCEEDED
+        counts[fate.reason or (fate.what if is_plain or fate.what != "ran" else f"ran, {fate.state}")] += 1
+        if not is_plain:
+            odd.append(fate)
+    return Account(job, counts.total(), counts, tuple(odd))
+
+
+def fates_of(ledger: SqliteLedger, job: Job, began_at: datetime, ended_at: datetime) -> Iterator[Fate]:
+    """The fate of every slot of *job* in (*began_at*, *ended_at*], oldest first."""
+    span = (began_at, ended_at + timedelta(seconds=1))
+    runs = {run.slot.due_at: run for run in ledger.runs_between(*span) if run.slot and run.job_name == job.name}
+    skips = {skip.slot.due_at: skip for skip in ledger.skips_between(*span) if skip.slot.job_name == job.name}
+    gaps = [gap for gap in ledger.gaps_between(*span) if gap.job_name == job.name]
+    for slot in slots(job, began_at, ended_at):
+        due = slot.due_at
+        if due in runs:
+            yield _of_run(runs[due], due, ledger)
+        elif missed := skips.get(due) or next((gap for gap in gaps if gap.first <= due <= gap.last), None):
+            yield _of_missed(missed, due)
+        else:
+            yield Fate(due, "lost")
+
+
+def _of_missed(missed: Skip | Gap, due: datetime) -> Fate:
+    return Fate(due, "skipped", reason=missed.reason.value, outage=missed.outage)
+
+
+def _of_run(run: Run, due: datetime, ledger: SqliteLedger) -> Fate:
+    ran = Fate(due, "ran", run_at=run.started_at, state=run.state)
+    if run.origin.value == "schedule":
+        return ran
+    return replace(ran, what="caught up", outage=ledger.outage_of(run.id))
+
+
+def random_outages(count: int, seed: int, began_at: datetime, ended_at: datetime) -> list[Dark]:
+    """*count* outages of half a minute to half a day, the same ones for the same arguments; fewer where they would meet."""
+    dice = random.Random(f"outages:{seed}")
+    found: list[Dark] = []
+    for _ in range(count):
+        start = began_at + dice.random() * (ended_at - began_at)
+        length = SHORTEST * (LONGEST / SHORTEST) ** dice.random()
+        found.append((start.replace(microsecond=0), min(start + length, ended_at).replace(microsecond=0)))
+    return apart(found)
+
+
+def apart(dark: Sequence[Dark]) -> list[Dark]:
+    """The outages in order, those that meet or nearly meet made one, and too short ones left out."""
+    found: list[Dark] = []
+    for start, end in sorted(dark):
+        if found and start - found[-1][1] < SHORTEST:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return [(start, end) for start, end in found if end - start >= SHORTEST / 2]
+
+
+def affordable(registry: Registry, began_at: datetime, ended_at: datetime) -> datetime:
+    """Up to when all slots can be lived through in about a minute: *ended_at*, or earlier for jobs of every second."""
+    a_day = timedelta(days=1)
+    per_day = sum(a_day / job.trigger.period for job in registry.values() if job.enabled)
+    return min(ended_at, began_at + a_day * (MOVES_MOST / max(per_day, 1e-9))) if per_day else ended_at
