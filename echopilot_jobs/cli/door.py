@@ -127,9 +127,16 @@ def _complete(asked: str) -> int:
 
 def _wrong_usage(error: click.UsageError) -> int:
     about = error.ctx.command_path if error.ctx else "echopilot"
-    message = error.format_message().rstrip(".").replace("\n", " ")
-    say(f"error: {message[:1].lower()}{message[1:]}; see `{about} --help`")
+    message = _words(error).rstrip(".").replace("\n", " ")
+    then = "" if message.endswith("?") else ";"
+    say(f"error: {message[:1].lower()}{message[1:]}{then} see `{about} --help`")
     return USAGE
+
+
+def _words(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        return f"{error.message.rstrip('.')}; did you mean '{error.possibilities[0]}'?"
+    return error.format_message()
 
 
 def _code_of(error: EchoPilotError) -> int:

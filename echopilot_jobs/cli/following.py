@@ -45,6 +45,11 @@ class Said:
             if b'"event":"run.said"' in line and (words := said_words(line, run_id)):
                 yield words
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
     def _grown(self) -> Iterator[bytes]:
         yield from self._read()
         if self._is_another():  # rotated: the old one was read to its end just now

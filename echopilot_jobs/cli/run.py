@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
+    from echopilot_jobs.settings import Settings
 
 LAST_LINES = 20
 KEY_MOST = 200
@@ -74,7 +75,7 @@ def command(
     given = _given(found, params)
     ledger = sight.ledger(settings)
     acting.taken_up(registry, ledger, job)
-    said = Said(settings.logs_dir / "scheduler.log") if logs else None
+    said = _listening(settings) if logs else None
     run, is_new = _request(ledger, found, given, key, now)
     if run.is_open:
         leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
@@ -92,6 +93,13 @@ def command(
             f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`"
         )
     return exit_code(found, run) if following else 0
+
+
+def _listening(settings: Settings) -> Said:
+    """From before the run is asked for, so that nothing it says is missed."""
+    said = Said(settings.logs_dir / "scheduler.log")
+    click.get_current_context().call_on_close(said.close)
+    return said
 
 
 def _followed(
