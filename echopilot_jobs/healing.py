@@ -156,6 +156,12 @@ def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: boo
     )
 
 
+def repeated_by(run: Run) -> int | None:
+    """The run that *run* repeats; None when it repeats none."""
+    before = (run.request_key or "").removeprefix(retry_key(0)[:-1])
+    return int(before) if run.origin is Origin.RETRY and before.isdecimal() else None
+
+
 def retry_key(run_id: int) -> str:
     """The request key of the run that repeats run *run_id*: there is one."""
     return f"retry-of:{run_id}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import acting, out, sight
-from echopilot_jobs.cli.run import followed_run
+from echopilot_jobs.cli.following import follow
+from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.runs import State
 
@@ -29,12 +30,18 @@ def made_by(job_name: str, *, last: bool, params: dict[str, Any], now: datetime)
     settings = sight.settings()
     registry, ledger = sight.registry(settings), sight.ledger(settings)
     acting.taken_up(registry, ledger, job_name)
-    run = _newest(ledger, job_name) if last else followed_run(ledger, settings, registry[job_name], params, now)
+    run = _newest(ledger, job_name) if last else _made_now(ledger, settings, job_name, params, now)
     if run.state is not State.SUCCEEDED:
-        raise NothingMade(
-            f"run {run.id} of {job_name} {run.state.value}: {run.error or 'no reason given'}; see `echopilot show {run.id}`"
-        )
+        why = run.error or "no reason given"
+        raise NothingMade(f"run {run.id} of {job_name} {run.state.value}: {why}; see `echopilot show {run.id}`")
     return run, *_read(settings, run)
+
+
+def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: dict[str, Any], now: datetime) -> Run:
+    run, _ = ledger.request_run(job_name, now, actor=acting.actor(), params=params or None)
+    leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
+    out.say(f"run {run.id} of {job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
+    return follow(ledger, run, None, SystemClock(), tell=out.say)
 
 
 def _newest(ledger: SqliteLedger, job_name: str) -> Run:

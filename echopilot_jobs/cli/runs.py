@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from echopilot_jobs.cli import out, rows, sight
-from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.cli.inputs import past_moment, whole
 from echopilot_jobs.errors import unknown_name
-from echopilot_jobs.runs import State
+from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Run
 
 MOST = 200
 
@@ -36,21 +41,88 @@ MOST = 200
 @click.option(
     "--before", type=whole("a run's number, for example 12"), metavar="RUN", help="Only runs older than this one."
 )
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    type=click.Choice([origin.value for origin in Origin]),
+    help="Only runs of this origin; may be given more than once.",
+)
+@click.option("--since", metavar="TIME", help="Only those queued later: '2h ago', 'yesterday 08:00'.")
+@click.option("--until", metavar="TIME", help="Only those queued earlier.")
+@click.option("--failed", is_flag=True, help="Only bad ends: failed, timed_out, abandoned.")
+@click.option("--open", "is_open", is_flag=True, help="Only what has not ended: queued, running, retry_wait.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: str | None, states: tuple[str, ...], limit: int, before: int | None, as_json: bool) -> None:
-    """List runs, newest first."""
+def command(
+    job: str | None,
+    states: tuple[str, ...],
+    limit: int,
+    before: int | None,
+    origins: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    failed: bool,
+    is_open: bool,
+    as_json: bool,
+) -> None:
+    """List runs, newest first.
+
+    A page of at most 200; `--before` with the last number of a page shows the next.
+
+    Example: echopilot runs --failed --since yesterday
+    """
     now = sight.now()
+    wanted = Wanted(
+        states=_states(states, failed=failed, is_open=is_open),
+        origins=frozenset(map(Origin, origins)),
+        since=past_moment("--since", since, now) if since else None,
+        until=past_moment("--until", until, now) if until else None,
+    )
     ledger = sight.ledger(sight.settings())
     if job is not None:
         _known(ledger, job)
-    wanted = frozenset(map(State, states)) or None
-    found = ledger.runs(job_name=job, states=wanted, before_id=before, limit=limit)
+    found = list(islice(_matching(ledger, job, wanted, before), limit))
     if as_json:
-        out.emit_json("runs", [run.as_dict() for run in found], now)
+        more = {"next_before": found[-1].id if len(found) == limit else None}
+        out.emit_json("runs", [run.as_dict() for run in found], now, **more)
     elif found:
         out.table(rows.RUN_COLUMNS, [rows.run_row(run, now) for run in found])
+        if len(found) == limit:
+            out.say(f"older ones: --before {found[-1].id}")
     else:
         out.say("no such runs")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are listed; empty sets mean any."""
+
+    states: frozenset[State]
+    origins: frozenset[Origin]
+    since: datetime | None
+    until: datetime | None
+
+    def has(self, run: Run) -> bool:
+        """Whether *run* is one of them."""
+        is_late = self.until is not None and run.claimed_at > self.until
+        return not is_late and (not self.origins or run.origin in self.origins)
+
+
+def _states(states: Sequence[str], *, failed: bool, is_open: bool) -> frozenset[State]:
+    if sum(map(bool, (states, failed, is_open))) > 1:
+        raise click.UsageError("give one of --state, --failed and --open")
+    return BAD_ENDS if failed else OPEN_STATES if is_open else frozenset(map(State, states))
+
+
+def _matching(ledger: SqliteLedger, job: str | None, wanted: Wanted, before: int | None) -> Iterator[Run]:
+    """Page after page, as far back as anything may match; ids grow with the moment a run was queued."""
+    while page := ledger.runs(job_name=job, states=wanted.states or None, before_id=before, limit=MOST):
+        for run in page:
+            if wanted.since is not None and run.claimed_at < wanted.since:
+                return
+            if wanted.has(run):
+                yield run
+        before = page[-1].id
 
 
 def _known(ledger: SqliteLedger, job: str) -> None:

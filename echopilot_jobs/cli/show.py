@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,13 @@ from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
+from echopilot_jobs.healing import repeated_by, retry_key
 from echopilot_jobs.plain import plain_lines
-from echopilot_jobs.spans import span, stamp, stamped
+from echopilot_jobs.runs import BAD_ENDS
+from echopilot_jobs.spans import relative, span, stamp, stamped
 
 if TYPE_CHECKING:
+    from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Event, Output, Run
 
 
@@ -23,7 +27,10 @@ if TYPE_CHECKING:
 @click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_id: int, as_json: bool) -> None:
-    """Show one run: its facts, its moves and what it printed."""
+    """Show one run: its facts, its moves, the files it kept and what it printed.
+
+    Example: echopilot show 42
+    """
     now = sight.now()
     ledger = sight.ledger(sight.settings())
     run = ledger.run(run_id)
@@ -31,16 +38,42 @@ def command(run_id: int, as_json: bool) -> None:
     outage, waits = ledger.outage_of(run.id), list(waiting_words(ledger, run, now, stamp))
     if as_json:
         missed_in = outage_json(outage) if outage else None
-        out.emit_json("run", {**run_json(run, output, events), "outage": missed_in, "waits": waits}, now)
+        more = {"outage": missed_in, "waits": waits, **said_json(ledger, run)}
+        out.emit_json("run", {**run_json(run, output, events), **more}, now)
         return
     missed = [("missed", outage_words(outage, stamp))] if outage else []
-    out.facts([*run_facts(run, now), *missed, *(("waits", words) for words in waits)])
+    at, kept = ledger.progress(run.id), ledger.artefacts(run.id)
+    progress = [("progress", f"{at.words}, {relative(at.at, now)}")] if at is not None else []
+    files = [("kept file", f"{each.path} ({each.bytes:,} bytes)") for each in kept]
+    waiting = [("waits", words) for words in waits]
+    out.facts([*run_facts(run, now), *repeats_words(ledger, run), *progress, *files, *missed, *waiting])
     out.line()
     out.heading("moves")
     for event in events:
         note = f"  {event.note}" if event.note else ""
         out.line(f"  {stamped(event.at, now)}  {event.state.value}, attempt {event.attempt}{note}")
     show_output(output)
+    if run.state in BAD_ENDS:
+        out.say(f"try it again with `echopilot retry {run.id}`; its log lines: `echopilot logs {run.id}`")
+
+
+def repeats_words(ledger: SqliteLedger, run: Run) -> Iterator[tuple[str, object]]:
+    """Which run this one repeats, and which repeats it."""
+    if (before := repeated_by(run)) is not None:
+        yield "repeats", f"run {before}"
+    if (after := ledger.requested(retry_key(run.id))) is not None:
+        yield "repeated by", f"run {after.id}, {after.state.value}"
+
+
+def said_json(ledger: SqliteLedger, run: Run) -> dict[str, Any]:
+    """How far the run said it is, the files it kept, and its neighbours among retries; JSON types only."""
+    at, after = ledger.progress(run.id), ledger.requested(retry_key(run.id))
+    return {
+        "progress": at.as_dict() if at else None,
+        "artefacts": [each.as_dict() for each in ledger.artefacts(run.id)],
+        "repeats": repeated_by(run),
+        "repeated_by": after.id if after else None,
+    }
 
 
 def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:

@@ -295,6 +295,10 @@ class Ledger(Protocol):
         """One run; raises `UnknownName`."""
         ...
 
+    def requested(self, request_key: str) -> Run | None:
+        """The run that was asked for with this key; None when none was."""
+        ...
+
     def output(self, run_id: int) -> Output:
         """What the run's last attempt printed."""
         ...

@@ -77,6 +77,10 @@ class SqliteReading:
             raise UnknownName(f"no run {run_id}; see `echopilot runs` for those there are")
         return run_of(row)
 
+    def requested(self, request_key: str) -> Run | None:
+        row = self._maybe("run_by_request", request_key=request_key)
+        return self.run(row["id"]) if row else None
+
     def output(self, run_id: int) -> Output:
         row = self._maybe("output_of", run_id=run_id)
         return Output(row["head"], row["tail"], row["dropped_bytes"]) if row else Output()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.logs import Log, encode
 from echopilot_jobs.runs import Outcome, Run, State
@@ -114,6 +115,7 @@ class Process:
         self._turn = 0
         self._rung = False
         self._chores: Chores | None = None
+        self._other: Registry | None = None
         self._restart: float | None = None  # when asked to stop: how soon to start again
         self._drain_until: float | None = None
 
@@ -159,6 +161,11 @@ class Process:
     def asked_to_stop(self, restart: float) -> None:
         """SIGTERM."""
         self._restart = restart
+        self.ring()
+
+    def follow(self, registry: Registry) -> None:
+        """Somebody saved other definitions: take them between two beats."""
+        self._other = registry
         self.ring()
 
     def effect_begins(self, run: Run) -> Effect:
@@ -229,6 +236,11 @@ class Process:
             self._exit(RESTART)
             return None
         seconds = self._scheduler.beat()
+        if self._other is not None and self._scheduler.adopt(self._other):
+            self._registry, self._other = self._other, None
+            if self._chores is not None:
+                self._chores.adopt(self._registry)
+            return 0.0
         if self._chores is not None:
             self._chores.do_due(seconds)
         return seconds

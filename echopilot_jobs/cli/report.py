@@ -1,0 +1,72 @@
+"""`echopilot report`: a day, job by job, at the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.made import json_option, last_option, made_by, show_end
+from echopilot_jobs.jobs import Param
+from echopilot_jobs.spans import span
+
+COLUMNS = (
+    out.Column("JOB"),
+    out.Column("PLANNED", right=True),
+    out.Column("RAN", right=True),
+    out.Column("SKIPPED", gives_way=True),
+    out.Column("FAILED", right=True),
+    out.Column("MISSING", right=True),
+    out.Column("TOOK", right=True),
+)
+
+
+def _day(value: str) -> str:
+    try:
+        return str(Param("date").read(value))
+    except ValueError as wanted:
+        raise click.BadParameter(f"came '{value[:80]}'; wanted: {wanted}") from None
+
+
+@click.command("report")
+@click.option("--date", type=_day, metavar="YYYY-MM-DD", help="The UTC day; the day before today when left out.")
+@last_option
+@json_option
+def command(date: str | None, last: bool, as_json: bool) -> None:
+    """Account for a day, job by job.
+
+    Runs the job daily_report and waits for it; the page it writes is named at the end.
+
+    Example: echopilot report --date 2026-03-01
+    """
+    from echopilot_jobs.builtin import REPORT
+
+    if date and last:
+        raise click.UsageError("--date makes a new one and --last shows the newest; give one of them")
+    now = sight.now()
+    if date and date > now.date().isoformat():
+        raise inputs.refused("--date", f"came '{date}', which has not begun; wanted: a day up to today (UTC)")
+    run, data, page = made_by(REPORT, last=last, params={"date": date} if date else {}, now=now)
+    if as_json:
+        out.emit_json("report", data, now)
+        return
+    out.heading(f"{data['date']}: {data['headline']}")
+    for note in data["notes"]:
+        out.line(str(note))
+    out.line()
+    out.table(COLUMNS, [_row(job) for job in data["jobs"]])
+    show_end(run, page)
+
+
+def _row(job: dict[str, Any]) -> list[object]:
+    took = (job["duration_ms"] or {}).get("p50")
+    return [
+        job["job"],
+        job["planned"],
+        job["ran"],
+        ", ".join(f"{count} {reason}" for reason, count in job["skipped"]["by_reason"].items()) or None,
+        job["failures_total"],
+        job["missing"]["total"],
+        None if took is None else span(took / 1000),
+    ]
