@@ -23,7 +23,7 @@ def command(file: str, system: bool, tz: str | None) -> int:
     Nothing is changed: look at what comes out and put it into jobs.toml. What has no counterpart stands there as a comment
     with the reason, and the exit code is 1.
 
-        crontab -l | echopilot import-crontab --timezone Europe/Riga >> jobs.toml
+    Example: crontab -l | echopilot import-crontab --timezone Europe/Riga >> jobs.toml
     """
     text = _decoded(_content(file), file)
     from echopilot_jobs.crontab import translate

@@ -11,7 +11,7 @@ import click
 
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.completion import job_names, parameters
-from echopilot_jobs.cli.following import Said, follow
+from echopilot_jobs.cli.following import follow
 from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import SystemClock
@@ -22,6 +22,7 @@ from echopilot_jobs.spans import span
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.logreading import Follower
     from echopilot_jobs.runs import Run
     from echopilot_jobs.settings import Settings
 
@@ -75,14 +76,14 @@ def command(
     given = _given(found, params)
     ledger = sight.ledger(settings)
     acting.taken_up(registry, ledger, job)
-    said = _listening(settings) if logs else None
+    log = _listening(settings) if logs else None
     run, is_new = _request(ledger, found, given, key, now)
     if run.is_open:
         leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
     if following and run.is_open:
         out.say(f"run {run.id} of {run.job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
         # With --json standard output is for the document alone.
-        run = _followed(ledger, run, timeout, said, out.say if as_json else out.line)
+        run = _followed(ledger, run, timeout, log, out.say if as_json else out.line)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
     elif following:
@@ -95,18 +96,20 @@ def command(
     return exit_code(found, run) if following else 0
 
 
-def _listening(settings: Settings) -> Said:
+def _listening(settings: Settings) -> Follower:
     """From before the run is asked for, so that nothing it says is missed."""
-    said = Said(settings.logs_dir / "scheduler.log")
-    click.get_current_context().call_on_close(said.close)
-    return said
+    from echopilot_jobs.logreading import Follower
+
+    log = Follower(settings.logs_dir / "scheduler.log")
+    click.get_current_context().call_on_close(log.close)
+    return log
 
 
 def _followed(
-    ledger: SqliteLedger, run: Run, timeout: float | None, said: Said | None, tell: Callable[[str], None]
+    ledger: SqliteLedger, run: Run, timeout: float | None, log: Follower | None, tell: Callable[[str], None]
 ) -> Run:
     try:
-        return follow(ledger, run, timeout, SystemClock(), said=said, tell=tell)
+        return follow(ledger, run, timeout, SystemClock(), log=log, tell=tell)
     except KeyboardInterrupt:
         out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")
         raise

@@ -16,6 +16,7 @@ from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Program
+from echopilot_jobs.triggers import OnRequest
 from echopilot_jobs.web.health import Check, Health
 from echopilot_jobs.web.history import Missed, Strip, missed, strip
 from echopilot_jobs.web.services import Services
@@ -74,6 +75,11 @@ class JobLine:
         """Whether it can be run by hand only with values that somebody gives."""
         needed = any(param.required and param.default is None for param in self.job.params.values())
         return self.can_be_asked_for and needed
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it has no schedule at all."""
+        return isinstance(self.job.trigger, OnRequest)
 
     @property
     def is_own_duty(self) -> bool:

@@ -8,7 +8,7 @@ import re
 import pytest
 from housekit import working
 
-from echopilot_jobs.cli.following import Said, said_words
+from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.logs import SchedulerLog
@@ -87,7 +87,7 @@ def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
 
     lines = answer.out.splitlines()
     assert answer.code == 0
-    assert lines[:2] == ["info    40 orders  file=a.csv", "warning the esc U+001B[31m"]
+    assert lines[:2] == ["info: 40 orders file=a.csv", "warning: the esc U+001B[31m"]
     assert re.fullmatch(r"run \d+ of export succeeded.*", lines[2])
     assert "is queued" in answer.err
 
@@ -123,33 +123,6 @@ def test_with_json_standard_output_is_the_document_alone(call, house):
 
     assert json.loads(answer.out)["run"]["state"] == "succeeded"
     assert "is queued" in answer.err
-
-
-def test_a_log_that_is_rotated_torn_or_made_later_is_read_to_its_end_F30(tmp_path):
-    log = tmp_path / "scheduler.log"
-    said = Said(log)
-    line = b'{"ts":"x","event":"run.said","job":"j","run":7,"level":"info","message":"%s"}\n'
-
-    log.write_bytes(line % b"one" + (line % b"two")[:-9])
-    first = list(said.lines(7))
-    with log.open("ab") as file:
-        file.write((line % b"two")[-9:])
-    second = list(said.lines(7))
-    with log.open("ab") as file:
-        file.write(line % b"three")
-    log.rename(tmp_path / "scheduler.log.1")
-    log.write_bytes(b"no json\n[1]\n" + line % b"four" + (line % b"five").replace(b"7", b"8"))
-    third = list(said.lines(7))
-
-    assert first == ["info    one"]
-    assert second == ["info    two"]
-    assert third == ["info    three", "info    four"]
-    said.close()
-
-
-@pytest.mark.parametrize("line", [b"", b"{", b"7", b'"run"', b'{"run": 8}', b"\xff\xfe", b'{"run": "7"}'])
-def test_a_line_that_is_not_this_runs_is_passed_over(line):
-    assert said_words(line, 7) is None
 
 
 @pytest.mark.process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from housekit import working
@@ -18,7 +19,7 @@ SCREEN, BACK, CLEAR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 @pytest.mark.process
 @pytest.mark.parametrize("width", [20, 100])
 def test_the_view_follows_a_run_and_leaves_the_terminal_as_it_was(house, terminal, width):
-    clock = SystemClock()
+    clock, turn = SystemClock(), threading.Event()
     with working(
         house.ledger, house.registry, lambda run: None if run.job_name == "export" else Outcome(State.SUCCEEDED)
     ) as lease:
