@@ -12,9 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.plain import plain
@@ -72,7 +71,7 @@ def _refuse_or_allow(value: Any) -> str:
 
 def strangers(environ: Mapping[str, str]) -> list[str]:
     """A line for every variable that looks like a setting of ours and is none: most likely a slip of the pen."""
-    known = [str(field.alias) for field in Settings.model_fields.values()]
+    known = _aliases()
     ours = [name for name in environ if name.startswith(("SCHED_", "ECHOPILOT_")) and name not in known]
     lines = []
     for name in sorted(ours):
@@ -100,10 +99,10 @@ def _key(value: Any) -> SecretStr:
     return SecretStr(raw)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set from outside. Each field's description is its paragraph in the README's table."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     home: Annotated[Path, Field(alias="ECHOPILOT_HOME", description="The folder that holds `var/` and `logs/`.")] = (
         PROJECT_ROOT
@@ -137,7 +136,6 @@ class Settings(BaseSettings):
     ] = 6
     signals: Annotated[
         tuple[str, ...],
-        NoDecode,
         BeforeValidator(_globs),
         Field(
             alias="ECHOPILOT_SIGNALS",
@@ -156,7 +154,6 @@ class Settings(BaseSettings):
     ] = None
     hosts: Annotated[
         frozenset[str],
-        NoDecode,
         BeforeValidator(_host_names),
         Field(alias="ECHOPILOT_HOSTS", description="Host names the web answers to, separated by `,`; unset: any."),
     ] = frozenset()
@@ -195,10 +192,15 @@ class Settings(BaseSettings):
         return self.var_dir / "scheduler.wake"
 
 
+def _aliases() -> list[str]:
+    return [str(field.alias) for field in Settings.model_fields.values()]
+
+
 def load() -> Settings:
     """Settings from the process's environment. Raises `ConfigError` with one line for every bad value."""
     try:
-        return Settings()
+        # Read by ourselves: pydantic-settings takes longer to import than everything else `status` needs.
+        return Settings.model_validate({name: os.environ[name] for name in _aliases() if name in os.environ})
     except ValidationError as error:
         raise ConfigError([_problem(item) for item in error.errors()]) from None
 
