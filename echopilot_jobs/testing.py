@@ -34,7 +34,7 @@ from typing import Any
 
 from echopilot_jobs import declaring
 from echopilot_jobs.backoff import wait_of
-from echopilot_jobs.context import RetryAfter, RunContext, Skip, line_of
+from echopilot_jobs.context import SKIPPED, RetryAfter, RunContext, Skip, line_of
 from echopilot_jobs.executor.calling import result_of
 from echopilot_jobs.executor.speaking import checked, copy_whole, name_to_keep
 from echopilot_jobs.jobs import Job, Python, values_of
@@ -191,7 +191,7 @@ def _carried_out(function: Callable[..., Any], context: RunContext, ended: Ended
         ended.result = checked(result_of(context.job_name, function, context))
         ended.state = State.SUCCEEDED
     except Skip as wish:
-        ended.state, ended.error = State.CANCELLED, f"skipped by the job: {wish.reason}"
+        ended.state, ended.error = State.CANCELLED, f"{SKIPPED}{wish.reason}"
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         ended.state, ended.error, ended.raised = State.FAILED, f"ended without an answer: exit status {code}", leaving

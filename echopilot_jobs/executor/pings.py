@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 
 from echopilot_jobs.addresses import is_private
 from echopilot_jobs.clock import Clock
+from echopilot_jobs.context import SKIPPED
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request, host_of
 from echopilot_jobs.jobs import Job
@@ -134,8 +135,8 @@ def request_of(address: str, path: str, rid: str, body: str, environ: Mapping[st
 def _path_of(run: Run) -> str | None:
     if run.state is State.RUNNING:
         return "/start" if run.attempt == 1 else None
-    if run.state is State.SUCCEEDED:
-        return ""
+    if run.state is State.SUCCEEDED or (run.error or "").startswith(SKIPPED):
+        return ""  # a job that found nothing to do has done its duty
     return "/fail" if run.state in BAD_ENDS else None
 
 

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Call
 
 from echopilot_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Call
 
 CRONTAB = "# the night\nMAILTO=me\n30 2 * * 1-5 /opt/export --full\n0 8 * * * /opt/heartbeat\n"
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Call
 
 from echopilot_jobs.settings import Settings
+from tests.cli.conftest import Call
 
 JOBS = """
 [jobs.nightly]

@@ -60,8 +60,10 @@ def test_a_start_and_its_end_are_told_in_order_with_the_run_s_id(httpserver: HTT
     for state in (State.RUNNING, State.SUCCEEDED):
         teller.announce(watched, run(state))
     teller.announce(watched, run(State.FAILED, error="no more\nrows"))
+    teller.announce(watched, run(State.CANCELLED, error="skipped by the job: no rows"))
 
-    (start, rid, _), (end, same, ended), (fail, again, words) = watcher(3)
+    (start, rid, _), (end, same, ended), (fail, again, words), (skip, _, _) = watcher(4)
+    assert skip == "/ping"
     assert (start, end, fail) == ("/ping/start", "/ping", "/ping/fail")
     assert rid == same == again
     assert (ended, words) == ("j: succeeded", "j: failed: no moreU+000Arows")
