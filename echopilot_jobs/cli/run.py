@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.runs import State
+from echopilot_jobs.plain import plain
+from echopilot_jobs.runs import Output, State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
@@ -77,17 +78,22 @@ def command(
     ledger = sight.ledger(settings)
     acting.taken_up(registry, ledger, job)
     log = _listening(settings) if logs else None
+    told: set[str] = set()
+
+    def tell(words: str) -> None:
+        told.add(plain(words))
+        (out.say if as_json else out.line)(words)  # with --json standard output is for the document alone
+
     run, is_new = _request(ledger, found, given, key, now)
     if run.is_open:
         leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
     if following and run.is_open:
         out.say(f"run {run.id} of {run.job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
-        # With --json standard output is for the document alone.
-        run = _followed(ledger, run, timeout, log, out.say if as_json else out.line)
+        run = _followed(ledger, run, timeout, log, tell)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
     elif following:
-        _tell_end(ledger, run)
+        _tell_end(run, _unless_told(ledger.output(run.id), told))
     else:
         known = "" if is_new else f" (asked for before with the key '{key}')"
         out.line(
@@ -148,11 +154,17 @@ def _request(ledger: SqliteLedger, job: Job, given: dict[str, Any], key: str | N
     return ledger.request_run(job.name, now, request_key=request_key, actor=acting.actor(), params=given or None)
 
 
-def _tell_end(ledger: SqliteLedger, run: Run) -> None:
+def _unless_told(output: Output, told: Set[str]) -> Output:
+    """What a run printed without what it logged, which was shown while it went on."""
+    kept = [line for line in output.text.splitlines() if plain(line) not in told]
+    return Output("\n".join(kept)) if told else output
+
+
+def _tell_end(run: Run, output: Output) -> None:
     took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
     out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
-    show_output(ledger.output(run.id), LAST_LINES)
+    show_output(output, LAST_LINES)
     if run.error:
         out.say(f"error: {run.error}; see `echopilot show {run.id}`")

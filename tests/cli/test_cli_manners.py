@@ -276,7 +276,19 @@ def test_ctrl_c_while_waiting_is_130_and_leaves_the_run_alone(lived, spawn):
 @pytest.mark.process
 def test_status_loads_nothing_it_does_not_need(lived, environment):
     """Start-up time is measured in bench/; here stands what keeps it short."""
-    heavy = ["flask", "pydantic", "requests", "jinja2", "loguru", "schedule", "supervisor", "psutil", "rich", "xmlrpc", "gunicorn"]
+    heavy = [
+        "flask",
+        "pydantic",
+        "requests",
+        "jinja2",
+        "loguru",
+        "schedule",
+        "supervisor",
+        "psutil",
+        "rich",
+        "xmlrpc",
+        "gunicorn",
+    ]
     script = (
         "import sys\nfrom echopilot_jobs.cli import main\ncode = main(['status'])\n"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)\nsys.exit(code)"
