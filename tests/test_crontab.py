@@ -47,7 +47,7 @@ REAL = """\
 30 2 * * * rsync -a --delete /srv/data/ backup@nas:/volume1/data/ -> rsync
 30 3 * * sun /usr/bin/flock -n /tmp/reindex.lock nice -n 10 /opt/search/reindex --full -> reindex
 15 14 1 * * python3 -m billing.invoices --month last -> billing_invoices
-0 22 * * 1-5 /usr/bin/python3 /home/me/report.py --mail -> report
+0 22 * * 1-5 /usr/bin/python3 /srv/me/report.py --mail -> report
 23 0-23/2 * * * curl -fsS --retry 3 https://hc.example.com/ping/abc -o /dev/null -> curl
 5 4 * * sun sudo -u www-data php /var/www/nextcloud/cron.php -> cron
 0 0,12 1 */2 * /opt/bin/rotate-keys -> rotate-keys
