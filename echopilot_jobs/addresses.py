@@ -5,21 +5,30 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215: a network's own translation
-_COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291: the deprecated form; '::' and '::1' fall to 0.0.0.0 and 0.0.0.1
+# The one range of IPv6 that is given out to the public (IANA). All else is not, whatever Python's own table knows of it:
+# the old site-local and IPv4-carrying forms, NAT64, discard-only and segment routing.
+_PUBLIC6 = ipaddress.ip_network("2000::/3")
+# Inside the public ranges, and yet a tunnel into somebody's IPv4, an example or a relay that is no more. Teredo is in
+# Python's table.
+_EXCEPT = (
+    ipaddress.ip_network("2002::/16"),
+    ipaddress.ip_network("3fff::/20"),
+    ipaddress.ip_network("192.88.99.0/24"),
+)
 
 
 def is_private(text: str) -> bool:
     """Whether *text* is an address that is not of the public internet, in any form a resolver takes, or names this machine.
 
-    A host name that has to be looked up first is not.
+    An IPv6 address that carries an IPv4 one (mapped, NAT64, 6to4, Teredo) is not of it either, whichever it carries, and
+    neither is one that is bound to an interface (`%eth0`). A host name that has to be looked up first is not an address.
     """
-    host = text.strip().strip("[]").partition("%")[0].rstrip(".").lower()
+    host = text.strip().strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    host, scope, _ = host.partition("%")
     address = _address(host)
-    return address is not None and not _is_public(_inner(address))
+    return address is not None and (bool(scope) or not _is_public(address))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -34,16 +43,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if address.version == 6 and address not in _PUBLIC6:
+        return False
     # A multicast group may be global, and is nobody one could ask all the same.
-    return address.is_global and not address.is_multicast and address not in _LOCAL_NAT64
-
-
-def _inner(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that an IPv6 one carries, where it carries one."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64 or address in _COMPATIBLE:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    return address.is_global and not address.is_multicast and not any(address in each for each in _EXCEPT)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
+SKIPPED = "skipped by the job: "  # how the error of a run that ended by `Skip` begins
+
+
 class Skip(Exception):
     """Raised by a python job that finds nothing to do: the run ends as cancelled, with *reason*, and is not tried again."""
 

@@ -6,10 +6,12 @@ when `jobs.toml` lists it under `modules`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, TypeVar
 
 from echopilot_jobs.errors import ConfigError
 
@@ -21,8 +23,18 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Length = str | timedelta
+SCHEDULE = ("every", "at", "cron", "manual", "timezone")  # what may not be said twice
+DOING = ("run", "command", "shell", "http")  # keys of `jobs.toml` whose place the function takes
 
-_declared: dict[str, dict[str, Any]] = {}
+
+class Declared(NamedTuple):
+    """One declaration: its table, and the function it is on."""
+
+    table: dict[str, Any]
+    function: Callable[..., Any]
+
+
+_declared: dict[str, Declared] = {}
 
 
 def job(
@@ -56,6 +68,7 @@ def job(
     on_failure: Sequence[str] | None = None,
     on_recovery: Sequence[str] | None = None,
     ping: str | None = None,
+    **unknown: Never,
 ) -> Callable[[Function], Function]:
     """Declare the function below as a job. It is given back unchanged, so a test may call it as it is.
 
@@ -64,8 +77,10 @@ def job(
     are text or `timedelta`s. *name* is the function's own when left out, *description* its docstring's first sentence.
     Raises `ConfigError`, with one line, for what cannot be a job; what the keys hold is judged with the jobs file.
     """
-    given = {key: _plain(value) for key, value in locals().items() if key not in ("when", "name") and value is not None}
-    table = {**_schedule(when), **given}  # now, because a `@job` without brackets would never come to the next step
+    said = {key: value for key, value in locals().items() if key not in ("when", "name", "unknown")}
+    given = {key: _plain(value) for key, value in said.items() if value is not None}
+    # Now, because a `@job` without brackets would never come to the next step.
+    table = _laid(_schedule(when), given, list(unknown))
 
     def declare(function: Function) -> Function:
         _note(function, name, table)
@@ -76,7 +91,7 @@ def job(
 
 def declared() -> list[dict[str, Any]]:
     """Every job declared so far, oldest first: a table of `jobs.toml` with `name`, `module` and `line` beside its keys."""
-    return [dict(table) for table in _declared.values()]
+    return [dict(each.table) for each in _declared.values()]
 
 
 def clear() -> None:
@@ -84,21 +99,55 @@ def clear() -> None:
     _declared.clear()
 
 
+def _laid(schedule: dict[str, Any], given: dict[str, Any], unknown: Sequence[str]) -> dict[str, Any]:
+    """The table of a job: its rule, the keys said beside it, the tags of both. Raises `ConfigError`."""
+    if unknown:
+        raise ConfigError([_about_unknown(unknown[0])])
+    twice = [key for key in SCHEDULE if key in given]
+    if schedule and twice:
+        hint = "; a zone stands in the words: .at('08:00', 'Europe/Riga')" if "timezone" in twice else ""
+        raise ConfigError([f"@job with a schedule in words and '{twice[0]}' beside it; wanted: one of them{hint}"])
+    table = {**schedule, **given}
+    if "tags" in schedule and "tags" in given:
+        table["tags"] = list(dict.fromkeys([*schedule["tags"], *given["tags"]]))
+    return table
+
+
+def _about_unknown(keyword: str) -> str:
+    if keyword in DOING:
+        return (
+            f"@job with '{keyword}'; what runs is the function below it; a command or request is declared in jobs.toml"
+        )
+    known = [*(job.__kwdefaults__ or {})]
+    near = get_close_matches(keyword, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"@job with '{keyword[:80]}'; {hint}known: {', '.join(known)}"
+
+
 def _note(function: Any, name: str | None, table: dict[str, Any]) -> None:
     module, qualname, line = _place(function)
     chosen = name if name is not None else qualname.lower()
     run = f"{module}:{qualname}"
     known = _declared.get(chosen)
-    if known is not None and known["run"] != run:
+    if known is not None and not _is_reload(known, function, run, line):
+        first = f"{known.table['run']} on line {known.table['line']}"
         raise ConfigError(
-            [f"two jobs are named '{chosen}': {known['run']} and {run}; wanted: one name, one job; give one name=…"]
+            [f"two jobs are named '{chosen}': {first} and {run} on line {line}; wanted: one name, one job; use name=…"]
         )
     words = {"description": said} if (said := _first_sentence(function)) and "description" not in table else {}
-    _declared[chosen] = {"name": chosen, "module": module, "line": line, "run": run, **words, **table}
+    named = {"name": chosen, "module": module, "line": line, "run": run, **words, **table}
+    _declared[chosen] = Declared(named, function)
+
+
+def _is_reload(known: Declared, function: Any, run: str, line: int) -> bool:
+    """Whether the module was run again, and this is the same declaration: not two of one name, nor two on one function."""
+    table = known.table
+    again = table["run"] == run and (table["line"] == line or table["module"] == "__main__")
+    return again and known.function is not function
 
 
 def _place(function: Any) -> tuple[str, str, int]:
-    """Where the function can be found again by name."""
+    """Where the function can be found again by name, and the line on which its own text begins."""
     code = getattr(function, "__code__", None)
     qualname = str(getattr(function, "__qualname__", ""))
     if code is None:
@@ -107,7 +156,8 @@ def _place(function: Any) -> tuple[str, str, int]:
         raise ConfigError(
             [f"@job on '{qualname}' of {function.__module__}; wanted: a function at the top of a module, with a name"]
         )
-    return function.__module__, qualname, code.co_firstlineno
+    own = getattr(inspect.unwrap(function), "__code__", code)  # a decorator below ours stands in another file
+    return function.__module__, qualname, own.co_firstlineno
 
 
 def _schedule(when: object) -> dict[str, Any]:
@@ -140,7 +190,13 @@ def _plain(value: Any) -> Any:
         case Sequence():
             return [_plain(each) for each in value]
     facts = getattr(value, "as_dict", None)  # a Param
-    return {key: each for key, each in facts().items() if each not in (None, "", [], False)} if facts else value
+    return _said(facts()) if facts else value
+
+
+def _said(param: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a parameter's facts would be written in a table: False and 0 are good defaults, None is none."""
+    empty: dict[str, Any] = {"default": None, "required": False, "choices": [], "description": ""}
+    return {key: _plain(value) for key, value in param.items() if key not in empty or value != empty[key]}
 
 
 def _length(length: timedelta) -> str:

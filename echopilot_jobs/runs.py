@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from echopilot_jobs.clock import EPOCH, iso
 from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.plain import plain
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -114,6 +115,17 @@ class Progress:
     total: float | None = None
     note: str = ""
 
+    @property
+    def share(self) -> float | None:
+        """How much of the whole is done, 0 to 1, where that is known."""
+        return min(max(self.done / self.total, 0.0), 1.0) if self.total else None
+
+    @property
+    def words(self) -> str:
+        """For a person: `40 of 100 (40%), orders`."""
+        whole = "" if self.share is None else f" of {self.total:,.10g} ({self.share:.0%})"
+        return f"{self.done:,.10g}{whole}" + (f", {plain(self.note)}" if self.note else "")
+
     def as_dict(self) -> dict[str, Any]:
         """The progress as plain JSON."""
         return {"at": iso(self.at), "done": self.done, "total": self.total, "note": self.note}
@@ -127,6 +139,10 @@ class Artefact:
     path: str
     bytes: int
     sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The file as plain JSON."""
+        return {"name": self.name, "path": self.path, "bytes": self.bytes, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from echopilot_jobs.clock import Clock
@@ -23,10 +23,17 @@ def reading(now: datetime) -> Reading:
     return Reading(now, now.timestamp(), now.timestamp(), "boot")
 
 
-def begin(ledger: Ledger, registry: Registry, clock: Clock, log: Log, owner: str = "boot:1:1") -> Leadership:
+def begin(
+    ledger: Ledger,
+    registry: Registry,
+    clock: Clock,
+    log: Log,
+    owner: str = "boot:1:1",
+    announce: Callable[[Job, Run], None] = lambda _job, _run: None,
+) -> Leadership:
     """Lead as the process *owner*; every process before it is dead."""
     identity = Identity(owner, owner.split(":", maxsplit=1)[0], "host", "rev")
-    surroundings = Surroundings(lives=owner.__eq__, sweep=lambda _owner: 0)
+    surroundings = Surroundings(lives=owner.__eq__, sweep=lambda _owner: 0, announce=announce)
     return lead(ledger, registry, clock, log, identity, surroundings, Succession(clock, identity, owner.__eq__))
 
 

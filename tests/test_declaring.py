@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import subprocess
@@ -26,6 +27,7 @@ def nothing_declared() -> Iterator[None]:
     kept = dict(declaring._declared)
     declaring.clear()
     yield
+    declaring.clear()
     declaring._declared.update(kept)
 
 
@@ -38,6 +40,21 @@ def work(_ctx: Any) -> None:
 
 
 def other() -> None:
+    pass
+
+
+def loud(function: Any) -> Any:
+    """A decorator of the user's own."""
+
+    @functools.wraps(function)
+    def around(*args: Any) -> Any:
+        return function(*args)
+
+    return around
+
+
+@loud
+def wrapped() -> None:
     pass
 
 
@@ -145,13 +162,74 @@ def test_a_decorator_without_its_brackets_says_so() -> None:
         job(work)  # type: ignore[arg-type]
 
 
-def test_two_functions_of_one_name_are_refused_and_one_declared_again_is_replaced() -> None:
+def test_two_jobs_of_one_name_are_refused_with_both_places_I28() -> None:
+    line = inspect.getsourcelines(work)[1]
     job(every="6h")(work)
-    job(every="7h")(work)
 
-    with pytest.raises(ConfigError, match=r"two jobs are named 'work': .*:work and .*:other; wanted: one name"):
-        job(every="6h", name="work")(other)
-    assert [table["every"] for table in declaring.declared()] == ["7h"]
+    for function in (other, work):
+        with pytest.raises(
+            ConfigError, match=rf"two jobs are named 'work': .*:work on line {line} and .*use name=…"
+        ) as no:
+            job(every="7h", name="work")(function)
+        assert "\n" not in str(no.value)
+    job(every="7h", name="work_again")(work)
+    assert [(table["name"], table["every"]) for table in declaring.declared()] == [("work", "6h"), ("work_again", "7h")]
+
+
+def test_a_module_that_is_run_again_declares_its_jobs_anew_and_one_that_says_a_name_twice_is_refused_I28() -> None:
+    text = "from echopilot_jobs import job\n@job(every='6h')\ndef nightly(): pass\n"
+    once, twice = compile(text, "again.py", "exec"), compile(f"{text}{text}", "again.py", "exec")
+
+    for _ in range(2):
+        exec(once, {"__name__": "again"})
+    assert [table["line"] for table in declaring.declared()] == [2]
+    with pytest.raises(ConfigError, match="'nightly': again:nightly on line 2 and again:nightly on line 5"):
+        exec(twice, {"__name__": "again"})
+
+
+def test_the_line_is_the_functions_own_though_it_is_wrapped() -> None:
+    job(every="6h")(wrapped)
+
+    (table,) = declaring.declared()
+    assert table["run"] == f"{__name__}:wrapped"
+    assert table["line"] == inspect.getsourcelines(wrapped)[1]
+
+
+def test_defaults_that_are_false_or_zero_or_empty_stay_defaults(settings: Settings) -> None:
+    params = {
+        "dry": Param("boolean", False),
+        "most": Param("integer", 0),
+        "note": Param("text", ""),
+        "day": Param("date"),
+    }
+    job(every="6h", params=params)(work)
+
+    assert composed(settings)["work"].params == params
+
+
+def test_tags_of_the_words_and_tags_beside_them_are_both_kept(settings: Settings) -> None:
+    job(every(6).hours.tag("night", "db"), tags=["export", "db"])(work)
+
+    assert composed(settings)["work"].tags == ("db", "night", "export")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"timout": "20m"}, "@job with 'timout'; did you mean 'timeout'? known: name, every, at"),
+        ({"colour": "red"}, "@job with 'colour'; known: name, every, at"),
+        ({"command": ["bin/x"]}, "@job with 'command'; what runs is the function below it; a command or request is"),
+        ({"cron": "0 8 * * *"}, "a schedule in words and 'cron' beside it; wanted: one of them"),
+        ({"timezone": "Europe/Riga"}, "'timezone' beside it; wanted: one of them; a zone stands in the words: .at("),
+    ],
+)
+def test_a_keyword_that_means_nothing_here_is_refused_with_what_is_wanted_I28(keywords: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        job(every().day.at("08:00"), **keywords)(work)
+
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert declaring.declared() == []
 
 
 def test_words_that_make_no_rule_are_refused_where_they_stand() -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 RINGS = [
     {"errors", "clock", "processes", "plain", "spans", "addresses"},
     {"outages", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
-    {"jobs", "jobsfile", "fluent", "context", "declaring", "stretches", "planner", "logs"},
+    {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "logs"},
     {"ledger", "executor", "supervision", "artefacts", "logreading"},
     {"engines", "healing", "signals", "reporting", "accounting"},
     {"pump", "scheduler", "builtin", "definitions", "testing", "doctor", "simulator"},
@@ -33,8 +33,6 @@ HOMES = {
     "gunicorn": "stack",
     "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
-    "pydantic": "settings",
-    "pydantic_settings": "settings",
     "psutil": {"signals", "doctor", "simulator"},
 }
 RING_OF = {module: number for number, ring in enumerate(RINGS) for module in ring}

@@ -1,11 +1,30 @@
-"""Which bad ends another attempt may follow, and who starts first."""
+"""Which bad ends another attempt may follow, who starts first, and who is told."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import NoReturn
+
 import pytest
 
+from echopilot_jobs.engines import Ended
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.scheduler.retrying import is_wanted
+from echopilot_jobs.testing import FakeClock
+from tests.worldkit import World, job
+
+
+@pytest.fixture
+def world(ledger: SqliteLedger, clock: FakeClock) -> World:
+    return World(ledger, clock)
+
+
+def end_with(world: World, outcome: Outcome) -> None:
+    """Everything that is out ends like this."""
+    world.engine.ended += [Ended(each, run, outcome) for each, run in world.engine.out]
+    world.engine.out.clear()
 
 
 @pytest.mark.parametrize(
@@ -32,3 +51,98 @@ def test_a_job_that_names_bad_ends_is_tried_again_after_those_alone_I17(
     retry_on: tuple[str, ...], outcome: Outcome, wanted: bool
 ) -> None:
     assert is_wanted(retry_on, outcome) is wanted
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome(State.FAILED, http_status=503), State.RETRY_WAIT),
+        (Outcome(State.FAILED, http_status=404), State.FAILED),
+        (Outcome(State.TIMED_OUT), State.TIMED_OUT),
+    ],
+)
+def test_the_loop_tries_again_after_the_named_ends_alone_I17(world: World, outcome: Outcome, state: State) -> None:
+    scheduler = world.scheduler(job(retries=3, retry_on=("http 5xx",)))
+    world.run_for(scheduler, 61)
+
+    end_with(world, outcome)
+    scheduler.beat()
+
+    assert [run.state for run in world.ledger.runs()] == [state]
+
+
+def test_a_wait_the_other_side_names_ends_with_the_next_slot_F59(world: World) -> None:
+    scheduler = world.scheduler(job(retries=3))
+    world.run_for(scheduler, 61)
+
+    end_with(world, Outcome(State.FAILED, http_status=429, retry_after=timedelta(hours=1)))
+    world.run_for(scheduler, 20)
+    waiting = [run.state for run in world.ledger.runs()]
+    world.run_for(scheduler, 10)
+
+    assert waiting == [State.RETRY_WAIT]
+    assert [run.state for run in world.ledger.runs()] == [State.RUNNING, State.FAILED]
+    assert [run.attempt for _, run in world.engine.taken] == [1, 1]
+
+
+def test_of_those_due_at_one_moment_the_higher_priority_runs_first_F61(world: World) -> None:
+    names = {"a_low": -5, "b_plain": 0, "c_high": 7, "d_plain": 0, "e_higher": 90}
+    scheduler = world.scheduler(*(job(name, priority=priority) for name, priority in names.items()))
+    world.engine.room = 1
+
+    world.run_for(scheduler, 61)
+    for _ in names:
+        world.engine.end_all()
+        scheduler.beat()
+
+    assert [run.job_name for _, run in world.engine.taken] == ["e_higher", "c_high", "b_plain", "d_plain", "a_low"]
+
+
+# -- who is told
+
+
+def test_starts_and_ends_are_told_once_they_are_written(world: World) -> None:
+    scheduler = world.scheduler(job())
+
+    world.run_for(scheduler, 61)
+    world.engine.end_all()
+    scheduler.beat()
+
+    assert world.announced == [(1, State.RUNNING), (1, State.SUCCEEDED)]
+
+
+def test_a_run_whose_retries_give_way_to_the_next_slot_is_told_of_as_failed(world: World) -> None:
+    scheduler = world.scheduler(job(retries=3))
+    world.run_for(scheduler, 61)
+
+    end_with(world, Outcome(State.FAILED, retry_after=timedelta(hours=1)))
+    world.run_for(scheduler, 60)
+
+    assert world.announced == [(1, State.RUNNING), (1, State.RETRY_WAIT), (1, State.FAILED), (2, State.RUNNING)]
+
+
+def test_a_run_whose_scheduler_died_is_told_of_by_the_next_one(world: World) -> None:
+    world.run_for(world.scheduler(job(), owner="b:1:1"), 61)
+
+    world.scheduler(job(), owner="b:2:2")
+
+    assert world.announced == [(1, State.RUNNING), (1, State.ABANDONED)]
+
+
+def test_nothing_is_told_of_what_could_not_be_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = world.scheduler(job())
+    world.run_for(scheduler, 61)
+    world.engine.end_all()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.ledger, "leading", out_of_reach)
+        scheduler.beat()
+    before = list(world.announced)
+    scheduler.beat()
+
+    assert before == [(1, State.RUNNING)]
+    assert world.announced[1:] == [(1, State.SUCCEEDED)]
+
+
+def out_of_reach(*_args: object) -> NoReturn:
+    raise LedgerUnavailable("database is locked")

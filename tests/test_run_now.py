@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from echopilot_jobs import RetryAfter, RunContext, Skip, declaring, job
-from echopilot_jobs.jobs import BadParameters
+from echopilot_jobs.jobs import Action, BadParameters, Command, Job, Param, Python
+from echopilot_jobs.jobsfile import BadJobsFile
 from echopilot_jobs.runs import State
 from echopilot_jobs.testing import run_now
+from echopilot_jobs.triggers import OnRequest
 
 SLOT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -73,6 +76,10 @@ def returns_what_is_no_json() -> object:
     return {1, 2}
 
 
+def leaves() -> None:
+    sys.exit(3)
+
+
 def yields() -> Iterator[int]:
     yield 1
 
@@ -91,6 +98,7 @@ def wants_more(_one: int, _two: int) -> None:
         (fails, State.FAILED, None, "KeyError: 'day'"),
         (returns_what_is_no_json, State.FAILED, None, "JSON"),
         (yields, State.FAILED, None, "is a generator"),
+        (leaves, State.FAILED, None, "ended without an answer: exit status 3"),
         (wants_more, State.FAILED, None, "needs the arguments _one, _two"),
     ],
 )
@@ -118,4 +126,43 @@ def test_files_it_keeps_are_copied_whole_into_the_folder_of_the_test_I23(tmp_pat
     ended = run_now(writes, folder=tmp_path / "kept")
 
     (kept,) = ended.artefacts
+    assert ended.folder == tmp_path / "kept"
     assert (kept.name, kept.bytes, (tmp_path / "kept" / "report.csv").read_text()) == ("report.csv", 4, "a,b\n")
+
+
+def test_files_it_could_not_keep_in_earnest_it_cannot_keep_in_a_test(tmp_path: Path) -> None:
+    (tmp_path / "made.csv").write_text("a,b\n")
+
+    def writes(ctx: RunContext) -> None:
+        ctx.artifact(tmp_path / "made.csv", name="../made.csv")
+
+    ended = run_now(writes)
+
+    assert ended.state is State.FAILED
+    assert "an artefact named '../made.csv'; wanted" in str(ended.error)
+    assert (ended.artefacts, ended.folder) == ([], None)
+
+
+def test_a_job_of_the_registry_runs_as_its_function_does() -> None:
+    def made(action: Action) -> Job:
+        return Job(
+            "seven", OnRequest(), action, params={"day": Param("date", "2026-01-01")}, timeout=timedelta(hours=1)
+        )
+
+    assert run_now(made(Python(f"{__name__}:no_context"))).result == 7
+    assert run_now(made(Python(f"{__name__}:tells"))).result == ["seven", "2026-01-01", 3600]
+    with pytest.raises(TypeError, match="job 'seven' does 'command true'; run_now runs python functions alone"):
+        run_now(made(Command(("true",))))
+
+
+def tells(ctx: RunContext) -> list[Any]:
+    return [ctx.job_name, ctx.params["day"], (ctx.deadline - ctx.started_at).total_seconds()]
+
+
+def test_a_declaration_that_would_be_refused_is_refused_in_the_test_too_I28(declared: Any) -> None:
+    job(every="6h", timeout="0s")(no_context)
+
+    with pytest.raises(
+        BadJobsFile, match=r"test_run_now:[0-9]+:1: job 'no_context': timeout: came '0s'; wanted: a length"
+    ):
+        run_now(no_context)

@@ -85,14 +85,28 @@ class World:
     engine: Recorder = field(default_factory=Recorder)
     log: Diary = field(default_factory=Diary)
     ticks: int = 0
+    announced: list[tuple[int, State]] = field(default_factory=list)
 
     def scheduler(
         self, *jobs: Job, owner: str = "b:1:1", engine: Recorder | None = None, limits: dict[str, int] | None = None
     ) -> Scheduler:
         registry = Registry(jobs, limits)
-        leadership = begin(self.ledger, registry, self.clock, self.log, owner)
+        leadership = begin(self.ledger, registry, self.clock, self.log, owner, self._hear)
         duties = {"tick": self._tick}
-        return Scheduler(registry, self.ledger, engine or self.engine, self.clock, self.log, leadership, duties)
+        return Scheduler(
+            registry,
+            self.ledger,
+            engine or self.engine,
+            self.clock,
+            self.log,
+            leadership,
+            duties,
+            announce=self._hear,
+        )
+
+    def _hear(self, _job: Job, run: Run) -> None:
+        assert self.ledger.run(run.id).state is run.state, "told of before it was written"
+        self.announced.append((run.id, run.state))
 
     def _tick(self, _run: Run) -> Outcome:
         self.ticks += 1

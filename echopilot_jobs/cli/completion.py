@@ -48,7 +48,9 @@ def job_names(_context: click.Context, _parameter: click.Parameter, begun: str) 
 
 def parameters(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """What may follow `-p` for the job that stands on the line already: `date=`."""
-    job = _jobs().get(context.params.get("job") or "")
+    # An option still without its value ends Click's reading of the line; what stood before it is left in `args`.
+    named = context.params.get("job") or next(iter(context.args), "")
+    job = _jobs().get(named)
     return [f"{name}=" for name in (job.params if job else ()) if name.startswith(begun)]
 
 

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, Sequence[str]] = MappingProxyType(
         "Act": ("run", "brief", "report", "retry", "cancel", "pause", "resume", "backfill", "backlog", "clock"),
         "Prove": ("check", "doctor", "audit", "simulate", "replay"),
         "Keep": ("backup", "restore", "prune"),
-        "Set up": ("completion", "scheduler"),
+        "Set up": ("completion", "import-crontab", "scheduler"),
     }
 )
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
@@ -40,7 +40,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name}").command
+        command: click.Command = import_module(f"echopilot_jobs.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -127,9 +127,16 @@ def _complete(asked: str) -> int:
 
 def _wrong_usage(error: click.UsageError) -> int:
     about = error.ctx.command_path if error.ctx else "echopilot"
-    message = error.format_message().rstrip(".").replace("\n", " ")
-    say(f"error: {message[:1].lower()}{message[1:]}; see `{about} --help`")
+    message = _words(error).rstrip(".").replace("\n", " ")
+    then = "" if message.endswith("?") else ";"
+    say(f"error: {message[:1].lower()}{message[1:]}{then} see `{about} --help`")
     return USAGE
+
+
+def _words(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        return f"{error.message.rstrip('.')}; did you mean '{error.possibilities[0]}'?"
+    return error.format_message()
 
 
 def _code_of(error: EchoPilotError) -> int:

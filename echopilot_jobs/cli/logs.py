@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from echopilot_jobs.cli import inputs, out, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
@@ -70,7 +71,7 @@ class Wanted:
 
 
 @click.command("logs")
-@click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]")
+@click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]", shell_complete=job_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
 @click.option(
     "-n", "--lines", type=inputs.whole(f"lines from 1 to {LINES_MOST:,}", LINES_MOST), default=50, show_default=True,

@@ -10,6 +10,7 @@ from echopilot_jobs.cli.out import Column, is_terminal
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.spans import near_stamp, span, stamped
+from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -67,7 +68,9 @@ def _next_words(job: Job, next_at: datetime | None, now: datetime, pause: Pause 
         return "disabled"
     if pause is not None:
         return f"paused until {_moment(pause.until, now)}" if pause.until else "paused"
-    return _moment(next_at, now) if next_at else "no more"
+    if next_at is None:
+        return "only by hand" if isinstance(job.trigger, OnRequest) else "no more"
+    return _moment(next_at, now)
 
 
 def last_words(last: Run | None, now: datetime) -> str | None:

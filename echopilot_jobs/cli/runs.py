@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, rows, sight
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import past_moment, whole
 from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
@@ -23,7 +24,7 @@ MOST = 200
 
 
 @click.command("runs")
-@click.option("--job", metavar="NAME", help="Only runs of this job.")
+@click.option("--job", shell_complete=job_names, metavar="NAME", help="Only runs of this job.")
 @click.option(
     "--state",
     "states",

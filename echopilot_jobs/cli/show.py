@@ -11,7 +11,6 @@ import click
 
 from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
 from echopilot_jobs.cli import out, sight
-from echopilot_jobs.cli.following import progress_words
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
 from echopilot_jobs.healing import repeated_by, retry_key
@@ -44,7 +43,7 @@ def command(run_id: int, as_json: bool) -> None:
         return
     missed = [("missed", outage_words(outage, stamp))] if outage else []
     at, kept = ledger.progress(run.id), ledger.artefacts(run.id)
-    progress = [("progress", f"{progress_words(at)}, {relative(at.at, now)}")] if at is not None else []
+    progress = [("progress", f"{at.words}, {relative(at.at, now)}")] if at is not None else []
     files = [("kept file", f"{each.path} ({each.bytes:,} bytes)") for each in kept]
     waiting = [("waits", words) for words in waits]
     out.facts([*run_facts(run, now), *repeats_words(ledger, run), *progress, *files, *missed, *waiting])
@@ -70,11 +69,8 @@ def said_json(ledger: SqliteLedger, run: Run) -> dict[str, Any]:
     """How far the run said it is, the files it kept, and its neighbours among retries; JSON types only."""
     at, after = ledger.progress(run.id), ledger.requested(retry_key(run.id))
     return {
-        "progress": {"at": iso(at.at), "done": at.done, "total": at.total, "note": at.note} if at else None,
-        "artefacts": [
-            {"name": each.name, "path": each.path, "bytes": each.bytes, "sha256": each.sha256}
-            for each in ledger.artefacts(run.id)
-        ],
+        "progress": at.as_dict() if at else None,
+        "artefacts": [each.as_dict() for each in ledger.artefacts(run.id)],
         "repeats": repeated_by(run),
         "repeated_by": after.id if after else None,
     }

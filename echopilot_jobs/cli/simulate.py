@@ -16,6 +16,7 @@ import click
 from echopilot_jobs.accounting.preview import notes_at
 from echopilot_jobs.cli import inputs, out, sight
 from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.spans import span, stamp
@@ -57,7 +58,9 @@ ODD_COLUMNS = (
 @click.option(
     "--seed", type=inputs.whole("a whole number"), default=1, show_default=True, metavar="N", help="Which random ones."
 )
-@click.option("--job", "names", multiple=True, metavar="JOB", help="Only this job; repeatable.")
+@click.option(
+    "--job", "names", multiple=True, metavar="JOB", shell_complete=job_names, help="Only this job; repeatable."
+)
 @click.option(
     "--jobs", "file", type=click.Path(path_type=Path), metavar="FILE", help="The jobs of FILE, not those in force."
 )
@@ -69,7 +72,14 @@ ODD_COLUMNS = (
     metavar="LENGTH",
     help="How long a run takes.",
 )
-@click.option("--fail", "failing", multiple=True, metavar="JOB", help="Every attempt of this job fails; repeatable.")
+@click.option(
+    "--fail",
+    "failing",
+    multiple=True,
+    metavar="JOB",
+    shell_complete=job_names,
+    help="Every attempt of this job fails; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
 def command(
     days: int,

@@ -176,15 +176,15 @@ def _show(seen: Sight) -> None:
     if seen.programs:
         out.line()
         out.table(PROGRAM_COLUMNS, [_program_row(program, seen.now) for program in seen.programs])
-    out.line()
-    lines = [rows.job_row(*each, seen.now, seen.paused.get(each[0].name)) for each in seen.jobs]
-    out.table(rows.JOB_COLUMNS, lines)
     held = seen.hold.id if seen.hold else 0  # those of the backlog are told of together
     if shown := [run for run in seen.open_runs if run.hold_id != held or run.state is not State.QUEUED]:
         out.line()
         out.heading("open runs")
         for run in shown:
             out.line(f"  {_open_run(run, seen.now, seen.progresses.get(run.id))}")
+    out.line()
+    lines = [rows.job_row(*each, seen.now, seen.paused.get(each[0].name)) for each in seen.jobs]
+    out.table(rows.JOB_COLUMNS, lines)
     _show_trouble(seen)
 
 

@@ -53,7 +53,7 @@ def watch(show: Callable[[], None], pause: Callable[[float], object] | None = No
     console = Console(file=sys.stdout, color_system=colours, highlight=False, markup=False, emoji=False)
     with Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
         while True:
-            live.update(Text.from_ansi(frame(show), no_wrap=True), refresh=True)
+            live.update(Text.from_ansi(frame(show), overflow="fold"), refresh=True)
             rest(EVERY_SECONDS)
 
 
@@ -61,7 +61,7 @@ def frame(show: Callable[[], None]) -> str:
     """What *show* prints on either stream, or why it could not."""
     taken = Frame()
     with redirect_stdout(taken), redirect_stderr(taken):
-        out.say("shown anew every second; Ctrl-C ends the view")
+        out.say("Ctrl-C ends the view; it is made anew every second")
         out.line()
         try:
             show()

@@ -58,7 +58,8 @@ def _look(home: Path, item: dict[str, Any]) -> dict[str, Any]:
     try:
         if "module" in item:
             _import(home, item["module"])
-            return {"declared": _declared(item["module"])}
+            declared = _declared(item["module"])
+            return {"declared": declared, "refused": dict(_refused(home, declared))}
         with _environment(item["env"]):
             return {"warning": _judge(home, item["target"])}
     except Wrong as wrong:
@@ -75,6 +76,15 @@ def _declared(name: str) -> list[dict[str, Any]]:
     except (TypeError, ValueError) as error:
         raise Wrong(f"the jobs '{name}' declares hold what JSON cannot keep: {error}") from None
     return found
+
+
+def _refused(home: Path, declared: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The names of those whose function cannot be called, and why."""
+    for each in declared:
+        try:
+            _judge(home, each["run"])
+        except Wrong as wrong:
+            yield each["name"], str(wrong)
 
 
 @contextmanager

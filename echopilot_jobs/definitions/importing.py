@@ -40,11 +40,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one item. *declared*: the jobs the modules up to this one have declared."""
+    """What came of one item. *declared*: the jobs of the modules up to this one, *refused*: why some of them cannot run."""
 
     problem: str | None = None
     warning: str | None = None
     declared: tuple[dict[str, Any], ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass
@@ -165,7 +166,7 @@ class _Child:
         elif "end" in facts:
             self._begun = None
             declared = tuple(facts.get("declared", ()))
-            answer = Answer(facts.get("problem"), facts.get("warning"), declared)
+            answer = Answer(facts.get("problem"), facts.get("warning"), declared, facts.get("refused", {}))
             self._answers.by_item[self._numbers[facts["end"]]] = answer
         elif "files" in facts:
             self._answers.files = tuple({*self._answers.files, *map(Path, facts["files"])})

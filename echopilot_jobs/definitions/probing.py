@@ -114,6 +114,7 @@ def _is_target(value: str | None) -> bool:
 
 def _take_modules(probed: Probed, document: Document, modules: Sequence[str], answers: Answers) -> None:
     declared: tuple[dict[str, Any], ...] = ()
+    refused: dict[str, str] = {}
     listed = list(document.tables.get("modules", ()))
     for number, name in enumerate(modules):
         answer, path = answers.by_item[number], ("modules", str(listed.index(name)))
@@ -124,7 +125,12 @@ def _take_modules(probed: Probed, document: Document, modules: Sequence[str], an
             words = f"modules: '{name}' declares no job; wanted: a function with `@job`"
             probed.warnings.append(document.problem(words, path, about="modules"))
         declared = answer.declared or declared
+        refused.update(answer.refused)
     probed.code += _documents(declared)
+    for each in (job for code in probed.code for job in _jobs_of(code)):
+        if each.name in refused:
+            problem = each.problem("run", f"came '{each.text('run')}'; {refused[each.name]}")
+            (probed.warnings if each.is_off else probed.problems).append(problem)
 
 
 def _documents(declared: Sequence[Mapping[str, Any]]) -> list[Document]:

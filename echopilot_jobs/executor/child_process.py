@@ -15,7 +15,7 @@ from typing import Any
 
 from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
-from echopilot_jobs.context import RunContext
+from echopilot_jobs.context import SKIPPED, RunContext
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.capture import Capture
 from echopilot_jobs.executor.report import Heard, Report
@@ -294,7 +294,7 @@ def _python_outcome(status: int, answer: Mapping[str, Any] | None, evidence: dic
     if answer is None:
         return Outcome(State.FAILED, error=f"ended without an answer: {_exit_words(status)}", **evidence)
     if "skipped" in answer:
-        return Outcome(State.CANCELLED, error=f"skipped by the job: {answer['skipped']}", **evidence)
+        return Outcome(State.CANCELLED, error=f"{SKIPPED}{answer['skipped']}", **evidence)
     if not answer["ok"]:
         error = answer.get("trouble") or answer.get("error")
         return Outcome(State.FAILED, error=error, retry_after=wait_of(answer.get("retry_after_s")), **evidence)

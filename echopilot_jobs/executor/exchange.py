@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,6 +17,7 @@ import requests
 from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.executor.cancel import Cancel
+from echopilot_jobs.executor.causes import cause_of
 from echopilot_jobs.executor.line import Line, PrivatePeer
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.runs import Outcome, Output, State
@@ -25,11 +26,15 @@ BODY_MOST_BYTES = 1024 * 1024
 EXCERPT_BYTES = 4096
 CONNECT_SECONDS = 10.0
 REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent, placeholders filled, and what is wanted back: see `jobs.Http`."""
+    """What is sent, placeholders filled, and what is wanted back: see `jobs.Http`.
+
+    *hide* takes what was filled in out of a text. It must see the text whole: half a secret would be one it does not know.
+    """
 
     method: str
     url: str
@@ -39,6 +44,7 @@ class Request:
     contains: str | None = None
     redirects: int = 0
     allow_private: bool = False
+    hide: Callable[[str], str] = str
     steps: tuple[str, ...] = ()  # the addresses that led here
 
     @property
@@ -48,12 +54,18 @@ class Request:
 
     def follow(self, location: str, status: int) -> Request:
         """The request a redirect asks for. Raises `Unfollowed` with the reason it is not made."""
-        url = urljoin(self.url, location)
-        here, there = urlsplit(self.url), urlsplit(url)
+        try:
+            url = urljoin(self.url, location)
+            is_same = _is_same_place(self.url, url)
+        except ValueError:
+            raise Unfollowed("redirected to what is no address") from None
+        to = self.hide(place_of(url))
         if len(self.steps) >= self.redirects:
-            raise Unfollowed(f"redirected once more, to {place_of(url)}; allowed: {self.redirects}")
-        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
-            raise Unfollowed(f"redirected to {place_of(url)}, another place; wanted: the same scheme, host and port")
+            raise Unfollowed(f"redirected once more, to {to}; allowed: {self.redirects}")
+        if not is_same:
+            raise Unfollowed(
+                f"redirected to {to}, another place; wanted: the same scheme, host and port, or https in place of http"
+            )
         keeps = status in (307, 308) or self.method in ("GET", "HEAD")
         method, body = (self.method, self.body) if keeps else ("GET", None)
         return replace(self, method=method, url=url, body=body, steps=(*self.steps, self.url))
@@ -97,13 +109,11 @@ class Exchange:
         place = self._request.place
         try:
             self.outcome = self._exchange()
-        except requests.RequestException as error:
-            self.outcome = Outcome(State.FAILED, error=f"{place}: {_cause(error)}")
         except (PrivatePeer, Unfollowed) as error:
             self.outcome = Outcome(State.FAILED, error=f"{place}: {error}")
         except Exception as error:  # urllib3 and http.client let a few of their own through on hostile answers
-            said = shorten(plain(error), 200)
-            self.outcome = Outcome(State.FAILED, error=f"{place}: {type(error).__name__}: {said}")
+            said = cause_of(error) or f"{type(error).__name__}: {shorten(plain(self._request.hide(str(error))), 200)}"
+            self.outcome = Outcome(State.FAILED, error=f"{place}: {said}")
         finally:
             self._bell.ask()
             self._leave()
@@ -143,9 +153,10 @@ class Exchange:
 
 def judged(wanted: Request, answer: requests.Response, body: bytes, now: datetime) -> Outcome:
     """What an answer comes to: its status first, then what its body was to hold."""
-    wrong = _wrong_status(wanted, answer) or _wrong_body(wanted, body)
+    text = wanted.hide(body.decode("utf-8", "replace"))  # before anything is cut
+    wrong = _wrong_status(wanted, answer) or _wrong_body(wanted, body, text)
     excerpt = Output(
-        head=body[:EXCERPT_BYTES].decode("utf-8", "replace"), dropped_bytes=max(len(body) - EXCERPT_BYTES, 0)
+        head=text.encode()[:EXCERPT_BYTES].decode("utf-8", "ignore"), dropped_bytes=max(len(body) - EXCERPT_BYTES, 0)
     )
     return Outcome(
         State.FAILED if wrong else State.SUCCEEDED,
@@ -161,15 +172,16 @@ def _wrong_status(wanted: Request, answer: requests.Response) -> str | None:
     status = answer.status_code
     if status in wanted.expect or (not wanted.expect and 200 <= status < 300):
         return None
-    said = f"HTTP {status} {shorten(plain(answer.reason or ''), 80)}".strip()
+    said = f"HTTP {status} {shorten(plain(wanted.hide(answer.reason or '')), 80)}".strip()
     return f"{said}; wanted: {', '.join(map(str, wanted.expect[:10]))}" if wanted.expect else said
 
 
-def _wrong_body(wanted: Request, body: bytes) -> str | None:
+def _wrong_body(wanted: Request, body: bytes, text: str) -> str | None:
     if wanted.contains is None or wanted.contains.encode() in body:
         return None
-    begins = shorten(plain(body[:200].decode("utf-8", "replace")), 80)
-    came = f"one that begins '{begins}'" if body else "an empty one"
+    came = f"one that begins '{shorten(plain(text[:200]), 80)}'" if body else "an empty one"
+    if len(body) == BODY_MOST_BYTES:
+        came += f", of which the first {BODY_MOST_BYTES:,} bytes were read"
     return f"the answer's body does not hold '{shorten(plain(wanted.contains), 80)}'; came: {came}"
 
 
@@ -198,40 +210,6 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _cause(error: requests.RequestException) -> str:
-    """What went wrong in a few words, never the query or credentials."""
-    text = str(error)
-    for sign, words in CAUSES:
-        if sign in text:
-            return words
-    kinds = {
-        requests.exceptions.SSLError: "TLS failed",
-        requests.exceptions.ConnectTimeout: "no connection in time",
-        requests.exceptions.ReadTimeout: "no answer in time",
-        requests.exceptions.ChunkedEncodingError: "the answer broke off",
-        requests.exceptions.ContentDecodingError: "the answer is not compressed as it says",
-        requests.exceptions.ConnectionError: "no connection",
-    }
-    return next((said for kind, said in kinds.items() if isinstance(error, kind)), type(error).__name__)
-
-
-# Said by the libraries below `requests`, which has one class for all of them; looked for in this order.
-CAUSES = (
-    ("certificate has expired", "TLS failed: its certificate has expired"),
-    ("self-signed certificate", "TLS failed: its certificate is signed by nobody this machine trusts"),
-    ("unable to get local issuer", "TLS failed: its certificate is signed by nobody this machine trusts"),
-    ("Hostname mismatch", "TLS failed: its certificate is another host's"),
-    ("IP address mismatch", "TLS failed: its certificate is another host's"),
-    ("WRONG_VERSION_NUMBER", "TLS failed: no TLS is spoken there"),
-    ("NameResolutionError", "its name is not known (DNS)"),
-    ("Failed to resolve", "its name is not known (DNS)"),
-    ("Connection refused", "connection refused"),
-    ("Connection reset", "connection reset"),
-    ("Connection aborted", "the connection was closed before an answer"),
-    ("IncompleteRead", "the answer is shorter than it says"),
-)
-
-
 def host_of(url: str) -> str:
     """The host an address names; empty for one that names none."""
     try:
@@ -241,11 +219,23 @@ def host_of(url: str) -> str:
 
 
 def place_of(url: str) -> str:
-    """An address without what may be a secret: no credentials, no query."""
-    parts = urlsplit(url)
+    """An address without what may be a secret: no credentials, no query. For what is no address: that, and nothing of it."""
     try:
+        parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        port = ""
+        return "an address that is none"
     host = parts.hostname or ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{plain(parts.path)}"
+
+
+def _is_same_place(here: str, there: str) -> bool:
+    """Whether a request for *here* may go on to *there*: the same host in the same way, or by TLS where it was not before.
+
+    Raises `ValueError` for what is no address. Credentials in the address would take the place of our own header.
+    """
+    old, new = urlsplit(here), urlsplit(there)
+    if old.hostname != new.hostname or new.username is not None or new.password is not None:
+        return False
+    ways = [(parts.scheme, parts.port or _PORTS.get(parts.scheme)) for parts in (old, new)]
+    return ways[0] == ways[1] or ways == list(_PORTS.items())

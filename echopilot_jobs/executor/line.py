@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from echopilot_jobs.addresses import is_private
+from echopilot_jobs.executor.causes import BrokenHead
 
 
 class PrivatePeer(Exception):
@@ -23,6 +26,42 @@ class PrivatePeer(Exception):
         super().__init__(
             f"'{host}' is at {peer}, a private or loopback address; wanted: a public one, or allow_private = true"
         )
+
+
+class _Head:
+    """What an answer is read from while its head is read: remembers the line that was read last."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._stream.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class WholeAnswer(http.client.HTTPResponse):
+    """An answer whose head came to its end.
+
+    The library takes a connection closed between two headers for the end of the headers, and the answer for a good one (I12).
+    """
+
+    def begin(self) -> None:
+        """Read the head. Raises `BrokenHead` when the connection ended inside it."""
+        stream: Any = self.fp
+        head: Any = _Head(stream)
+        self.fp = head
+        try:
+            super().begin()
+        finally:
+            if self.fp is head:  # closed already where the head was no answer at all
+                self.fp = stream
+        if head.last not in (b"\r\n", b"\n"):
+            self.close()
+            raise BrokenHead
 
 
 def bare_session() -> requests.Session:
@@ -56,10 +95,14 @@ class Line:
         line = self
 
         class Plain(HTTPConnection):
+            response_class = WholeAnswer
+
             def _new_conn(self) -> socket.socket:
                 return line.hold(super()._new_conn(), self.host)
 
         class Tls(HTTPSConnection):
+            response_class = WholeAnswer
+
             def _new_conn(self) -> socket.socket:
                 return line.hold(super()._new_conn(), self.host)
 

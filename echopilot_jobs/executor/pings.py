@@ -12,17 +12,19 @@ import queue
 import threading
 import zlib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from echopilot_jobs.addresses import is_private
 from echopilot_jobs.clock import Clock
+from echopilot_jobs.context import SKIPPED
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request, host_of
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.placeholders import Unfilled, fill
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.runs import BAD_ENDS, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Outcome, Run, State
 
 LANES = 4
 WAITING_MOST = 100
@@ -60,19 +62,33 @@ class Pings:
         self._lanes: dict[int, queue.Queue[_Ping]] = {}
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._failing: set[str] = set()
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()
+        self._unsent = 0
 
     def announce(self, job: Job, run: Run) -> None:
         """Tell of *run* as it stands: its first attempt began, or it ended for good. Jobs without a ping are no news."""
         path = _path_of(run)
         if job.ping is None or path is None:
             return
-        body = f"{run.job_name}: {run.state.value}" + (f": {shorten(plain(run.error), 200)}" if run.error else "")
+        said = (run.error or "").strip().partition("\n")[0]
+        body = f"{run.job_name}: {run.state.value}" + (f": {shorten(plain(said), 200)}" if said else "")
         rid = str(uuid5(_RID_SPACE, f"{run.idempotency_key}:{run.id}"))
         try:
-            self._lane_of(job.name).put_nowait(_Ping(job.name, job.ping, path, rid, body))
+            lane = self._lane_of(job.name)
+        except RuntimeError:  # the machine gives no more threads: no reason to stop planning (F56)
+            self._note(job.name, "no thread to send it with")
+            return
+        self._count(1)
+        try:
+            lane.put_nowait(_Ping(job.name, job.ping, path, rid, body))
         except queue.Full:
+            self._count(-1)
             self._note(job.name, f"{WAITING_MOST} pings wait already")
+
+    def wait_sent(self, seconds: float) -> bool:
+        """Give what was announced *seconds* to leave, before a process ends; whether all of it did."""
+        with self._guard:
+            return self._guard.wait_for(lambda: not self._unsent, seconds)
 
     def news(self) -> list[News]:
         """What has changed since the last call, for the log."""
@@ -84,14 +100,25 @@ class Pings:
     def _lane_of(self, job_name: str) -> queue.Queue[_Ping]:
         number = zlib.crc32(job_name.encode()) % LANES
         if number not in self._lanes:
-            self._lanes[number] = queue.Queue(WAITING_MOST)
-            threading.Thread(target=self._work, args=(self._lanes[number],), name="pings", daemon=True).start()
+            lane: queue.Queue[_Ping] = queue.Queue(WAITING_MOST)
+            threading.Thread(target=self._work, args=(lane,), name="pings", daemon=True).start()
+            self._lanes[number] = lane
         return self._lanes[number]
 
     def _work(self, lane: queue.Queue[_Ping]) -> None:
         while True:
             ping = lane.get()
-            self._note(ping.job_name, self._send(ping))
+            try:
+                error = self._send(ping)
+            except Exception as fault:  # one that cannot be sent must not silence those of other jobs
+                error = type(fault).__name__  # its text may hold the address
+            self._note(ping.job_name, error)
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._guard:
+            self._unsent += more
+            self._guard.notify_all()
 
     def _send(self, ping: _Ping) -> str | None:
         """None when it arrived, else why not."""
@@ -99,14 +126,13 @@ class Pings:
             request = request_of(ping.address, ping.path, ping.rid, ping.body, os.environ)
         except Unfilled as error:
             return str(error)
-        why = ""
+        why = None
         for _ in range(TRIES):
-            never = Cancel()
-            outcome = Exchange(request, self._clock.monotonic() + PATIENCE_SECONDS, self._clock).run(never)
-            never.close()
+            with closing(Cancel()) as never:
+                outcome = Exchange(request, self._clock.monotonic() + PATIENCE_SECONDS, self._clock).run(never)
             if outcome is not None and outcome.state is State.SUCCEEDED:
                 return None
-            why = _without_address(outcome.error if outcome else f"no answer within {PATIENCE_SECONDS:g} s", request)
+            why = _why(outcome, request)
         return why
 
     def _note(self, job_name: str, error: str | None) -> None:
@@ -128,16 +154,28 @@ def request_of(address: str, path: str, rid: str, body: str, environ: Mapping[st
     base, _, query = fill(address, environ).partition("?")
     url = f"{base.rstrip('/')}{path}?{f'{query}&' if query else ''}rid={rid}"
     headers = {"User-Agent": "echopilot-jobs", "Content-Type": "text/plain; charset=utf-8"}
-    return Request("POST", url, headers, body.encode(), allow_private=is_private(host_of(url)))
+    # What an error says beside our own words may hold the address: nothing of it is let out.
+    return Request(
+        "POST", url, headers, body.encode(), allow_private=is_private(host_of(url)), hide=lambda _text: "not shown"
+    )
 
 
 def _path_of(run: Run) -> str | None:
     if run.state is State.RUNNING:
         return "/start" if run.attempt == 1 else None
-    if run.state is State.SUCCEEDED:
-        return ""
+    skipped = run.state is State.CANCELLED and (run.error or "").startswith(SKIPPED)
+    if run.state is State.SUCCEEDED or skipped:
+        return ""  # a job that found nothing to do has done its duty
     return "/fail" if run.state in BAD_ENDS else None
 
 
-def _without_address(error: str | None, request: Request) -> str:
-    return (error or "no reason given").removeprefix(f"{request.place}: ").replace(request.place, "it")
+def _why(outcome: Outcome | None, request: Request) -> str:
+    """Why a try failed, in words of ours alone: what the other side says may hold the address."""
+    if outcome is None:
+        return f"no answer within {PATIENCE_SECONDS:g} s"
+    if outcome.http_status is not None:
+        return f"HTTP {outcome.http_status}"
+    said = (outcome.error or "").removeprefix(f"{request.place}: ")
+    if said.startswith(f"'{host_of(request.url)}' is at "):
+        return "its host leads to a private address; wanted: a public one, or that address itself in the ping"
+    return said

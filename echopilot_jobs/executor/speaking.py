@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
@@ -68,15 +68,8 @@ class Speaker:
                 self._tell_progress()
 
     def keep(self, path: str, name: str | None) -> Artefact:
-        name = Path(path).name if name is None else name
-        if not re.fullmatch(ARTEFACT_NAME, name):
-            raise ValueError(
-                f"an artefact named {name[:80]!r}; wanted: letters, digits, spaces and '._+()=,@-', at most 120, "
-                "for example ctx.artifact(path, name='report.csv')"
-            )
         with self._guard:
-            if name not in self._names and len(self._names) >= ARTEFACTS_MOST:
-                raise ValueError(f"artefact {name!r} is one too many; allowed: {ARTEFACTS_MOST} a run")
+            name = name_to_keep(path, name, self._names)
             kept = copy_whole(path, self._folder / name, self._home)
             self._names.add(name)
             self._write(_line("artefact", {**kept.__dict__}))
@@ -132,6 +125,19 @@ def checked(result: Any) -> Any:
             f"the job returned {size:,} bytes; allowed: {RESULT_MOST_BYTES:,}; keep it as a file with ctx.artifact(path)"
         )
     return result
+
+
+def name_to_keep(path: str, name: str | None, kept: Collection[str]) -> str:
+    """What the artefact *path* is called beside those a run has *kept*. Raises `ValueError` with what is wanted."""
+    name = Path(path).name if name is None else name
+    if not re.fullmatch(ARTEFACT_NAME, name):
+        raise ValueError(
+            f"an artefact named {name[:80]!r}; wanted: letters, digits, spaces and '._+()=,@-', at most 120, "
+            "for example ctx.artifact(path, name='report.csv')"
+        )
+    if name not in kept and len(kept) >= ARTEFACTS_MOST:
+        raise ValueError(f"artefact {name!r} is one too many; allowed: {ARTEFACTS_MOST} a run")
+    return name
 
 
 def copy_whole(source: str, target: Path, home: Path) -> Artefact:

@@ -69,7 +69,7 @@ class Job:
     cwd: str | None = None
     on_failure: tuple[str, ...] = ()
     on_recovery: tuple[str, ...] = ()
-    ping: str | None = None
+    ping: str | None = field(default=None, repr=False)
     declared_in: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from echopilot_jobs.jobsfile.words import Wrong, came, unshown, wrong
 from echopilot_jobs.placeholders import names_in
 
 URL_MOST = 8 * 1024
-SECRET_WANTED = "something in it looks like a key, so write '${NAME}' there and set that name in the environment"
+SECRET_WANTED = "something in it looks like a key, so write '${NAME}' there and set that name in the environment"  # nosec B105
 BODY_MOST = 64 * 1024
 HEADER_MOST = 8 * 1024
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

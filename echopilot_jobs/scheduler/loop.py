@@ -48,9 +48,9 @@ class Scheduler:
     """The only planner. `beat` is one pass; whoever loops over it decides when to stop.
 
     *duties* carry out inline jobs, by the name their action gives. All time comes from *clock*. *relieve* may make room for
-    outcomes on a full disk and says whether it did. *announce* hears of every run that began and of every attempt that
-    ended, once the pass that wrote it is committed. *renew_every*: how often at least a pass proves that this one lives; a
-    silence of more than twice that, and of more than `outages.SILENT_ABOVE`, would be an outage.
+    outcomes on a full disk and says whether it did. *announce* hears of every run that began, of every attempt that
+    ended and of every run that gave way, once the pass that wrote it is committed. *renew_every*: how often at least a pass
+    proves that this one lives; a silence of more than twice that, and of more than `outages.SILENT_ABOVE`, is an outage.
     """
 
     def __init__(
@@ -246,6 +246,8 @@ class Scheduler:
         self._teller.tell(done)
         for item, run in done.ended:
             self._announce(item.job, run)
+        for run in done.gave_way:
+            self._announce(self._registry[run.job_name], run)
         for item, _ in [*done.ended, *done.refused]:
             self._cancelled.pop(item.run.id, None)
             self._out.discard(item.run.id)

@@ -11,11 +11,11 @@ from datetime import datetime
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.healing import abandon_lost, retry_abandoned
-from echopilot_jobs.jobs import Registry
+from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import LEASE_TTL, Lease, Ledger
 from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import Before, Reading
-from echopilot_jobs.runs import Stint
+from echopilot_jobs.runs import Run, Stint
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,15 @@ class Surroundings:
 
     *lives*: whether the process behind an owner's text is still that process. *sweep*: end what a dead owner's runs left
     behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person. *discard*:
-    remove all that was kept for a run that is gone, named by one of its files.
+    remove all that was kept for a run that is gone, named by one of its files. *announce*: tell whoever watches a job from
+    outside of an end, once it is written.
     """
 
     lives: Callable[[str], bool]
     sweep: Callable[[str], int]
     exit_words: Callable[[], str] = str
     discard: Callable[[str], None] = lambda _path: None
+    announce: Callable[[Job, Run], None] = lambda _job, _run: None
 
 
 @dataclass(frozen=True)
@@ -130,5 +132,7 @@ def end_lost(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroun
     abandoned = abandon_lost(ledger, clock.now(), surroundings.lives, sweep)
     for run in abandoned:
         log.event("run.abandoned", job=run.job_name, run=run.id, owner=run.owner)
+        if (job := registry.get(run.job_name)) is not None:
+            surroundings.announce(job, run)
     for run in retry_abandoned(ledger, registry, abandoned, clock.now()):
         log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)

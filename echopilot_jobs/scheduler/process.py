@@ -39,10 +39,12 @@ from echopilot_jobs.scheduler.reloading import Reloading
 from echopilot_jobs.settings import Settings, dashboard_key
 from echopilot_jobs.wake import Waiter
 
-# Drain, then four seconds of TERM for the children, then KILL: together inside `stopwaitsecs` of supervisord.conf.
+# Drain, then four seconds of TERM for the children, then KILL, then the last pings: together inside `stopwaitsecs` of
+# supervisord.conf.
 DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
+LAST_PINGS_SECONDS = 1.0
 STANDBY_LOOK_SECONDS = 1.0
 REFUSED_LOOK_SECONDS = 10.0
 
@@ -151,14 +153,15 @@ class _Process:
         self._stop = stop
         self._lock = lock
         self._custody = Custody(settings.ledger_path, clock, log)
+        self._pings = Pings(clock)
         self._surroundings = Surroundings(
             lives=owner_lives,
             sweep=end_leftovers,
             discard=lambda path: discard(settings.home, path),
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
+            announce=self._pings.announce,
         )
         self._identity = identity
-        self._pings = Pings(clock)
         self._ticks = 0
         self._registry = registry
         self._engine = LocalEngine(self._executor(), waiter.ring)
@@ -288,6 +291,9 @@ class _Process:
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
         ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
         self._custody.checkpoint()
+        # An end that is written and not told would be an alarm about a run that was well.
+        self._pings.wait_sent(min(LAST_PINGS_SECONDS, self._stop.drain_seconds))
+        self._tell_pings()
         self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
         return 0
 

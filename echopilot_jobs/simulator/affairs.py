@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.simulator.evidence import HOLD, SETTLING, Evidence, G
 from echopilot_jobs.simulator.truth import Deed
 from echopilot_jobs.simulator.watch import Row, Sight
@@ -25,14 +26,26 @@ def leases(record: Evidence) -> Iterator[str]:
         for name in record.eras:
             era = record.era(name, at + SETTLING)
             wanted = era is not None and era.end > at + SETTLING and era.job.on_startup and era.job.enabled
+            wanted = wanted and era is not None and _was_given(record, sight, era.job)
             if starts[name, term] > 1 or (lasting and wanted and not starts[name, term]):
                 yield f"I1 {name} started up {starts[name, term]} times in term {term}"
+
+
+def _born(record: Evidence, lease: Sight) -> float:
+    """When the process that took the lease began."""
+    return next(stay.born for stay in record.truth.stays if stay.owner == lease.row["owner"])
+
+
+def _was_given(record: Evidence, lease: Sight, job: Job) -> bool:
+    """Whether the process that took the lease began with that definition: a later one starts nothing up."""
+    born = _born(record, lease)
+    return any(each.job == job and each.at <= born for each in record.truth.defined)
 
 
 def definitions(record: Evidence) -> Iterator[str]:
     """I2: a scheduler that has been able to work for a while has written down every definition it was given."""
     for sight in record.seen.leases:
-        born = next(stay.born for stay in record.truth.stays if stay.owner == sight.row["owner"])
+        born = _born(record, sight)
         at, given = sight.at + SETTLING, {d.name: d.job for d in record.truth.defined if d.at <= born}
         if not record.steady(sight.at + 0.1, at) or not record.stayed(sight.row["owner"], at):
             continue
@@ -40,8 +53,25 @@ def definitions(record: Evidence) -> Iterator[str]:
             known = [s.row["revision"] for s in record.seen.jobs if s.row["name"] == name and s.at <= at]
             if job is None or (record.has_leapt and not job.trigger.follows_real_time):
                 continue  # a clock nobody trusts must not become a job's marker
-            if job.revision not in known[-1:] and record.leader(at) == sight.row["owner"]:
+            saved_since = {
+                d.job.revision for d in record.truth.defined if d.job and d.name == name and born < d.at <= at
+            }
+            if not {job.revision, *saved_since} & {*known[-1:]} and record.leader(at) == sight.row["owner"]:
                 yield f"I2 {name} is not in the ledger {SETTLING:g} s after its scheduler began"
+
+
+def reloads(record: Evidence) -> Iterator[str]:
+    """F64: a definition saved beside a scheduler that works is in force soon, without a restart."""
+    for deed in record.truth.deeds:
+        if deed.kind != "redefine" or not deed.facts["live"] or record.has_leapt:
+            continue
+        until, leader = deed.at + SETTLING, record.leader(deed.at)
+        if leader is None or leader != record.leader(until) or not record.steady(deed.at, until):
+            continue
+        wanted = [d.job.revision for d in record.truth.defined if d.job and d.name == deed.job and d.at >= deed.at]
+        known = [s.row["revision"] for s in record.seen.jobs if s.row["name"] == deed.job and s.at <= until]
+        if record.stayed(leader, until) and not {*wanted} & {*known[-1:]}:
+            yield f"F64 {deed.job} was redefined and is not in force {SETTLING:g} s later"
 
 
 def deeds(record: Evidence) -> Iterator[str]:

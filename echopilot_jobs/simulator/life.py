@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.logs import Log, encode
 from echopilot_jobs.runs import Outcome, Run, State
@@ -70,11 +71,6 @@ class Life:
             return False
         return process.leads and self._machine.watch.leader == process.owner
 
-    def adopt(self) -> None:
-        """The definitions changed: its process takes them over as it runs."""
-        if self.process is not None and self.process.alive:
-            self.process.adopt()
-
     def ended(self, restart: float | None) -> None:
         """The process is gone; the supervisor starts another after *restart* seconds, unless that is None."""
         self._machine.note(f"{self.name} ended")
@@ -119,6 +115,7 @@ class Process:
         self._turn = 0
         self._rung = False
         self._chores: Chores | None = None
+        self._other: Registry | None = None
         self._restart: float | None = None  # when asked to stop: how soon to start again
         self._drain_until: float | None = None
 
@@ -166,12 +163,9 @@ class Process:
         self._restart = restart
         self.ring()
 
-    def adopt(self) -> None:
-        """Other definitions are in force, as after a reload."""
-        self._registry = self._machine.registry()
-        if self._scheduler is not None and self._chores is not None:
-            self._scheduler.adopt(self._registry)
-            self._chores.adopt(self._registry)
+    def follow(self, registry: Registry) -> None:
+        """Somebody saved other definitions: take them between two beats."""
+        self._other = registry
         self.ring()
 
     def effect_begins(self, run: Run) -> Effect:
@@ -242,6 +236,11 @@ class Process:
             self._exit(RESTART)
             return None
         seconds = self._scheduler.beat()
+        if self._other is not None and self._scheduler.adopt(self._other):
+            self._registry, self._other = self._other, None
+            if self._chores is not None:
+                self._chores.adopt(self._registry)
+            return 0.0
         if self._chores is not None:
             self._chores.do_due(seconds)
         return seconds

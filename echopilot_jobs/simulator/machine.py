@@ -182,9 +182,14 @@ class Machine:
             if life.process is not None:
                 life.process.ring()
 
-    def reload(self) -> None:
-        """The definitions changed. A scheduler reads them when it starts, so it is started again."""
-        self.first.terminate(restart=RESTART)
+    def reload(self, *, live: bool) -> None:
+        """The definitions changed: schedulers take them between two beats, or the first is started again to read them."""
+        if not live:
+            self.first.terminate(restart=RESTART)
+            return
+        for life in self.lives:
+            if life.process is not None:
+                life.process.follow(self.registry())
 
     def effect_begins(self, process: Process, run: Run) -> Effect:
         """Work begins out in the world."""

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from echopilot_jobs.simulator.affairs import at_rest, deeds, definitions, leases, log
+from echopilot_jobs.simulator.affairs import at_rest, deeds, definitions, leases, log, reloads
 from echopilot_jobs.simulator.evidence import FAR, HOLD, SETTLING, Era, Evidence, G
 from echopilot_jobs.simulator.nominal import SLOTS_MOST
 from echopilot_jobs.simulator.policies import claims, groups, instances, skips
@@ -30,6 +30,7 @@ def broken(record: Evidence) -> list[str]:
         *groups(record),
         *leases(record),
         *definitions(record),
+        *reloads(record),
         *deeds(record),
         *log(record),
         *at_rest(record),

@@ -111,13 +111,14 @@ class People:
         return {"answer": ledger.answer_hold(word, "ann", now).answer}  # type: ignore[arg-type]
 
     def _redefine(self, intent: Intent) -> dict[str, Any] | None:
-        """Somebody edits the jobs file: schedulers that start from now on read it, the running one reloads."""
+        """Somebody edits the jobs file: schedulers that start from now on read it, the running one follows it."""
         found: list[Job] = [job for job in self._machine.history.later if job.name == intent.job]
         if not found:
             return None
         self._machine.define(*found)
-        self._machine.reload()
-        return {"trigger": str(found[0].trigger)}
+        live = intent.number % 2 == 0
+        self._machine.reload(live=live)
+        return {"trigger": str(found[0].trigger), "live": live}
 
 
 class _Web:

@@ -128,7 +128,7 @@ def _reloads(machine: Machine, seen: Sequence[Dark], often: frozenset[str], ende
 
     def reload(names: Container[str]) -> timedelta:
         machine.jobs = {job.name: job for job in machine.history.jobs if job.name in names}
-        machine.first.adopt()
+        machine.reload(live=True)
         return ZERO
 
     every = frozenset(job.name for job in machine.history.jobs)

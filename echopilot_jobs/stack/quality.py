@@ -12,12 +12,30 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from echopilot_jobs.stack.bootstrap import ROOT, SetupError, environment, say
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCRIPTS = ("simulate", "soak", "stack", "supervisorctl", "echopilot", "test", "check", "lock")
 Phase = tuple[str, Callable[[], int]]
+
+
+class Program(NamedTuple):
+    """A program that tests drive, under any of its *names*."""
+
+    package: str
+    names: tuple[str, ...]
+    without: str
+
+
+PROGRAMS = (
+    Program(
+        "chromium",
+        ("chromium", "chromium-browser", "google-chrome"),
+        "the tests marked 'browser' are left out",
+    ),
+    Program("openssl", ("openssl",), "the tests of TLS certificates fail"),
+)
 
 
 def test(arguments: list[str]) -> int:
@@ -55,7 +73,7 @@ def lock(_arguments: list[str]) -> int:
 
 
 def _test_phases(tools: Path, arguments: list[str]) -> list[Phase]:
-    return [("browser", _browser), ("tests", lambda: _tool(tools, "pytest", *arguments))]
+    return [("programs", _system), ("tests", lambda: _tool(tools, "pytest", *arguments))]
 
 
 def _run_phases(phases: Callable[[Path], list[Phase]]) -> int:
@@ -83,20 +101,22 @@ def _tool(tools: Path, name: str, *arguments: str, cwd: Path = ROOT) -> int:
     return subprocess.run(command, cwd=cwd, env=surroundings, check=False).returncode  # nosec B603
 
 
-def _browser() -> int:
-    """Chromium for the browser tests: there, or installed as root, or a word about what is left out."""
-    if _has_browser():
-        return 0
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        say("installing chromium for the browser tests")
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
+def _system() -> int:
+    """The programs that tests drive: there, or installed as root, or a word about what cannot be tried without them."""
+    missing = [each for each in PROGRAMS if not _has(each)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing {', '.join(each.package for each in missing)} for the tests")
+        for command in (
+            ["apt-get", "update", "-qq"],
+            ["apt-get", "install", "-y", "-qq", *(m.package for m in missing)],
+        ):
             surroundings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             subprocess.run(command, env=surroundings, check=False, stdout=sys.stderr)  # nosec B603
-        if _has_browser():
-            return 0
-    say("no chromium: the tests marked 'browser' are left out; `apt-get install chromium` brings it")
-    return 1 if os.environ.get("CI", "").lower() == "true" else 0
+        missing = [each for each in missing if not _has(each)]
+    for each in missing:
+        say(f"no {each.package}: {each.without}; `apt-get install {each.package}` brings it")
+    return 1 if missing and os.environ.get("CI", "").lower() == "true" else 0
 
 
-def _has_browser() -> bool:
-    return any(shutil.which(name) for name in BROWSERS)
+def _has(program: Program) -> bool:
+    return any(shutil.which(name) for name in program.names)

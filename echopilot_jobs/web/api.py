@@ -271,7 +271,12 @@ def api_run(run_id: str) -> Response:
         for event in ledger.events(run.id)
     ]
     printed = {"head": output.head, "tail": output.tail, "dropped_bytes": output.dropped_bytes}
-    return reply({"ok": True, "run": run.as_dict(), "events": moves, "output": printed})
+    at = ledger.progress(run.id)
+    said = {
+        "progress": at.as_dict() if at else None,
+        "artefacts": [each.as_dict() for each in ledger.artefacts(run.id)],
+    }
+    return reply({"ok": True, "run": run.as_dict(), "events": moves, "output": printed, **said})
 
 
 def _body() -> dict[str, Any]:

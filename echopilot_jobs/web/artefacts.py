@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.errors import UnknownName
-from echopilot_jobs.runs import Run
+from echopilot_jobs.runs import Artefact, Run
 from echopilot_jobs.web.services import Services
 
 KINDS = {"html": "text/html", "json": "application/json"}
 MOST_BYTES = 16 * 1024 * 1024
+BLOCK = 64 * 1024
 # Whatever the text in a brief tries, it has no scripts, no forms, no origin of its own, and nothing to load (S12).
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -43,13 +46,34 @@ def data(services: Services, run: Run) -> Any:
         return run.result
 
 
-def inside(root: Path, path: Path, kind: str) -> Path | None:
-    """*path* with its links followed, if it then still lies below *root* and ends in *kind*; else None."""
+def blocks(services: Services, kept: Artefact) -> Iterator[bytes]:
+    """The bytes of a kept file, block by block. Raises `UnknownName` for anything but that very file below `logs/` (S17)."""
+    path = inside(services.settings.logs_dir, services.settings.home / kept.path)
+    descriptor = -1
+    if path is not None:
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if descriptor < 0:
+        raise UnknownName(f"the file '{kept.name}' is not there any more; it goes with the history of its run")
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size != kept.bytes:
+        os.close(descriptor)
+        raise UnknownName(f"the file '{kept.name}' is not the one that was kept any more")
+    return _streamed(descriptor)
+
+
+def _streamed(descriptor: int) -> Iterator[bytes]:
+    with os.fdopen(descriptor, "rb") as file:
+        yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def inside(root: Path, path: Path, kind: str | None = None) -> Path | None:
+    """*path* with its links followed, if it then still lies below *root* and ends in *kind*, if any; else None."""
     try:
         real, home = path.resolve(strict=True), root.resolve(strict=True)
     except (OSError, ValueError, RuntimeError):  # missing, a NUL inside, a loop of links
         return None
-    return real if real.is_relative_to(home) and real.suffix == f".{kind}" else None
+    return real if real.is_relative_to(home) and (kind is None or real.suffix == f".{kind}") else None
 
 
 def _read(path: Path) -> bytes | None:

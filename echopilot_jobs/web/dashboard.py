@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from types import MappingProxyType
 from typing import Literal
 
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.runs import BAD_ENDS, Pause, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Program
+from echopilot_jobs.triggers import OnRequest
 from echopilot_jobs.web.health import Check, Health
 from echopilot_jobs.web.history import Missed, Strip, missed, strip
 from echopilot_jobs.web.services import Services
@@ -61,11 +63,7 @@ class JobLine:
     last: Run | None
     marks: tuple[Run, ...]
     pause: Pause | None = None
-
-    @property
-    def underway(self) -> Run | None:
-        """The newest run while anything is still to come."""
-        return self.last if self.last is not None and self.last.is_open else None
+    progress: Progress | None = None
 
     @property
     def can_be_asked_for(self) -> bool:
@@ -77,6 +75,11 @@ class JobLine:
         """Whether it can be run by hand only with values that somebody gives."""
         needed = any(param.required and param.default is None for param in self.job.params.values())
         return self.can_be_asked_for and needed
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it has no schedule at all."""
+        return isinstance(self.job.trigger, OnRequest)
 
     @property
     def is_own_duty(self) -> bool:
@@ -115,7 +118,8 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     """The dashboard of this moment. Raises `LedgerUnavailable`."""
     ledger = services.ledger
     paused = {pause.job_name: pause for pause in ledger.pauses(now) if pause.covers(now)}
-    jobs = tuple(job_line(ledger, job, now, paused.get(job.name)) for job in services.registry.values())
+    far = ledger.progresses()
+    jobs = tuple(job_line(ledger, job, now, paused.get(job.name), far) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
     return Dashboard(
@@ -170,11 +174,19 @@ def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
     return [_single(run) for run in runs]
 
 
-def job_line(ledger: Ledger, job: Job, now: datetime, pause: Pause | None = None) -> JobLine:
-    """One job's line; *pause* is the one that holds now."""
+def job_line(
+    ledger: Ledger,
+    job: Job,
+    now: datetime,
+    pause: Pause | None = None,
+    far: Mapping[int, Progress] = MappingProxyType({}),
+) -> JobLine:
+    """One job's line; *pause* is the one that holds now, *far* how far each running run is."""
     newest = ledger.runs(job_name=job.name, limit=MARKS)
     slot = next_slot(job, now) if job.enabled else None
-    return JobLine(job, slot.due_at if slot else None, newest[0] if newest else None, tuple(reversed(newest)), pause)
+    last = newest[0] if newest else None
+    progress = far.get(last.id) if last else None
+    return JobLine(job, slot.due_at if slot else None, last, tuple(reversed(newest)), pause, progress)
 
 
 def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:

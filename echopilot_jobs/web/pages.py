@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable
+from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName
 from echopilot_jobs.jobs import BadParameters, Job
 from echopilot_jobs.jobs.params import WORDS
 from echopilot_jobs.runs import State
@@ -127,6 +128,8 @@ def run(run_id: str) -> Response:
         run=found,
         events=ledger.events(found.id),
         output=ledger.output(found.id),
+        progress=ledger.progress(found.id),
+        files=ledger.artefacts(found.id),
         kinds=[kind for kind in artefacts.KINDS if artefacts.named(found, kind)],
         may_repeat=not found.is_open and job is not None and job.enabled,
         asks_for_params=job is not None and bool(job.params),
@@ -146,6 +149,19 @@ def artefact(run_id: str, kind: str) -> Response:
     return response
 
 
+def kept_file(run_id: str, name: str) -> Response:
+    """A file that a run has kept, to be saved: nothing of it is shown here, whatever it holds (S12, S17)."""
+    found = services().ledger.run(inputs.run_id(run_id))
+    kept = next((each for each in services().ledger.artefacts(found.id) if each.name == name), None)
+    if kept is None:
+        raise UnknownName(f"run {found.id} of {found.job_name} kept no file '{inputs.shown(name)}'")
+    response = Response(artefacts.blocks(services(), kept), mimetype="application/octet-stream")
+    response.content_length = kept.bytes
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(kept.name)}"
+    response.headers["Content-Security-Policy"] = artefacts.SANDBOX
+    return response
+
+
 def _page(template: str, **facts: Any) -> Response:
     return make_response(render_template(template, **facts))
 
@@ -159,4 +175,5 @@ ROUTES = (
     ("GET", "/runs", runs),
     ("GET", "/runs/<run_id>", run),
     ("GET", "/artefacts/<run_id>/<kind>", artefact),
+    ("GET", "/runs/<run_id>/files/<name>", kept_file),
 )

@@ -6,16 +6,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from daykit import live, well
+from housekit import JOBS_TOML, Terminal
 
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli import main
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.definitions import in_force
+from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Outcome, Output, Run, State
 from echopilot_jobs.settings import Settings
@@ -68,6 +72,41 @@ def lived(settings: Settings) -> Iterator[SqliteLedger]:
     live(ledger, jobs(settings), clock, now, ending=ending)
     yield ledger
     ledger.close()
+
+
+class House(NamedTuple):
+    """A home with jobs of its own; its scheduler lived for ten minutes and ended just now."""
+
+    ledger: SqliteLedger
+    registry: Registry
+    settings: Settings
+
+
+@pytest.fixture
+def house(settings: Settings) -> Iterator[House]:
+    """The jobs of `housekit.JOBS_TOML` beside the built-in ones."""
+    (settings.home / "jobs.toml").write_text(JOBS_TOML)
+    settings.var_dir.mkdir(mode=0o700)
+    settings.logs_dir.mkdir(exist_ok=True)
+    registry = in_force(settings).registry
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        now = SystemClock().now() - timedelta(minutes=2)
+        live(ledger, registry, FakeClock(now - timedelta(minutes=10)), now)
+        yield House(ledger, registry, settings)
+
+
+@pytest.fixture
+def terminal(environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
+    """Start the command on a terminal; whatever is left at the end is killed."""
+    started: list[Terminal] = []
+
+    def starting(*arguments: str, **options: Any) -> Terminal:
+        started.append(Terminal(list(arguments), {**environment, **options.pop("env", {})}, **options))
+        return started[-1]
+
+    yield starting
+    for one in started:
+        one.close()
 
 
 @pytest.fixture

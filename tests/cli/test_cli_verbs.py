@@ -10,44 +10,24 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daykit import beat, live, well
+from daykit import live, well
+from housekit import working
 
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.following import StillOpen, follow
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
+from echopilot_jobs.ledger import Limits, SqliteLedger
 from echopilot_jobs.processes import this_process
-from echopilot_jobs.runs import Origin, Outcome, Output, Run, State
+from echopilot_jobs.runs import Origin, Outcome, Output, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.wake import open_for_waiting
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@contextmanager
-def working(ledger: SqliteLedger, settings: Settings, ending: Callable[[Run], Outcome | None]) -> Iterator[Lease]:
-    """A scheduler that beats in a thread until the block ends, ending every run by *ending*."""
-    registry, clock, over = jobs(settings), SystemClock(), threading.Event()
-    lease = ledger.take_lease(str(this_process()), os.uname().nodename, "rev", clock.now())
-
-    def beats() -> None:
-        while not over.wait(0.02):
-            beat(ledger, registry, clock.now(), lease, ending)
-
-    beat(ledger, registry, clock.now(), lease, ending)
-    thread = threading.Thread(target=beats)
-    thread.start()
-    try:
-        yield lease
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture
@@ -80,7 +60,7 @@ def test_status_of_a_stopped_stack_says_since_when(call, lived):
 
 def test_status_of_a_leading_scheduler_says_so(call, store, settings):
     """I26."""
-    with working(store, settings, well):
+    with working(store, jobs(settings), well):
         answer = call("status", "--json")
 
     status = json.loads(answer.out)["status"]
@@ -176,10 +156,10 @@ def test_show_has_facts_moves_and_output(call, lived):
 def test_run_queues_for_a_leading_scheduler_and_nudges_it(call, store, settings):
     """I24."""
     waiter = open_for_waiting(settings.wake_path)
-    with working(store, settings, lambda _run: None):
-        answer = call("run", "ceo_brief", "--param", "date=2026-03-01")
+    with working(store, jobs(settings), lambda _run: None):
+        answer = call("run", "daily_report", "--param", "date=2026-03-01")
 
-    number = int(re.match(r"run (\d+) of ceo_brief is queued; follow it with `echopilot show \1`\n", answer.out)[1])
+    number = int(re.match(r"run (\d+) of daily_report is queued; follow it with `echopilot show \1`\n", answer.out)[1])
     run = store.run(number)
     assert (answer.code, answer.err) == (0, "")
     who = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -226,7 +206,7 @@ def test_a_job_no_scheduler_took_up_yet_is_refused_with_3(call, store):
 )
 def test_waiting_ends_with_the_run_and_its_exit_code(call, store, settings, outcome, code):
     """I12."""
-    with working(store, settings, lambda run: outcome if run.job_name == "ceo_brief" else well(run)):
+    with working(store, jobs(settings), lambda run: outcome if run.job_name == "ceo_brief" else well(run)):
         answer = call("run", "ceo_brief", "--wait")
 
     assert answer.code == code

@@ -6,10 +6,10 @@ import contextlib
 import sqlite3
 
 import pytest
-from conftest import Call
 
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.settings import Settings
+from tests.cli.conftest import Call
 
 FAR = 2**62
 VERBS = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
-from conftest import Call
 
 from echopilot_jobs.settings import Settings
+from tests.cli.conftest import Call
 
 JOBS = """
 [jobs.nightly]
@@ -159,3 +160,15 @@ def test_a_bad_file_is_told_with_its_lines(call: Call, settings: Settings, tmp_p
 
     assert answer.code != 0
     assert "bad.toml:4:1: job 'x': retires: no such key in a job; did you mean 'retries'?" in answer.err
+
+
+def test_the_example_in_the_documentation_is_what_is_printed(call: Call, settings: Settings) -> None:
+    words = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text(encoding="utf-8")
+    jobs, example = (words.split(f"```{kind}\n")[1].split("```")[0] for kind in ("toml", "console"))
+    asked, _, printed = example.partition("\n")
+    (settings.home / "jobs.toml").write_text(jobs)
+
+    answer = call(*shlex.split(asked.removeprefix("$ echopilot ")))
+
+    assert answer.out == printed
+    assert answer.err.startswith("note: heartbeat: lived around outages only")

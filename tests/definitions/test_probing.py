@@ -275,3 +275,58 @@ def test_files_that_were_imported_are_named_so_that_a_change_of_them_is_seen(
     assert {tmp_path / "mine.py", tmp_path / "other.py", tmp_path / "pack" / "gone.py"} <= found.files
     assert not any("echopilot_jobs" in str(path) for path in found.files - {tmp_path})
     assert os.fspath(tmp_path) not in {str(path) for path in found.files}
+
+
+CODE = """
+from echopilot_jobs import every, job
+
+@job(every(6).hours, retries=2)
+def tidy(context):
+    "Puts things in order."
+
+@job(every="1h", name="other", enabled=False)
+def another(): ...
+"""
+
+
+def test_jobs_declared_in_code_are_defined_beside_those_of_the_file_and_may_be_overridden_there(
+    checked: Callable[..., Checked],
+) -> None:
+    found = checked('modules = ["mine"]\n[jobs.tidy]\nretries = 5\n' + job("plain", 'command = ["sh"]'), mine=CODE)
+
+    assert [str(problem) for problem in found.problems] == []
+    assert found.registry is not None
+    tidy = found.registry["tidy"]
+    assert (str(tidy.trigger), tidy.retries, tidy.description) == ("every 6 h", 5, "Puts things in order.")
+    assert str(tidy.action) == "python mine:tidy"
+    assert not found.registry["other"].enabled
+    assert "plain" in found.registry
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = (", "jobs.toml:1:12: modules: came 'mine'; importing 'mine' fails at mine.py:1: SyntaxError"),
+        (
+            CODE.replace("context)", "a, b)"),
+            "mine:4:1: job 'tidy': run: came 'mine:tidy'; 'tidy' takes (a, b); wanted:",
+        ),
+        (
+            CODE.replace("every(6).hours", "every(6)"),
+            "jobs.toml:1:12: modules: came 'mine'; importing 'mine' fails at mine.py:4",
+        ),
+        (CODE.replace("retries=2", "retries=-2"), "mine:4:1: job 'tidy': retries: came -2; wanted: a whole number"),
+    ],
+)
+def test_mistakes_in_code_are_refused_like_those_of_the_file_I28(
+    checked: Callable[..., Checked], source: str, said: str
+) -> None:
+    assert only(checked('modules = ["mine"]\n', mine=source)).startswith(said)
+
+
+def test_a_listed_module_that_declares_nothing_is_warned_of(checked: Callable[..., Checked]) -> None:
+    found = checked('modules = ["mine"]\n', mine="x = 1")
+
+    assert [str(warning) for warning in found.warnings] == [
+        "jobs.toml:1:12: modules: 'mine' declares no job; wanted: a function with `@job`"
+    ]

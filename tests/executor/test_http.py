@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import socket
+import struct
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from werkzeug import Request, Response
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor import Cancel, Executor, OwnWeb
+from echopilot_jobs.executor.exchange import BODY_MOST_BYTES, EXCERPT_BYTES
 from echopilot_jobs.jobs import Http, Job
 from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
 from echopilot_jobs.triggers import Every
@@ -30,11 +33,13 @@ def cancel() -> Iterator[Cancel]:
     wish.close()
 
 
-def carry_out(url: str, cancel: Cancel, timeout: float = 5, own: str = "http://127.0.0.1:1") -> Outcome:
+def carry_out(
+    url: str, cancel: Cancel, timeout: float = 5, own: str = "http://127.0.0.1:1", contains: str | None = None
+) -> Outcome:
     job = Job(
         name="j",
         trigger=Every(timedelta(minutes=1)),
-        action=Http(url, allow_private=True),
+        action=Http(url, allow_private=True, contains=contains),
         timeout=timedelta(seconds=timeout),
     )
     run = Run(7, "j", Origin.SCHEDULE, State.RUNNING, NOON, Slot("j", NOON), attempt=1, started_at=NOON)
@@ -170,6 +175,86 @@ def silence(connection: socket.socket, over: threading.Event) -> None:
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def reset(connection: socket.socket, _over: threading.Event) -> None:
+    connection.recv(65_536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing sends RST
+
+
+def zipped(body: bytes, encoding: bytes = b"gzip") -> bytes:
+    """An answer with a *body* that is packed as it says."""
+    return OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("behave", "words"),
+    [
+        (say(b""), "the connection was closed before an answer"),
+        (reset, "connection reset"),
+        (say(b"<html>as in HTTP/0.9</html>"), "what came is no answer in HTTP/1.1"),
+        (say(b"HTTP/1.1 2"), "what came is no answer in HTTP/1.1"),
+        (say(b"HTTP/1.1 200 OK\r\nX-A: b\r\nX-B"), "the answer broke off inside its headers"),
+        (say(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"), "the answer broke off inside its headers"),
+        (say(OK), "the answer broke off inside its headers"),
+        (say(OK + b"Content-Length: 500\r\n\r\nshort"), "the answer is shorter than it says"),
+        (say(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"), "the answer is shorter than it says"),
+        (say(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "the answer's chunks are not as HTTP/1.1 has them"),
+        (say(OK + b"Content-Encoding: gzip\r\n\r\nnot gzip"), "the answer is not compressed as it says"),
+        (say(OK + b"X: y\r\n" * 500 + b"\r\n"), "the answer's headers are more than are read: 100"),
+        (say(OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n"), "the answer's headers are longer than is read: 64 KiB a line"),
+        (say(b"HTTP/1.1 100 Continue\r\n\r\n"), "the connection was closed before an answer"),
+        (say(b"HTTP/1.1 connection refused\r\n\r\n"), "what came is no answer in HTTP/1.1"),  # its words are not ours
+    ],
+)
+def test_an_answer_that_is_none_says_what_was_wrong_with_it_F57_I12(
+    cancel: Cancel, behave: Callable[[socket.socket, threading.Event], None], words: str
+) -> None:
+    with server(behave) as url:
+        outcome = carry_out(url, cancel)
+
+    assert (outcome.state, outcome.http_status) == (State.FAILED, None)
+    assert outcome.error == f"{url.partition('?')[0]}: {words}"
+
+
+@pytest.mark.parametrize("ending", [b"\r\n\r\n", b"\n\n"])
+def test_an_answer_of_a_head_alone_is_whole(cancel: Cancel, ending: bytes) -> None:
+    with server(say(b"HTTP/1.0 200 OK" + ending)) as url:
+        outcome = carry_out(url, cancel)
+
+    assert (outcome.state, outcome.http_status) == (State.SUCCEEDED, 200)
+
+
+@pytest.mark.parametrize("head", [b"\r\n", b"Content-Length: 99999999999\r\n\r\n"])
+def test_a_body_without_end_is_read_to_the_limit_and_no_further_I14(cancel: Cancel, head: bytes) -> None:
+    def pour(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(OK + head)
+        while not over.is_set():
+            connection.sendall(b"x" * 65_536)
+
+    with server(pour) as url:
+        outcome = carry_out(url, cancel, timeout=60)
+        missing = carry_out(url, cancel, timeout=60, contains="the end")
+
+    assert (outcome.state, outcome.output.dropped_bytes) == (State.SUCCEEDED, BODY_MOST_BYTES - EXCERPT_BYTES)
+    assert str(missing.error).endswith("of which the first 1,048,576 bytes were read")
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_bombs_of_gzip_in_gzip_take_no_more_memory_than_the_limit_allows_I14(cancel: Cancel, layers: int) -> None:
+    bomb = gzip.compress(b"\0" * 100_000_000)
+    for _ in range(layers - 1):
+        bomb = gzip.compress(bomb)
+
+    with server(say(zipped(bomb, b", ".join([b"gzip"] * layers)))) as url:
+        tracemalloc.start()
+        outcome = carry_out(url, cancel, timeout=60)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert outcome.state is State.SUCCEEDED
+    assert most < 8 * BODY_MOST_BYTES
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.executor import Cancel, Executor, OwnWeb
+from echopilot_jobs.executor import Cancel, Executor, OwnWeb, exchange
 from echopilot_jobs.jobs import Http, Job
 from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
 from echopilot_jobs.triggers import Every
@@ -110,6 +110,37 @@ def test_a_name_without_a_value_ends_the_run_before_anything_is_sent(
     )
 
 
+@pytest.mark.parametrize("before", [0, 3, 60, 70, 195, 4080, 4095])
+def test_no_part_of_a_secret_comes_back_where_a_text_is_cut_I29_S25(
+    httpserver: HTTPServer, ask: Ask, before: int
+) -> None:
+    echo = "x" * before + TOKEN
+    httpserver.expect_request("/good").respond_with_data(echo)
+    httpserver.expect_request("/bad").respond_with_response(Response("", status=f"500 {echo[:2000]}"))
+
+    for path, facts in (("/good", {}), ("/good", {"contains": "more"}), ("/bad", {})):
+        outcome = ask(httpserver.url_for(path), headers={"Authorization": "Bearer ${API_TOKEN}"}, **facts)
+
+        assert TOKEN[:8] not in repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("line\nbreak", "a header holds what none may: a line break, or a space before its text"),
+        ("pāswōrd-", "a header or the address holds a letter that may not be sent there; wanted: ASCII"),
+    ],
+)
+def test_a_value_no_header_can_carry_is_named_without_being_shown_I29(
+    httpserver: HTTPServer, seen: list[Request], ask: Ask, monkeypatch: pytest.MonkeyPatch, value: str, words: str
+) -> None:
+    monkeypatch.setenv("API_TOKEN", value)
+
+    outcome = ask(httpserver.url_for("/x"), headers={"X-Key": "${API_TOKEN}"})
+
+    assert (outcome.error, seen) == (f"{httpserver.url_for('/x')}: {words}", [])
+
+
 # -- what is wanted back
 
 
@@ -197,6 +228,34 @@ def test_a_redirect_to_another_place_is_refused_and_our_headers_stay_S21(
 
     assert outcome.state is State.FAILED
     assert "another place; wanted: the same scheme, host and port" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("here", "location", "there"),
+    [
+        ("http://h.example/a", "https://h.example/b", "https://h.example/b"),
+        ("http://h.example/a", "https://H.example:443/b", "https://H.example:443/b"),
+        ("http://h.example/a", "http://h.example:80/b", "http://h.example:80/b"),
+        ("https://h.example/a", "//h.example/b", "https://h.example/b"),
+        ("https://h.example/a", "http://h.example/b", None),
+        ("http://h.example/a", "https://h.example:8443/b", None),
+        ("http://h.example:8080/a", "https://h.example/b", None),
+        ("http://h.example/a", "http://h.example:8080/b", None),
+        ("http://h.example/a", "http://user:word@h.example/b", None),
+        ("http://h.example/a", "http://h.example@evil.example/b", None),
+        ("http://h.example/a", "http://h.example.evil.example/b", None),
+        ("http://h.example/a", "http://h.example:nonsense/b", None),
+        ("http://h.example/a", "http://[::1/b", None),
+    ],
+)
+def test_a_redirect_may_turn_to_tls_and_never_away_from_it_S21(here: str, location: str, there: str | None) -> None:
+    request = exchange.Request("GET", here, {"X-Key": TOKEN}, redirects=1)
+
+    if there is None:
+        with pytest.raises(exchange.Unfollowed, match="redirected to"):
+            request.follow(location, 302)
+    else:
+        assert request.follow(location, 302).url == there
 
 
 def test_a_loop_of_redirects_ends_F57(httpserver: HTTPServer, ask: Ask) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,12 +61,14 @@ def test_a_start_and_its_end_are_told_in_order_with_the_run_s_id(httpserver: HTT
 
     for state in (State.RUNNING, State.SUCCEEDED):
         teller.announce(watched, run(state))
-    teller.announce(watched, run(State.FAILED, error="no more\nrows"))
+    teller.announce(watched, run(State.FAILED, error="no more\x1b rows\nTraceback of many lines"))
+    teller.announce(watched, run(State.CANCELLED, error="skipped by the job: no rows"))
 
-    (start, rid, _), (end, same, ended), (fail, again, words) = watcher(3)
+    (start, rid, _), (end, same, ended), (fail, again, words), (skip, _, _) = watcher(4)
+    assert skip == "/ping"
     assert (start, end, fail) == ("/ping/start", "/ping", "/ping/fail")
     assert rid == same == again
-    assert (ended, words) == ("j: succeeded", "j: failed: no moreU+000Arows")
+    assert (ended, words) == ("j: succeeded", "j: failed: no moreU+001B rows")
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RETRY_WAIT, State.CANCELLED])
@@ -100,6 +104,104 @@ def test_a_watcher_out_of_reach_is_told_once_and_its_address_is_in_no_word_I29(
 
     watcher(2)
     assert teller.news() == [News("j", "connection refused"), News("j", None)]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (f"https://[{SECRET}]/x", "the address is none that can be asked"),
+        (f"https://[::1/{SECRET}", "the address is none that can be asked"),
+        (f"nowhere-{SECRET}", "the address is none that can be asked"),
+        (f"file:///{SECRET}", "the address is none that can be asked"),
+        (f"http://127.0.0.1:99999/{SECRET}", "the address is none that can be asked"),
+        (f"http://{SECRET}.invalid/", "its name is not known (DNS)"),
+        (
+            f"http://{SECRET}.example/",
+            "its host leads to a private address; wanted: a public one, or that address itself in the ping",
+        ),
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_not_shown_and_silences_nobody_else_I15_I29(
+    httpserver: HTTPServer,
+    watcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("WATCHER", address)
+    lookup = socket.getaddrinfo
+
+    def resolve(host: str, *rest: Any, **facts: Any) -> Any:
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return lookup("127.0.0.1" if host.endswith(".example") else host, httpserver.port, *rest[1:], **facts)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    teller = Pings(SystemClock())
+
+    teller.announce(job("${WATCHER}"), run(State.SUCCEEDED))
+    teller.announce(job(httpserver.url_for("/ping")), run(State.SUCCEEDED))
+
+    assert len(watcher(1)) == 1
+    assert teller.wait_sent(10)
+    assert teller.news() == [News("j", words), News("j", None)]
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_what_the_watcher_answers_is_not_repeated_I29(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(f"/{SECRET}").respond_with_response(Response("", status=f"404 no check {SECRET}"))
+    teller = Pings(SystemClock())
+
+    teller.announce(job(httpserver.url_for(f"/{SECRET}")), run(State.SUCCEEDED))
+
+    assert teller.wait_sent(20)
+    assert teller.news() == [News("j", "HTTP 404")]
+
+
+def test_a_redirect_is_not_followed_S21(httpserver: HTTPServer, watcher: Any) -> None:
+    httpserver.expect_request("/moved").respond_with_data("", status=307, headers={"Location": "/ping"})
+    teller = Pings(SystemClock())
+
+    teller.announce(job(httpserver.url_for("/moved")), run(State.SUCCEEDED))
+
+    assert teller.wait_sent(20)
+    assert teller.news() == [News("j", "HTTP 307")]
+    assert watcher(0) == []
+
+
+def test_a_process_that_ends_can_wait_for_the_last_pings_and_not_for_ever(httpserver: HTTPServer) -> None:
+    arrived, over = threading.Event(), threading.Event()
+
+    def slow(_request: Request) -> Response:
+        arrived.set()
+        over.wait(30)
+        return Response("OK")
+
+    httpserver.expect_request("/ping").respond_with_handler(slow)
+    teller = Pings(SystemClock())
+
+    assert teller.wait_sent(0)
+    teller.announce(job(httpserver.url_for("/ping")), run(State.SUCCEEDED))
+    assert arrived.wait(10)
+    assert not teller.wait_sent(0)
+    over.set()
+
+    assert teller.wait_sent(10)
+
+
+def test_a_machine_without_a_thread_to_give_is_told_of_and_stops_nothing_F56(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    teller = Pings(SystemClock())
+
+    with monkeypatch.context() as poor:
+        poor.setattr(threading.Thread, "start", refuse)
+        teller.announce(job("https://example.com/x"), run(State.SUCCEEDED))
+
+    assert teller.news() == [News("j", "no thread to send it with")]
+    assert teller.wait_sent(0)
 
 
 def test_a_missing_name_is_what_the_log_says() -> None:
@@ -143,6 +245,7 @@ def test_the_definition_shows_that_there_is_a_ping_and_changes_with_it_but_never
     one, other, none = job(f"https://hc.example/{SECRET}"), job("https://hc.example/other"), job(None)
 
     assert SECRET not in repr(one.definition())
+    assert SECRET not in repr(one)
     assert len({one.revision, other.revision, none.revision}) == 3
     with pytest.raises(Unfilled):
         request_of("${NOPE}", "", "r", "", {})

@@ -1,6 +1,7 @@
-"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python]`.
+"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python] [ping]`.
 
-With `python` COMMAND is a target `module:function`, found in the scheduler's home.
+With `python` COMMAND is a target `module:function`, found in the scheduler's home. With `ping` the watcher's
+address is in LONE_WATCHER.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if __name__ == "__main__":
                 on_startup="startup" in flags,
                 idempotent="idempotent" in flags,
                 timeout=timedelta(seconds=60),
+                ping="${LONE_WATCHER}" if "ping" in flags else None,
             ),
             Job(name="beat", trigger=Every(timedelta(seconds=1)), action=Inline("tick")),
         ]

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
@@ -33,6 +34,24 @@ def test_term_lets_a_short_run_end_and_leaves_no_running_row_I25_F5(lone: Lone) 
     assert [run.state for run in lone.runs()] == [State.SUCCEEDED]
     assert lone.left_behind(run) == []
     assert [line["drained"] for line in lone.events("scheduler.stopped")] == [True]
+
+
+def test_the_ping_of_a_run_that_ends_during_a_stop_leaves_before_the_process_does_I25_I29(
+    lone: Lone, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "a-place-nobody-may-see"
+    monkeypatch.setenv("LONE_WATCHER", httpserver.url_for(f"/{secret}"))
+    httpserver.expect_request(f"/{secret}").respond_with_data("OK")
+    httpserver.expect_request(f"/{secret}/start").respond_with_data("OK")
+    process = lone.start("sleep 1", 3600, "startup", "ping")
+    lone.running()
+
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
+
+    assert [request.path for request, _ in httpserver.log] == [f"/{secret}/start", f"/{secret}"]
+    kept = [file.read_bytes() for file in lone.home.rglob("*") if file.is_file()]
+    assert not any(secret.encode() in content for content in kept)
 
 
 def test_a_second_term_does_not_wait_for_the_run_and_the_end_is_told_F6(lone: Lone) -> None:

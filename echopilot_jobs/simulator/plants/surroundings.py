@@ -12,6 +12,7 @@ from typing import Any
 from echopilot_jobs.ledger import connection, sqlite_reading
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
+from echopilot_jobs.pump import Pump
 from echopilot_jobs.scheduler import loop
 from echopilot_jobs.scheduler.opening import Succession
 from echopilot_jobs.simulator import store
@@ -51,6 +52,16 @@ def startup_twice(patches: Patches) -> None:
         return request
 
     patches.put(SqlitePass, "request", make)
+
+
+@plant("a jobs file saved beside a living scheduler is not adopted")
+def saved_file_ignored(patches: Patches) -> None:
+    patches.put(loop.Scheduler, "adopt", lambda _before: lambda _self, _registry: True)
+
+
+@plant("a job that changed while the scheduler lives keeps its old wake-up")
+def old_wake_ups_kept(patches: Patches) -> None:
+    patches.put(Pump, "replace", lambda _before: lambda _self, _jobs, _now: [])
 
 
 # -- pauses and people

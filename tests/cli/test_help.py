@@ -1,0 +1,55 @@
+"""Help: verbs in groups, each with an example that could be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+
+import pytest
+
+from echopilot_jobs.cli.door import GROUPS, VERBS, echopilot
+
+
+def test_help_shows_every_verb_once_under_a_heading(call):
+    answer = call("--help")
+
+    at = [answer.out.index(f"\n{title}:\n") for title in GROUPS]
+    assert at == sorted(at)
+    for verb in VERBS:
+        assert len(re.findall(rf"^  {verb} ", answer.out, re.MULTILINE)) == 1
+    assert len(set(VERBS)) == len(VERBS)
+    assert "Exit codes: 0 done" in answer.out
+
+
+def test_every_verb_has_a_module_and_every_module_that_is_a_verb_is_in_help():
+    from pathlib import Path
+
+    import echopilot_jobs.cli as folder
+
+    source = Path(folder.__file__).parent
+    verbs = {
+        path.stem.replace("_", "-")
+        for path in source.glob("*.py")
+        if "@click.command(" in path.read_text(encoding="utf-8")
+    }
+    assert verbs == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_an_example_that_its_own_parser_takes(call, verb, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shown = call(verb, "--help")
+    joined = re.sub(r"\s+", " ", shown.out)
+    command = import_module(f"echopilot_jobs.cli.{verb.replace('-', '_')}").command
+
+    # It may stand in a pipeline and go into a file.
+    example = re.search(r"Example: (?:[^|]+\| )?(echopilot .+?)(?: >> \S+)? Options:", joined)
+
+    assert shown.code == 0
+    assert example, joined
+    name, *arguments = shlex.split(example[1])[1:]
+    assert name == verb
+    (tmp_path / "outages.log").touch()
+    with command.make_context(verb, arguments, parent=echopilot.make_context("echopilot", [verb])) as context:
+        assert context.params is not None
