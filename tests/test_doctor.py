@@ -14,7 +14,7 @@ from daykit import live
 from echopilot_jobs import doctor
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, Place, examine, files, machine, running
+from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, Place, examine, files, leavings, machine, running
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
@@ -221,7 +221,7 @@ def test_a_lock_file_is_judged_by_who_holds_it(settings):
     (settings.var_dir / "idle.lock").touch()
     with (settings.var_dir / "scheduler.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        words = next(iter(files.locks(place(settings)))).finding
+        words = next(iter(leavings.locks(place(settings)))).finding
 
     assert words == f"idle.lock is free; scheduler.lock is held by pid {os.getpid()}"
 
@@ -230,7 +230,7 @@ def test_a_pid_file_of_a_dead_process_is_a_warning(settings):
     settings.var_dir.mkdir(mode=0o700)
     (settings.var_dir / "supervisord.pid").write_text("4194305\n")  # beyond the largest pid there can be
 
-    found = list(files.locks(place(settings)))
+    found = list(leavings.locks(place(settings)))
 
     assert [each.state for each in found] == [OK, WARN]
 

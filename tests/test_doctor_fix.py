@@ -27,6 +27,7 @@ GOOD_KEY = "k9Xw2mQ7pLr4TzV8bN3c"
 @pytest.fixture
 def var(settings: Settings) -> Path:
     settings.var_dir.mkdir(mode=0o700, parents=True)
+    settings.logs_dir.mkdir(mode=0o700)
     return settings.var_dir
 
 
@@ -72,7 +73,12 @@ def deaf_socket(settings: Settings) -> Callable[[], bool]:
     return lambda: not settings.supervisor_socket.exists()
 
 
-TROUBLES = [open_folder, open_key, open_jobs_file, dead_pid_file, half_a_file, deaf_socket]
+def no_logs(settings: Settings) -> Callable[[], bool]:
+    settings.logs_dir.rmdir()
+    return lambda: stat.S_IMODE(settings.logs_dir.stat().st_mode) == 0o700
+
+
+TROUBLES = [no_logs, open_folder, open_key, open_jobs_file, dead_pid_file, half_a_file, deaf_socket]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.__name__)

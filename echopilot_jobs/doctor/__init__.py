@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from echopilot_jobs.doctor import defined, files, machine, running
+from echopilot_jobs.doctor import defined, files, leavings, limits, machine, owners, running
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place, worst
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.settings import PROJECT_ROOT, Settings, load
@@ -27,28 +27,31 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("clock", machine.clock),
     ("place", machine.place),
     ("account", machine.account),
+    ("limits", limits.limits),
     ("settings", running.settings),
     ("dashboard key", running.dashboard_key),
     ("jobs file", defined.jobs_file),
     ("secrets", defined.secrets),
     ("folders", files.folders),
+    ("owners", owners.owners),
     ("free space", files.free_space),
     ("file system", files.file_system),
     ("ledger", files.ledger),
-    ("locks", files.locks),
-    ("leftovers", files.leftovers),
+    ("locks", leavings.locks),
+    ("leftovers", leavings.leftovers),
     ("port", running.port),
     ("supervisor", running.supervisor),
+    ("orphans", leavings.orphans),
     ("scheduler", running.scheduler),
 )
 
 
 # Under which heading a person reads a check.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "this machine": ("python", "sqlite", "zone data", "clock", "place", "account"),
+    "this machine": ("python", "sqlite", "zone data", "clock", "place", "account", "limits"),
     "what is set": ("settings", "dashboard key", "jobs file", "secrets"),
-    "the disk": ("folders", "free space", "file system", "ledger", "locks", "leftovers"),
-    "what runs": ("port", "supervisor", "scheduler"),
+    "the disk": ("folders", "owners", "free space", "file system", "ledger", "locks", "leftovers"),
+    "what runs": ("port", "supervisor", "orphans", "scheduler"),
 }
 
 

@@ -6,14 +6,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-import socket
 import stat
 import subprocess  # nosec B404 - one fixed program: this Python
 import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
@@ -47,8 +45,16 @@ HELD = 7
 
 
 def folders(place: Place) -> Iterator[Finding]:
-    for folder in (place.settings.var_dir, place.settings.logs_dir):
-        yield _folder(folder)
+    yield _folder(place.settings.var_dir)
+    if place.settings.var_dir.is_dir() and not place.settings.logs_dir.exists():
+        yield Finding(
+            WARN,
+            f"'{place.settings.logs_dir}' is gone, though a stack has lived here",
+            "the next start makes it; look for the logs it had, if nobody meant to remove them",
+            mend=lambda: place.settings.logs_dir.mkdir(mode=0o700, exist_ok=True),
+        )
+    else:
+        yield _folder(place.settings.logs_dir)
     yield from _open_to_others(place.settings.var_dir)
 
 
@@ -117,6 +123,12 @@ def file_system(place: Place) -> Iterator[Finding]:
     if not locks_hold(where):
         yield Finding(
             FAIL, f"'{where}' ({kind}) lets two processes take one lock", "set ECHOPILOT_HOME to a local disk"
+        )
+    elif kind.startswith("fuse"):
+        yield Finding(
+            WARN,
+            f"'{where}' is on {kind}: a program decides there whether what is written outlives a crash",
+            "set ECHOPILOT_HOME to a folder on a local disk if what is behind it is remote or in memory",
         )
     elif kind in FLEETING:
         yield Finding(
@@ -241,99 +253,6 @@ def _backed_up(place: Place) -> str:
             age = place.now - datetime.fromtimestamp(newest.stat().st_mtime, UTC)
             return f"newest backup {span(max(age, timedelta(0)))} ago"
     return "no backup yet"
-
-
-def locks(place: Place) -> Iterator[Finding]:
-    """Lock files say nothing by being there; who holds them does. Read from the kernel, so that no lock is ever taken."""
-    found = sorted(place.settings.var_dir.glob("*.lock")) if place.settings.var_dir.is_dir() else []
-    held = _held_inodes()
-    if held is None:
-        yield Finding(OK, f"{len(found)} lock files; who holds them cannot be told here")
-        return
-    words = [f"{lock.name} {_holder(held.get(lock.stat().st_ino))}" for lock in found]
-    yield Finding(OK, "; ".join(words) or "no lock files")
-    yield from _stale_pid_files(place.settings.var_dir)
-
-
-def leftovers(place: Place) -> Iterator[Finding]:
-    """What a stack that died left lying about. Looked for only where none lives: a living one may be writing it."""
-    folder = place.settings.var_dir
-    if folder.is_dir() and _stack_lives(folder):
-        yield Finding(OK, "a stack lives here, and what is in `var/` is its own")
-        return
-    drafts = sorted(file for file in folder.glob(".*.draft") if not file.is_symlink() and file.is_file())
-    for file in drafts:
-        fix = "delete it: it was never put in place, and the next writer begins anew"
-        yield Finding(
-            WARN, f"'{file.name}' is half a file that a crash left", fix, mend=partial(file.unlink, missing_ok=True)
-        )
-    socket_file = place.settings.supervisor_socket
-    if stat.S_ISSOCK(_mode(socket_file)) and _is_deaf(socket_file):
-        yield Finding(
-            WARN,
-            f"'{socket_file.name}' is a socket nobody listens on any more",
-            "delete it; the next start does",
-            mend=partial(socket_file.unlink, missing_ok=True),
-        )
-        return
-    if not drafts:
-        yield Finding(OK, "nothing of a former stack is in the way")
-
-
-def _stack_lives(folder: Path) -> bool:
-    """Whether anybody holds one of the stack's locks; true where that cannot be told."""
-    held = _held_inodes()
-    return held is None or any(lock.stat().st_ino in held for lock in folder.glob("*.lock"))
-
-
-def _mode(path: Path) -> int:
-    try:
-        return path.lstat().st_mode
-    except OSError:
-        return 0
-
-
-def _is_deaf(path: Path) -> bool:
-    """Whether the kernel itself says that nobody listens there."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(2)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-        return False
-
-
-def _holder(pid: int | None) -> str:
-    return "is free" if pid is None else f"is held by pid {pid}" if pid > 0 else "is held from another container"
-
-
-def _held_inodes(table: Path = Path("/proc/locks")) -> dict[int, int] | None:
-    try:
-        lines = table.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    held: dict[int, int] = {}
-    for line in lines:
-        fields = line.split()
-        if len(fields) >= 6 and fields[1] == "FLOCK":
-            held[int(fields[5].rsplit(":", 1)[1])] = int(fields[4])
-    return held
-
-
-def _stale_pid_files(folder: Path) -> Iterator[Finding]:
-    for file in sorted(folder.glob("*.pid")):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(file.read_text(encoding="ascii"))
-            if not Path(f"/proc/{pid}").exists():
-                yield Finding(
-                    WARN,
-                    f"'{file.name}' names pid {pid}, which is gone",
-                    "no harm; the next start replaces it",
-                    mend=partial(file.unlink, missing_ok=True),
-                )
 
 
 def _lives(owner: str) -> bool:

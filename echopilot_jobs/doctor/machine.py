@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+import re
 import sqlite3
 import sys
 import tomllib
@@ -66,10 +68,19 @@ def zone_data(_place: Place) -> Iterator[Finding]:
 
 def _data_version(system: list[str]) -> str:
     if system:
-        return f"of the system, in {system[0]}"
+        return f"{_release(Path(system[0]))} of the system, in {system[0]}"
     import tzdata  # type: ignore[import-untyped,unused-ignore]
 
     return f"{tzdata.IANA_VERSION}, from the package tzdata"
+
+
+def _release(folder: Path) -> str:
+    """Which release of the zone data a folder has: its first line, or the file some systems keep, says so."""
+    for name in ("tzdata.zi", "+VERSION"):
+        with contextlib.suppress(OSError), (folder / name).open(encoding="ascii", errors="replace") as file:
+            if found := re.search(r"\b20\d\d[a-z]+\b", file.readline(80)):
+                return found[0]
+    return "(release unknown)"
 
 
 def clock(place: Place) -> Iterator[Finding]:

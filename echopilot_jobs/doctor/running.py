@@ -14,7 +14,7 @@ from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
 from echopilot_jobs.processes import command_line
-from echopilot_jobs.settings import weak_key
+from echopilot_jobs.settings import strangers, weak_key
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
 
@@ -22,6 +22,8 @@ from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
 def settings(place: Place) -> Iterator[Finding]:
     for problem in place.problems:
         yield Finding(FAIL, problem, "correct it and start again; `echopilot check` shows every such line")
+    for stranger in strangers(place.environment):
+        yield Finding(WARN, stranger, "correct the name or unset it; as it is, it sets nothing")
     if not place.problems:
         yield Finding(OK, "every setting can be used")
 
