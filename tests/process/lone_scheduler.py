@@ -1,4 +1,4 @@
-"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python] [ping]`.
+"""A scheduler process with jobs of a test's own: `lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python] [ping]`.
 
 With `python` COMMAND is a target `module:function`, found in the scheduler's home. With `ping` the watcher's
 address is in LONE_WATCHER.
