@@ -2,8 +2,8 @@
 
     python bench/cli_startup.py [ROUNDS]
 
-Measured on an empty home, on one with a ledger, and with its output read by a pipe, as scripts do. Wall time, so run it on
-a quiet machine; the ratio travels better between machines than the milliseconds do.
+Measured on an empty home, on one with a ledger, on one with a jobs file of fifty jobs, and with its output read by a pipe, as
+scripts do. Wall time, so run it on a quiet machine; the ratio travels better between machines than the milliseconds do.
 """
 
 from __future__ import annotations
@@ -25,15 +25,23 @@ def main() -> None:
     """Print a line for each way of calling."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
-        empty, lived = Path(folder, "empty"), Path(folder, "lived")
-        for home in (empty, lived):
+        # Compiled modules are kept, as anywhere the command is used twice, whatever this shell says about that.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder, "compiled"))
+        empty, lived, defined = Path(folder, "empty"), Path(folder, "lived"), Path(folder, "defined")
+        for home in (empty, lived, defined):
             home.mkdir()
+        for number in range(50):
+            with Path(defined, "jobs.toml").open("a") as file:
+                file.write(f'[jobs.job_{number}]\nevery = "15 minutes"\ncommand = ["true"]\ntimeout = "5m"\n\n')
         make_ledger(lived)
+        make_ledger(defined)
         bare = measure(["-c", "pass"], empty, rounds)
         report("bare interpreter", bare, bare)
         report("echopilot --version", measure(["-m", "echopilot_jobs", "--version"], empty, rounds), bare)
         report("status, never started", measure(["-m", "echopilot_jobs", "status"], empty, rounds), bare)
         report("status, with a ledger", measure(["-m", "echopilot_jobs", "status"], lived, rounds), bare)
+        report("status, 50 jobs", measure(["-m", "echopilot_jobs", "status"], defined, rounds), bare)
         report("status --json", measure(["-m", "echopilot_jobs", "status", "--json"], lived, rounds), bare)
 
 

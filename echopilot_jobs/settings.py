@@ -1,20 +1,19 @@
 """One frozen `Settings`, read from the environment; every error is reported in one pass and no secret is ever echoed."""
 
+# ruff: noqa: RUF009  # `setting` makes a `dataclasses.field`
+
 from __future__ import annotations
 
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from datetime import time
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from typing import Any
 
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.plain import plain
@@ -27,52 +26,63 @@ COMMON_KEYS = frozenset(
 )
 
 
-def _clock_time(value: Any) -> time:
-    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", str(value))
+def _clock_time(value: str) -> time:
+    match = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value)
     if not match:
         raise ValueError("a UTC time HH:MM from 00:00 to 23:59, for example 08:00")
     return time(int(match[1]), int(match[2]))
 
 
-def _whole_hours(value: Any) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", str(value)) or not 1 <= int(value) <= 168:
+def _whole_hours(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 168:
         raise ValueError("a whole number of hours from 1 to 168, for example 6")
     return int(value)
 
 
-def _port(value: Any) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", str(value)) or not 1 <= int(value) <= 65535:
+def _port(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
         raise ValueError("a TCP port from 1 to 65535, for example 5000")
     return int(value)
 
 
-def _globs(value: Any) -> tuple[str, ...]:
-    parts = value.replace(",", os.pathsep).split(os.pathsep) if isinstance(value, str) else value
+def _globs(value: str) -> tuple[str, ...]:
+    parts = value.replace(",", os.pathsep).split(os.pathsep)
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _proxies(value: Any) -> int:
-    if not re.fullmatch(r"[0-5]", str(value)):
+def _proxies(value: str) -> int:
+    if not re.fullmatch(r"[0-5]", value):
         raise ValueError("how many proxies of yours stand before the web process, 0 to 5")
     return int(value)
 
 
-def _host_names(value: Any) -> frozenset[str]:
-    names = [name.strip().lower() for name in value.split(",")] if isinstance(value, str) else list(value)
+def _host_names(value: str) -> frozenset[str]:
+    names = [name.strip().lower() for name in value.split(",")]
     if bad := [name for name in names if name and not re.fullmatch(HOST_NAME, name)]:
         raise ValueError(f"host names without ports, separated by ','; not '{bad[0][:80]}'")
     return frozenset(name.strip("[]") for name in names if name)
 
 
-def _refuse_or_allow(value: Any) -> str:
+def _refuse_or_allow(value: str) -> str:
     if value not in ("refuse", "allow"):
         raise ValueError("'refuse' or 'allow'")
-    return str(value)
+    return value
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A text that shows itself only to whoever asks for it by name."""
+
+    _value: str = field(repr=False)
+
+    def get_secret_value(self) -> str:
+        """The text."""
+        return self._value
 
 
 def strangers(environ: Mapping[str, str]) -> list[str]:
     """A line for every variable that looks like a setting of ours and is none: most likely a slip of the pen."""
-    known = [str(field.alias) for field in Settings.model_fields.values()]
+    known = list(known_settings())
     ours = [name for name in environ if name.startswith(("SCHED_", "ECHOPILOT_")) and name not in known]
     lines = []
     for name in sorted(ours):
@@ -93,81 +103,66 @@ def weak_key(key: str) -> str | None:
     return None
 
 
-def _key(value: Any) -> SecretStr:
-    raw = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    if wrong := weak_key(raw):
+def _key(value: str) -> Secret:
+    if wrong := weak_key(value):
         raise ValueError(f"{wrong}; make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`")
-    return SecretStr(raw)
+    return Secret(value)
 
 
-class Settings(BaseSettings):
-    """Everything that can be set from outside. Each field's description is its paragraph in the README's table."""
+def setting(name: str, read: Callable[[str], Any], default: Any, description: str) -> Any:
+    """A field of `Settings`: the variable's *name*, how it is *read*, its *default* and its *description*."""
+    return field(default=default, metadata={"name": name, "read": read, "description": description})
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, validate_default=False)
 
-    home: Annotated[Path, Field(alias="ECHOPILOT_HOME", description="The folder that holds `var/` and `logs/`.")] = (
-        PROJECT_ROOT
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set from outside. Each field's description is its paragraph in the README's table.
+
+    A plain dataclass, because every command reads it first: a library for models takes longer to load than all the rest of
+    `status`.
+    """
+
+    home: Path = setting("ECHOPILOT_HOME", Path, PROJECT_ROOT, "The folder that holds `var/` and `logs/`.")
+    dashboard_key: Secret | None = setting(
+        "DASHBOARD_KEY",
+        _key,
+        None,
+        "The secret for the dashboard and the API (header `X-Dash-Key`), 16 bytes or more. "
+        "Unset: one is made and kept in `var/dashboard_key`.",
     )
-    dashboard_key: Annotated[
-        SecretStr | None,
-        BeforeValidator(lambda v: None if v is None else _key(v)),
-        Field(
-            alias="DASHBOARD_KEY",
-            description="The secret for the dashboard and the API (header `X-Dash-Key`), 16 bytes or more. "
-            "Unset: one is made and kept in `var/dashboard_key`.",
-        ),
-    ] = None
-    port: Annotated[int, BeforeValidator(_port), Field(alias="PORT", description="Where the web process listens.")] = (
-        5000
+    port: int = setting("PORT", _port, 5000, "Where the web process listens.")
+    brief_at: time = setting("SCHED_BRIEF_UTC", _clock_time, time(8, 0), "When `ceo_brief` runs, HH:MM UTC.")
+    report_at: time = setting("SCHED_REPORT_UTC", _clock_time, time(9, 0), "When `daily_report` runs, HH:MM UTC.")
+    self_heal_hours: int = setting(
+        "SCHED_SELFHEAL_EVERY_HOURS", _whole_hours, 6, "Hours between two `self_heal` runs, 1 to 168."
     )
-    brief_at: Annotated[
-        time,
-        BeforeValidator(_clock_time),
-        Field(alias="SCHED_BRIEF_UTC", description="When `ceo_brief` runs, HH:MM UTC."),
-    ] = time(8, 0)
-    report_at: Annotated[
-        time,
-        BeforeValidator(_clock_time),
-        Field(alias="SCHED_REPORT_UTC", description="When `daily_report` runs, HH:MM UTC."),
-    ] = time(9, 0)
-    self_heal_hours: Annotated[
-        int,
-        BeforeValidator(_whole_hours),
-        Field(alias="SCHED_SELFHEAL_EVERY_HOURS", description="Hours between two `self_heal` runs, 1 to 168."),
-    ] = 6
-    signals: Annotated[
-        tuple[str, ...],
-        NoDecode,
-        BeforeValidator(_globs),
-        Field(
-            alias="ECHOPILOT_SIGNALS",
-            description="Files the brief reads: globs, relative to the project, separated by `:` or `,`.",
-        ),
-    ] = ("logs/*.ndjson",)
-
-    trusted_proxies: Annotated[
-        int | None,
-        BeforeValidator(lambda v: None if v is None else _proxies(v)),
-        Field(
-            alias="ECHOPILOT_TRUSTED_PROXIES",
-            description="How many proxies of yours stand before the web process, 0 to 5; only then are their "
-            "`X-Forwarded-*` headers believed.",
-        ),
-    ] = None
-    hosts: Annotated[
-        frozenset[str],
-        NoDecode,
-        BeforeValidator(_host_names),
-        Field(alias="ECHOPILOT_HOSTS", description="Host names the web answers to, separated by `,`; unset: any."),
-    ] = frozenset()
-    plain_http: Annotated[
-        Literal["refuse", "allow"],
-        BeforeValidator(_refuse_or_allow),
-        Field(
-            alias="ECHOPILOT_PLAIN_HTTP",
-            description="Whether the key may be sent over unencrypted HTTP from another machine: `refuse` or `allow`.",
-        ),
-    ] = "refuse"
+    signals: tuple[str, ...] = setting(
+        "ECHOPILOT_SIGNALS",
+        _globs,
+        ("logs/*.ndjson",),
+        "Files the brief reads: globs, relative to the project, separated by `:` or `,`.",
+    )
+    trusted_proxies: int | None = setting(
+        "ECHOPILOT_TRUSTED_PROXIES",
+        _proxies,
+        None,
+        "How many proxies of yours stand before the web process, 0 to 5; only then are their `X-Forwarded-*` headers "
+        "believed.",
+    )
+    hosts: frozenset[str] = setting(
+        "ECHOPILOT_HOSTS",
+        _host_names,
+        frozenset(),
+        "Host names the web answers to, separated by `,`; unset: any.",
+    )
+    plain_http: str = setting(
+        "ECHOPILOT_PLAIN_HTTP",
+        _refuse_or_allow,
+        "refuse",
+        "Whether the key may be sent over unencrypted HTTP from another machine: `refuse` or `allow`.",
+    )
+    given: frozenset[str] = frozenset()
+    """The names of the variables that were set."""
 
     @property
     def var_dir(self) -> Path:
@@ -195,20 +190,30 @@ class Settings(BaseSettings):
         return self.var_dir / "scheduler.wake"
 
 
+def known_settings() -> dict[str, Field[Any]]:
+    """The fields of `Settings` by the names of their variables."""
+    return {each.metadata["name"]: each for each in fields(Settings) if each.metadata}
+
+
 def load() -> Settings:
     """Settings from the process's environment. Raises `ConfigError` with one line for every bad value."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise ConfigError([_problem(item) for item in error.errors()]) from None
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    given = {name: each for name, each in known_settings().items() if name in os.environ}
+    for name, each in given.items():
+        try:
+            values[each.name] = each.metadata["read"](os.environ[name])
+        except ValueError as wanted:
+            problems.append(_problem(name, os.environ[name], str(wanted)))
+    if problems:
+        raise ConfigError(problems)
+    return Settings(**values, given=frozenset(given))
 
 
-def _problem(item: ErrorDetails) -> str:
-    name = str(item["loc"][0])
-    allowed = str(item["msg"]).removeprefix("Value error, ")
+def _problem(name: str, came: str, wanted: str) -> str:
     if name == "DASHBOARD_KEY":
-        return f"DASHBOARD_KEY: this value is refused; wanted: {allowed}"
-    return f"{name}: came '{plain(str(item['input'])[:80])}'; wanted: {allowed}"
+        return f"DASHBOARD_KEY: this value is refused; wanted: {wanted}"
+    return f"{name}: came '{plain(came[:80])}'; wanted: {wanted}"
 
 
 def dashboard_key(settings: Settings) -> str:

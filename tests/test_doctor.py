@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -239,7 +240,7 @@ def test_a_taken_port_names_its_holder(settings, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        busy = settings.model_copy(update={"port": number})
+        busy = replace(settings, port=number)
 
         found = list(running.port(place(busy)))
 
@@ -259,7 +260,7 @@ def test_a_socket_nobody_answers_on_is_a_failure(settings):
 
 
 def test_a_socket_path_that_is_too_long_is_told_before_it_hurts(settings, tmp_path):
-    deep = settings.model_copy(update={"home": tmp_path / ("d" * 120)})
+    deep = replace(settings, home=tmp_path / ("d" * 120))
 
     found = list(running.supervisor(place(deep)))
 

@@ -33,8 +33,6 @@ HOMES = {
     "gunicorn": "stack",
     "sqlite3": {"ledger", "web", "doctor", "simulator"},
     "jinja2": {"signals", "reporting", "builtin"},
-    "pydantic": "settings",
-    "pydantic_settings": "settings",
     "psutil": {"signals", "doctor", "simulator"},
 }
 RING_OF = {module: number for number, ring in enumerate(RINGS) for module in ring}

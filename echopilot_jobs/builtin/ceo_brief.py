@@ -39,7 +39,7 @@ def run(ctx: RunContext) -> dict[str, Any]:
 
 def patterns(settings: Settings) -> tuple[str, ...]:
     """The globs to read. The default one, which nobody asked for, is not missed where nothing matches it."""
-    asked_for = "signals" in settings.model_fields_set
+    asked_for = "ECHOPILOT_SIGNALS" in settings.given
     return settings.signals if asked_for or any(any(settings.home.glob(each)) for each in settings.signals) else ()
 
 

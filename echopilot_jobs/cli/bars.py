@@ -55,11 +55,13 @@ def bar(what: str, *, wanted: bool = True) -> Iterator[Advance | None]:
 
 def _bar() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     console = Console(file=sys.stderr, color_system=colours, highlight=False, markup=False, emoji=False)
-    words = TextColumn("{task.description}", markup=False)
-    if console.width < NARROW:
-        return Progress(words, TaskProgressColumn(), console=console, transient=True)
-    return Progress(words, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=console, transient=True)
+    # Lines printed meanwhile go above the bar; where standard output is no terminal they are data and stay what they are.
+    is_shared = sys.stdout is not None and sys.stdout.isatty()
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), TaskProgressColumn()]
+    if console.width >= NARROW:
+        columns = [columns[0], BarColumn(), columns[1], TimeElapsedColumn()]
+    return Progress(*columns, console=console, transient=True, redirect_stdout=is_shared)

@@ -39,7 +39,24 @@ def follow(
     On a terminal a bar shows how far it is, elsewhere a line for every step it tells of. What it says in the
     scheduler's *log* goes to *tell*.
     """
-    rest = pause or threading.Event().wait
+    try:
+        run = _watched(ledger, run, timeout, clock, pause or threading.Event().wait, log, tell)
+    except KeyboardInterrupt:
+        out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")
+        raise
+    _tell_said(log, run.id, tell)
+    return run
+
+
+def _watched(
+    ledger: SqliteLedger,
+    run: Run,
+    timeout: float | None,
+    clock: Clock,
+    rest: Callable[[float], Any],
+    log: Follower | None,
+    tell: Callable[[str], None],
+) -> Run:
     started = clock.monotonic()
     seen, far = run.state, None
     with bar(f"run {run.id}", wanted=run.is_open) as advance:
@@ -51,12 +68,11 @@ def follow(
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
             rest(LOOK_EVERY_SECONDS)
-    _tell_said(log, run.id, tell)
     return run
 
 
 def progress_words(progress: Progress) -> str:
-    """How far a run is: `40 of 100 (40 %), orders`."""
+    """How far a run is: `40 of 100 (40%), orders`."""
     share = ""
     if progress.total:
         share = f" of {progress.total:,.10g} ({progress.done / progress.total:.0%})"

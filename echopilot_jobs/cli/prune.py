@@ -49,24 +49,19 @@ def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) 
     from echopilot_jobs.healing import refuse_unless_clock_trusted
 
     now = sight.now()
-    ledger = sight.ledger(sight.settings())
-    older_than = now - age
+    ledger, older_than = sight.ledger(sight.settings()), now - age
     runs, slots = ledger.prunable(older_than, keep)
+    found = f"{runs:,} runs and {slots:,} skipped slots and gaps from before {stamp(older_than)}"
+    removed = 0
     if not dry_run:
         refuse_unless_clock_trusted(ledger)
-    before = f"from before {stamp(older_than)}"
-    found = f"{runs:,} runs and {slots:,} skipped slots and gaps {before}"
-    removed = 0
-    if not dry_run and runs + slots:
-        if not (yes or _agreed(f"remove {found}? There is no way back")):
+        if runs + slots and not (yes or _agreed(f"remove {found}? There is no way back")):
             out.say("nothing was removed")
             return 1
         removed = _remove(ledger, older_than, keep, now, runs + slots)
     if as_json:
         facts = {"dry_run": dry_run, "older_than": iso(older_than), "keep": keep, "runs": runs, "slots": slots}
         out.emit_json("prune", {**facts, "removed": removed}, now)
-    elif not runs + slots:
-        out.line(f"nothing {before} is there to be removed")
     else:
         out.line(f"{found} would be removed; nothing was changed" if dry_run else f"removed {removed:,} rows: {found}")
     return 0

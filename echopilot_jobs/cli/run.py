@@ -16,7 +16,8 @@ from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.runs import State
+from echopilot_jobs.plain import plain
+from echopilot_jobs.runs import Output, State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
@@ -78,22 +79,40 @@ def command(
     acting.taken_up(registry, ledger, job)
     log = _listening(settings) if logs else None
     run, is_new = _request(ledger, found, given, key, now)
+    leads = (
+        acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts") if run.is_open else True
+    )
+    if not following:
+        _tell_queued(run, None if is_new else key, now, as_json=as_json)
+        return 0
+    told = Told(out.say if as_json else out.line)  # with --json standard output is for the document alone
     if run.is_open:
-        leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
-    if following and run.is_open:
-        out.say(f"run {run.id} of {run.job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
-        # With --json standard output is for the document alone.
-        run = _followed(ledger, run, timeout, log, out.say if as_json else out.line)
+        out.say(f"run {run.id} of {job} is {run.state.value}" + ("" if leads else "; waiting for a scheduler"))
+        run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
-    elif following:
-        _tell_end(ledger, run)
     else:
-        known = "" if is_new else f" (asked for before with the key '{key}')"
-        out.line(
-            f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`"
-        )
-    return exit_code(found, run) if following else 0
+        _tell_end(run, told.left_of(ledger.output(run.id)))
+    return exit_code(found, run)
+
+
+class Told:
+    """Passes on what a run logs, and knows afterwards what was told already."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._lines: set[str] = set()
+
+    def __call__(self, words: str) -> None:
+        """Tell and remember a line."""
+        self._lines.add(plain(words))
+        self._tell(words)
+
+    def left_of(self, output: Output) -> Output:
+        """What a run printed, without the lines that were told."""
+        if not self._lines:
+            return output
+        return Output("\n".join(line for line in output.text.splitlines() if plain(line) not in self._lines))
 
 
 def _listening(settings: Settings) -> Follower:
@@ -103,16 +122,6 @@ def _listening(settings: Settings) -> Follower:
     log = Follower(settings.logs_dir / "scheduler.log")
     click.get_current_context().call_on_close(log.close)
     return log
-
-
-def _followed(
-    ledger: SqliteLedger, run: Run, timeout: float | None, log: Follower | None, tell: Callable[[str], None]
-) -> Run:
-    try:
-        return follow(ledger, run, timeout, SystemClock(), log=log, tell=tell)
-    except KeyboardInterrupt:
-        out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")
-        raise
 
 
 def exit_code(job: Job, run: Run) -> int:
@@ -148,11 +157,19 @@ def _request(ledger: SqliteLedger, job: Job, given: dict[str, Any], key: str | N
     return ledger.request_run(job.name, now, request_key=request_key, actor=acting.actor(), params=given or None)
 
 
-def _tell_end(ledger: SqliteLedger, run: Run) -> None:
+def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool) -> None:
+    if as_json:
+        out.emit_json("run", run.as_dict(), now)
+        return
+    known = f" (asked for before with the key '{known_by}')" if known_by else ""
+    out.line(f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`")
+
+
+def _tell_end(run: Run, output: Output) -> None:
     took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
     out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
-    show_output(ledger.output(run.id), LAST_LINES)
+    show_output(output, LAST_LINES)
     if run.error:
         out.say(f"error: {run.error}; see `echopilot show {run.id}`")

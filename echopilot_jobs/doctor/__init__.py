@@ -87,4 +87,4 @@ def _settings() -> tuple[Settings, tuple[str, ...]]:
         return load(), ()
     except ConfigError as error:
         home = Path(os.environ.get("ECHOPILOT_HOME") or PROJECT_ROOT)
-        return Settings.model_construct(None, ECHOPILOT_HOME=home), error.problems
+        return Settings(home=home), error.problems

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.settings import Secret, Settings
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.web import create_app
 
@@ -38,7 +37,7 @@ class Site:
 @contextmanager
 def serving(home: Path, scene: Scene | None, table: scenes.Table | None = None) -> Iterator[Site]:
     """Serve *scene* from *home*; without one there is no ledger."""
-    settings = Settings(ECHOPILOT_HOME=home, DASHBOARD_KEY=SecretStr(KEY))
+    settings = Settings(home=home, dashboard_key=Secret(KEY))
     settings.var_dir.mkdir(parents=True)
     settings.logs_dir.mkdir()
     ledger = scene(settings, settings.ledger_path) if scene else None

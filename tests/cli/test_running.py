@@ -12,7 +12,7 @@ from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.runs import Outcome, Progress, Run, State
+from echopilot_jobs.runs import Outcome, Output, Progress, Run, State
 from echopilot_jobs.testing import FakeClock
 
 NOW = SystemClock().now()
@@ -79,6 +79,7 @@ def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
             log.event("run.said", job="export", run=run.id, level="info", message="40 orders", file="a.csv")
             log.event("run.said", job="export", run=run.id + 1, level="info", message="somebody else's")
             log.event("run.said", job="export", run=run.id, level="warning", message="the esc \x1b[31m")
+            return Outcome(State.SUCCEEDED, output=Output("info: 40 orders file=a.csv\nprinted beside\n"))
         return Outcome(State.SUCCEEDED)
 
     with working(house.ledger, house.registry, ending):
@@ -89,6 +90,7 @@ def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
     assert answer.code == 0
     assert lines[:2] == ["info: 40 orders file=a.csv", "warning: the esc U+001B[31m"]
     assert re.fullmatch(r"run \d+ of export succeeded.*", lines[2])
+    assert lines[-3:] == ["", "output", "  printed beside"]
     assert "is queued" in answer.err
 
 
@@ -132,11 +134,14 @@ def test_a_bar_shows_how_far_a_run_is_and_is_gone_at_the_end(house, terminal):
 
     clock = SystemClock()
     with working(house.ledger, house.registry, ending) as lease:
-        screen = terminal("run", "export", "--wait", talk_only=True)
+        screen = terminal("run", "export", "--logs", talk_only=True)
         screen.wait_for(b"is running")
         run = house.ledger.runs(job_name="export", limit=1)[0]
         with house.ledger.leading(lease, clock.now()) as work:
             work.note_progress({run.id: Progress(clock.now(), 20, 80, "orders \x1b[31m")})
+        log = SchedulerLog(house.settings.logs_dir / "scheduler.log", clock)
+        log.event("run.said", job="export", run=run.id, level="info", message="one line of data")
+        log.close()
         screen.wait_for(b"25%")
         with house.ledger.leading(lease, clock.now()) as work:
             work.finish(house.ledger.run(run.id), Outcome(State.SUCCEEDED))
@@ -146,7 +151,9 @@ def test_a_bar_shows_how_far_a_run_is_and_is_gone_at_the_end(house, terminal):
     assert code == 0
     assert b"orders U+001B[31m" in screen.seen
     assert b"\x1b" not in data
+    assert data.startswith(b"info: one line of data\nrun ")
     assert b"of export succeeded" in data
+    assert b"one line of data" not in screen.seen
 
 
 @pytest.mark.process

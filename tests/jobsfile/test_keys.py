@@ -14,7 +14,7 @@ from echopilot_jobs.fluent import every as fluently
 from echopilot_jobs.fluent import translate
 from echopilot_jobs.jobs import Command, Http, Inline, Job, Param, Python
 from echopilot_jobs.jobsfile import BadJobsFile, Document, compose, modules_of, read
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, OnRequest, Trigger, Until, Weekly
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -406,7 +406,7 @@ def test_the_operators_times_are_in_the_built_in_definitions(monkeypatch: pytest
     monkeypatch.setenv("SCHED_REPORT_UTC", "23:59")
     monkeypatch.setenv("SCHED_SELFHEAL_EVERY_HOURS", "168")
 
-    registry = builtin.jobs(Settings())
+    registry = builtin.jobs(load())
 
     assert registry["ceo_brief"].trigger == DailyAt(time(7, 15))
     assert registry["daily_report"].trigger == DailyAt(time(23, 59))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -397,9 +398,7 @@ def test_a_changed_key_ends_the_sessions_of_the_old_one(
     """S6"""
     ticket = browser.client.get_cookie("echopilot")
     assert ticket is not None
-    changed = make_app(
-        settings=home.model_copy(update={"dashboard_key": type(home.dashboard_key)("another-key-0123456789")})
-    )
+    changed = make_app(settings=replace(home, dashboard_key=type(home.dashboard_key)("another-key-0123456789")))
     client = changed.test_client()
     client.set_cookie("echopilot", ticket.value)
 

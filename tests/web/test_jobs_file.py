@@ -177,7 +177,7 @@ def test_the_dashboard_asks_for_parameters_where_a_job_has_any(app_with_jobs: Fl
     assert 'id="run-off"' not in board
     assert 'name="p.day" type="date" value="" required' in form
     assert '<option value="csv">csv</option>' in form
-    assert "the day to export; a date YYYY-MM-DD" in form
+    assert "the day to export: a date YYYY-MM-DD" in form
     assert "style=" not in form
 
 
