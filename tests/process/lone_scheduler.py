@@ -1,7 +1,7 @@
-"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [idempotent] [python] [ping]`.
+"""A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [FLAG…]`.
 
-With `python` COMMAND is a target `module:function`, found in the scheduler's home. With `ping` the watcher's
-address is in LONE_WATCHER.
+With `python` COMMAND is a target `module:function`, found in the scheduler's home; with `ping` the address of the watcher is
+in LONE_WATCHER. The other flags are `startup` and `idempotent`.
 """
 
 from __future__ import annotations

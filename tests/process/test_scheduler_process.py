@@ -7,12 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
@@ -40,16 +42,23 @@ def test_the_ping_of_a_run_that_ends_during_a_stop_leaves_before_the_process_doe
     lone: Lone, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "a-place-nobody-may-see"
+    answers = iter([500, 200])
+
+    def slow(_request: Request) -> Response:
+        threading.Event().wait(0.4)  # longer than a process takes to be gone once its last run is written
+        return Response(status=next(answers))
+
     monkeypatch.setenv("LONE_WATCHER", httpserver.url_for(f"/{secret}"))
-    httpserver.expect_request(f"/{secret}").respond_with_data("OK")
     httpserver.expect_request(f"/{secret}/start").respond_with_data("OK")
+    httpserver.expect_request(f"/{secret}").respond_with_handler(slow)
     process = lone.start("sleep 1", 3600, "startup", "ping")
     lone.running()
 
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=30)
 
-    assert [request.path for request, _ in httpserver.log] == [f"/{secret}/start", f"/{secret}"]
+    told = [(request.path, response.status_code) for request, response in httpserver.log]
+    assert told == [(f"/{secret}/start", 200), (f"/{secret}", 500), (f"/{secret}", 200)]
     kept = [file.read_bytes() for file in lone.home.rglob("*") if file.is_file()]
     assert not any(secret.encode() in content for content in kept)
 
