@@ -75,6 +75,7 @@ def deaf_socket(settings: Settings) -> Callable[[], bool]:
 
 def no_logs(settings: Settings) -> Callable[[], bool]:
     settings.logs_dir.rmdir()
+    (settings.var_dir / "stack.lock").touch()
     return lambda: stat.S_IMODE(settings.logs_dir.stat().st_mode) == 0o700
 
 

@@ -51,6 +51,7 @@ def deployment(_settings: Settings) -> dict[str, str]:
 
 def no_logs(settings: Settings) -> dict[str, str]:
     settings.logs_dir.rmdir()
+    (settings.var_dir / "stack.lock").touch()
     return {}
 
 

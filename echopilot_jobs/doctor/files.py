@@ -46,7 +46,7 @@ HELD = 7
 
 def folders(place: Place) -> Iterator[Finding]:
     yield _folder(place.settings.var_dir)
-    if place.settings.var_dir.is_dir() and not place.settings.logs_dir.exists():
+    if any(place.settings.var_dir.glob("*.lock")) and not place.settings.logs_dir.exists():
         yield Finding(
             WARN,
             f"'{place.settings.logs_dir}' is gone, though a stack has lived here",
