@@ -204,9 +204,10 @@ def test_a_killed_check_leaves_no_process_behind_F4(followed: Followed) -> None:
     followed.save(GROUND)
     process = followed.begin()
     followed.save(GROUND + '[jobs.py]\nevery = "3600s"\nrun = "mine:f"\n')
-    child = eventually(lambda: processes.descendants(process.pid))
+    mark = f"{processes.owner_of(process.pid)}/check"
+    checks = [processes.owner_of(pid) for pid in eventually(lambda: processes.marked(processes.MARK, mark))]
 
     process.kill()
     process.wait()
 
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in child))
+    eventually(lambda: not any(map(processes.is_alive, checks)))
