@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import gzip
 import os
-from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs import logreading
-from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, last_lines, parts
+from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, Keep, Parts
+from echopilot_jobs.logs import cut_torn_line
 
 
 def everything(_line: bytes) -> bool:
     return True
 
 
+def told(current: Path, most: int = 1_000_000, *how: Keep) -> list[bytes]:
+    with Parts(current) as parts:
+        return parts.last_lines(most, *(how or (everything,)))
+
+
+def names(current: Path) -> list[str]:
+    with Parts(current) as parts:
+        return [path.name for path in parts.paths]
+
+
 def test_parts_are_in_their_true_order_whoever_rotated_them(tmp_path: Path) -> None:
-    names = [
+    made = [
         "scheduler.log",
         "scheduler.2026-03-02_08-00-00_000001.log.gz",
         "scheduler.2026-03-01_08-00-00_000001.log.gz",
@@ -29,24 +40,24 @@ def test_parts_are_in_their_true_order_whoever_rotated_them(tmp_path: Path) -> N
         "web.log.10",
         "web.log.lock",
     ]
-    for name in names:
+    for name in made:
         (tmp_path / name).touch()
 
-    assert [path.name for path in parts(tmp_path / "scheduler.log")] == names[:3]
-    assert [path.name for path in parts(tmp_path / "web.log")] == names[3:7]
-    assert parts(tmp_path / "nothing.log") == []
+    assert names(tmp_path / "scheduler.log") == made[:3]
+    assert names(tmp_path / "web.log") == made[3:7]
+    assert names(tmp_path / "nothing.log") == []
 
 
 def test_the_newest_lines_come_from_as_many_parts_as_it_takes(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"5\n6\n")
     (tmp_path / "a.2026-03-02_x.log.gz").write_bytes(gzip.compress(b"3\n4\n"))
     (tmp_path / "a.2026-03-01_x.log.gz").write_bytes(gzip.compress(b"1\n2\n"))
-    files = parts(tmp_path / "a.log")
+    log = tmp_path / "a.log"
 
-    assert last_lines(files, 3, everything) == [b"4", b"5", b"6"]
-    assert last_lines(files, 99, everything) == [b"1", b"2", b"3", b"4", b"5", b"6"]
-    assert last_lines(files, 2, lambda line: int(line) % 2 == 0) == [b"4", b"6"]
-    assert last_lines(files, 99, everything, lambda line: line == b"2") == [b"3", b"4", b"5", b"6"]
+    assert told(log, 3) == [b"4", b"5", b"6"]
+    assert told(log) == [b"1", b"2", b"3", b"4", b"5", b"6"]
+    assert told(log, 2, lambda line: int(line) % 2 == 0) == [b"4", b"6"]
+    assert told(log, 99, everything, lambda line: line == b"2") == [b"3", b"4", b"5", b"6"]
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"?")), max_size=60), st.integers(1, 30))
@@ -55,7 +66,7 @@ def test_backwards_is_forwards_turned_round_whatever_the_blocks(lines: list[byte
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     kept, logreading.BLOCK = logreading.BLOCK, block
     try:
-        assert last_lines([path], 1000, everything) == lines
+        assert told(path) == lines
     finally:
         logreading.BLOCK = kept
         path.unlink()
@@ -66,7 +77,7 @@ def test_a_line_still_being_written_is_not_told_yet_and_a_torn_part_as_far_as_it
     packed = gzip.compress(b"".join(b"line %d\n" % n for n in range(50_000)))
     (tmp_path / "a.2026-03-01_x.log.gz").write_bytes(packed[: len(packed) // 2])
 
-    found = last_lines(parts(tmp_path / "a.log"), 100_000, everything)
+    found = told(tmp_path / "a.log")
 
     assert found[-1] == b"whole"
     assert found[0] == b"line 0"
@@ -76,33 +87,142 @@ def test_a_line_still_being_written_is_not_told_yet_and_a_torn_part_as_far_as_it
 def test_a_huge_line_is_cut_and_its_neighbours_are_there_I14(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"before\n" + b"x" * (3 * LINE_MOST) + b"\nafter\n")
 
-    before, huge, after = last_lines([tmp_path / "a.log"], 9, everything)
+    before, huge, after = told(tmp_path / "a.log")
 
     assert (before, after) == (b"before", b"after")
     assert len(huge) <= LINE_MOST + len(CUT)
 
 
-def test_what_is_added_is_followed_through_rotations_with_nothing_twice_or_left_out(tmp_path: Path) -> None:
-    path, got = tmp_path / "a.log", list[bytes]()
+@pytest.mark.parametrize("packs", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("every", [1, 3, 20], ids=lambda every: f"a-rotation-every-{every}-lines")
+def test_what_is_added_is_followed_through_any_rotations_with_nothing_twice_or_left_out(
+    tmp_path: Path, packs: bool, every: int
+) -> None:
+    path, got = tmp_path / "a.log", list[int]()
     path.write_bytes(b"old\n")
     follower = Follower(path)
     for number in range(300):
         with path.open("ab") as file:
             file.write(b"%d\n" % number)
-        if number % 7 == 3:
-            path.rename(tmp_path / f"a.{number}.log")
-            with path.open("ab") as file:
-                file.write(b"")
-        if number % 5 == 0:
-            got += follower
-    got += follower
+        if number % every == 0:
+            rotate_by_moment(path, number, packs=packs)
+        if number % 7 == 0:
+            got += map(int, follower)
+    got += map(int, follower)
     follower.close()
 
-    # More than one rotation between two looks loses a whole file to any follower; one never does.
-    numbers = [int(line) for line in got]
-    assert numbers == sorted(set(numbers))
-    assert all(late - early <= 8 for early, late in pairwise(numbers))
-    assert numbers[-1] == 299
+    assert got == list(range(300))
+
+
+def rotate_by_moment(path: Path, number: int, *, packs: bool) -> None:
+    """As loguru does it."""
+    away = path.with_name(f"a.2026-03-02_{number:06}.log")
+    path.rename(away)
+    if packs:
+        Path(f"{away}.gz").write_bytes(gzip.compress(away.read_bytes()))
+        away.unlink()
+    path.touch()
+
+
+def test_numbered_parts_may_move_on_as_they_are_followed_and_the_oldest_fall_away(tmp_path: Path) -> None:
+    path, got = tmp_path / "web.log", list[int]()
+    path.write_bytes(b"old\n")
+    follower = Follower(path)
+    for number in range(200):
+        with path.open("ab") as file:
+            file.write(b"%d\n" % number)
+        for place in (4, 3, 2, 1, 0):  # as supervisord does it
+            here = tmp_path / f"web.log.{place}" if place else path
+            if here.exists():
+                here.rename(tmp_path / f"web.log.{place + 1}")
+        path.touch()
+        if number % 4 == 0:
+            got += map(int, follower)
+    got += map(int, follower)
+    follower.close()
+
+    assert got == list(range(200))
+
+
+def test_a_log_that_was_deleted_and_begun_anew_brings_nothing_old_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"1\n")
+    rotate_by_moment(path, 1, packs=True)
+    path.write_bytes(b"2\n")
+    follower = Follower(path)
+
+    path.unlink()
+    path.write_bytes(b"3\n")
+    got = list(follower)
+    follower.close()
+
+    assert got == [b"3"]
+
+
+def test_a_torn_line_that_the_next_start_cuts_off_is_followed_as_if_it_had_never_been_F32(tmp_path: Path) -> None:
+    path, got = tmp_path / "a.log", list[bytes]()
+    path.write_bytes(b"old\n" * 50)
+    follower = Follower(path)
+    for torn in (b"1\nto", b"2\n" + b"torn" * LINE_MOST, b"3\nt"):
+        with path.open("ab") as file:
+            file.write(torn)
+        got += follower
+        cut_torn_line(path)
+        if torn != b"3\nt":
+            got += follower
+        with path.open("ab") as file:
+            file.write(b"after\n")
+        got += follower
+    follower.close()
+
+    assert got == [b"1", b"after", b"2", b"after", b"3", b"after"]
+
+
+@pytest.mark.parametrize("cut_at", range(12))
+def test_between_the_newest_lines_and_the_following_nothing_is_twice_or_left_out(tmp_path: Path, cut_at: int) -> None:
+    path, text = tmp_path / "a.log", b"".join(b"%d\n" % n for n in range(6))
+    path.write_bytes(text[:cut_at])
+
+    with Parts(path) as parts:
+        with path.open("ab") as file:  # somebody writes between our opening, our following and our reading
+            file.write(text[cut_at:])
+        follower = Follower(path, parts)
+        rotate_by_moment(path, 1, packs=True)
+        newest = parts.last_lines(99, everything)
+    rest = list(follower)
+    follower.close()
+
+    assert [*newest, *rest] == text.split()
+
+
+def test_a_part_that_is_being_compressed_or_was_when_a_kill_came_is_told_once_F32(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"3\n")
+    (tmp_path / "a.2026-03-02_x.log").write_bytes(b"1\n2\n")
+    (tmp_path / "a.2026-03-02_x.log.gz").write_bytes(gzip.compress(b"1\n2\n")[:15])
+
+    assert told(tmp_path / "a.log") == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("at", [0, 5, 12, 200, -6])
+def test_a_damaged_part_is_read_as_far_as_it_goes_and_its_neighbours_are_there_F32(tmp_path: Path, at: int) -> None:
+    packed = bytearray(gzip.compress(b"".join(b"line %d\n" % (n * 7919) for n in range(900))))
+    packed[at] ^= 0xFF
+    (tmp_path / "a.2026-03-02_x.log.gz").write_bytes(packed)
+    (tmp_path / "a.2026-03-01_x.log.gz").write_bytes(gzip.compress(b"before\n"))
+    (tmp_path / "a.log").write_bytes(b"after\n")
+
+    found = told(tmp_path / "a.log")
+
+    assert (found[0], found[-1]) == (b"before", b"after")
+
+
+def test_parts_are_ordered_by_what_they_begin_with_when_the_zone_of_their_names_was_changed(tmp_path: Path) -> None:
+    moments = {"a.2026-03-02_23-00-00_1.log": "2026-03-02T06", "a.2026-03-02_09-00-00_1.log": "2026-03-02T09"}
+    for name, moment in moments.items():
+        (tmp_path / name).write_text(f'{{"event":"tick"}}\n{{"ts":"{moment}:00:00.000Z","event":"startup"}}\n')
+    (tmp_path / "a.log").touch()
+
+    assert names(tmp_path / "a.log") == ["a.log", "a.2026-03-02_09-00-00_1.log", "a.2026-03-02_23-00-00_1.log"]
 
 
 def test_one_rotation_between_two_looks_loses_nothing(tmp_path: Path) -> None:

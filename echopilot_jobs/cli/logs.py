@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
-from echopilot_jobs.logreading import Follower, last_lines, parts
+from echopilot_jobs.logreading import Follower, Keep, Parts
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.settings import Settings
 
@@ -41,9 +43,12 @@ WARNINGS = frozenset(
 )  # fmt: skip
 
 
+MOMENT = re.compile(rb'\{"ts": ?"([0-9T:-]{19})')
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """Which lines are told."""
+    """Which lines are told; moments are text to the second, as lines carry them."""
 
     job: str | None = None
     run: int | None = None
@@ -51,13 +56,18 @@ class Wanted:
     until: str = ""
     level: int = 0
 
-    def keeps(self, line: bytes) -> bool:
-        """Whether *line* of `scheduler.log` is one of them; a line that is no event only where nothing is chosen."""
+    def keeps(self, line: bytes, at: str | None = None) -> bool:
+        """Whether *line* of `scheduler.log` is one of them; a line that is no event only where nothing is chosen.
+
+        *at* stands in for the moment that a few kinds of events do not carry.
+        """
+        if self.job is not None and f'"{self.job}"'.encode() not in line:
+            return False  # told without reading it as JSON, which a gigabyte would take minutes for
         facts = event_of(line)
         if facts is None:
             return self == Wanted()
-        at = str(facts.get("ts", ""))
-        if (self.since and at[: len(self.since)] < self.since) or (self.until and at[: len(self.until)] > self.until):
+        at = moment_of(line) or at or ""
+        if at and ((self.since and at < self.since) or (self.until and at > self.until)):
             return False
         if self.job is not None and facts.get("job") != self.job:
             return False
@@ -65,9 +75,24 @@ class Wanted:
 
     def is_before(self, line: bytes) -> bool:
         """Whether *line*, and so every older one, is too old. A clock that was set back may hide a few."""
-        facts = event_of(line) if self.since else None
-        at = str(facts.get("ts", "")) if facts else ""
-        return bool(at) and at[: len(self.since)] < self.since
+        return bool(self.since) and bool(at := moment_of(line)) and at < self.since
+
+    def keeper(self) -> Keep:
+        """`keeps` for lines one after another: an event without a moment has its neighbour's."""
+        last = ""
+
+        def keep(line: bytes) -> bool:
+            nonlocal last
+            last = moment_of(line) or last
+            return self.keeps(line, last)
+
+        return keep
+
+
+def moment_of(line: bytes) -> str:
+    """When an event was written, to the second; empty where it does not say."""
+    found = MOMENT.match(line)
+    return found[1].decode() if found else ""
 
 
 @click.command("logs")
@@ -80,38 +105,59 @@ class Wanted:
 @click.option("--since", metavar="TIME", help="Only later ones: '2h ago', 'yesterday 08:00'.")
 @click.option("--until", metavar="TIME", help="Only earlier ones.")
 @click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this grave and graver.")
-@click.option("--json", "as_json", is_flag=True, help="The lines as they were written: NDJSON for the scheduler.")
+@click.option("--json", "as_json", is_flag=True, help='A JSON object a line: events as written, others {"line": …}.')
+@click.option("--raw", is_flag=True, help="The lines as they were written.")
 def command(
-    of: str | None, follow: bool, lines: int, since: str | None, until: str | None, level: str, as_json: bool
-) -> int:
+    of: str | None,
+    follow: bool,
+    lines: int,
+    since: str | None,
+    until: str | None,
+    level: str,
+    as_json: bool,
+    raw: bool,
+) -> None:
     """Show the newest log lines, of everything or of one job, run or program (scheduler, web, console, supervisord).
 
     Rotated and compressed files are read too. Of a run its output is shown as well.
 
     Example: echopilot logs ceo_brief -f --level warning
     """
+    if as_json and raw:
+        raise click.UsageError("--json is for programs, --raw shows what was written; give one of them")
     now, settings = sight.now(), sight.settings()
     name, wanted = _target(settings, of)
-    times = {
-        key: iso(inputs.moment(f"--{key}", text, now))[:19] if text else ""
-        for key, text in (("since", since), ("until", until))
-    }
-    if times["since"] and times["until"] and times["since"] > times["until"]:
-        raise inputs.refused("--until", "it is before --since; wanted: the earlier moment in --since")
-    wanted = Wanted(wanted.job, wanted.run, times["since"], times["until"], LEVELS.index(level))
-    current = settings.logs_dir / name
-    show = _raw if as_json else _line if name == PROGRAMS["scheduler"] else _foreign
-    if name != PROGRAMS["scheduler"] and (wanted.since or wanted.until or wanted.level):
+    wanted = replace(wanted, **_times(since, until, now), level=LEVELS.index(level))
+    is_events = name == PROGRAMS["scheduler"]
+    if not is_events and (wanted.since or wanted.until or wanted.level):
         raise click.UsageError(
             f"--since, --until and --level go with the scheduler's log; '{name}' has lines of any kind"
         )
-    follower = Follower(current) if follow else None
-    _show_newest(current, lines, wanted, show, is_events=name == PROGRAMS["scheduler"])
-    if wanted.run is not None and not as_json:
+    current = settings.logs_dir / name
+    show = _json if as_json else _foreign if raw or not is_events else _line
+    with Parts(current) as parts:
+        follower = Follower(current, parts) if follow else None  # before reading, so that nothing falls between
+        _show_newest(current, parts.last_lines(lines, *_chosen(wanted, is_events=is_events)), show, parts)
+    if wanted.run is not None and not (as_json or raw):
         _show_printed(settings, wanted.run)
     if follower is not None:
-        _follow(follower, wanted, show, is_events=name == PROGRAMS["scheduler"])
-    return 0
+        _follow(follower, _chosen(wanted, is_events=is_events)[0], show)
+
+
+def _times(since: str | None, until: str | None, now: datetime) -> dict[str, Any]:
+    """Both moments as lines carry them. Raises when they are the wrong way round."""
+    first, last = (
+        iso(inputs.moment(name, text, now))[:19] if text else ""
+        for name, text in (("--since", since), ("--until", until))
+    )
+    if first and last and first > last:
+        raise inputs.refused("--until", "it is before --since; wanted: the earlier moment in --since")
+    return {"since": first, "until": last}
+
+
+def _chosen(wanted: Wanted, *, is_events: bool) -> tuple[Keep, Keep]:
+    """Which lines to show, and which line ends the look into the past."""
+    return (wanted.keeper(), wanted.is_before) if is_events else (bool, lambda _line: False)
 
 
 def _target(settings: Settings, of: str | None) -> tuple[str, Wanted]:
@@ -133,15 +179,12 @@ def _target(settings: Settings, of: str | None) -> tuple[str, Wanted]:
     return PROGRAMS["scheduler"], Wanted(job=of)
 
 
-def _show_newest(current: Path, lines: int, wanted: Wanted, show: Callable[[bytes], None], *, is_events: bool) -> None:
-    files = parts(current)
-    if not files:
-        out.say(f"no '{current}' yet; the stack writes it: start it with `bin/stack`")
-        return
-    found = last_lines(files, lines, wanted.keeps, wanted.is_before) if is_events else last_lines(files, lines, bool)
+def _show_newest(current: Path, found: list[bytes], show: Callable[[bytes], None], parts: Parts) -> None:
     for line in found:
         show(line)
-    if not found:
+    if not parts.paths:
+        out.say(f"no '{current}' yet; the stack writes it: start it with `bin/stack`")
+    elif not found:
         out.say("no such lines")
 
 
@@ -152,13 +195,12 @@ def _show_printed(settings: Settings, run_id: int) -> None:
     ledger.close()
 
 
-def _follow(follower: Follower, wanted: Wanted, show: Callable[[bytes], None], *, is_events: bool) -> None:
+def _follow(follower: Follower, keep: Keep, show: Callable[[bytes], None]) -> None:
     rest = threading.Event()
     try:
         while True:
-            for line in follower:
-                if not is_events or wanted.keeps(line):
-                    show(line)
+            for line in filter(keep, follower):
+                show(line)
             out.flush()
             rest.wait(LOOK_EVERY_SECONDS)
     finally:
@@ -192,7 +234,7 @@ def level_of(facts: dict[str, Any]) -> int:
 
 def words_of(facts: dict[str, Any]) -> tuple[str, str, str]:
     """An event for a person: its time, what happened, and the facts beside it."""
-    at = str(facts.get("ts", ""))[:19].replace("T", " ")
+    at = f"{str(facts.get('ts', ''))[:19].replace('T', ' '):19}"  # a few kinds carry none
     event = str(facts["event"])
     if event == "run.said":
         rest = {key: value for key, value in facts.items() if key not in ("ts", "event", "level", "message")}
@@ -223,9 +265,11 @@ def _foreign(line: bytes) -> None:
     out.line(line.decode("utf-8", "replace").removesuffix("\r"))
 
 
-def _raw(line: bytes) -> None:
-    """As it was written: the scheduler's lines are ASCII, the programs' are made plain all the same (S15)."""
-    out.line(line.decode("utf-8", "replace"))
+def _json(line: bytes) -> None:
+    """An event as it was written; anything else as its text in an object, so that every line is one."""
+    if event_of(line) is None:
+        line = json.dumps({"line": line.decode("utf-8", "replace")}).encode()
+    _foreign(line)
 
 
 def said_of(lines: Iterator[bytes], run_id: int) -> Iterator[str]:
