@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import open_runs
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.runs import State
 
 
 @click.command("cancel")
-@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
+@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN", shell_complete=open_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_id: int, as_json: bool) -> None:
     """End a run that waits, stop one that runs.

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out
+from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES
 
 if TYPE_CHECKING:
-    from echopilot_jobs.jobs import Job
+    from click.shell_completion import CompletionItem
 
+    from echopilot_jobs.jobs import Job
+    from echopilot_jobs.runs import State
+
+OFFERED_MOST = 100
 HOW = {
     "bash": 'add to ~/.bashrc:  eval "$(echopilot completion bash)"',
     "zsh": 'add to ~/.zshrc, after compinit:  eval "$(echopilot completion zsh)"',
@@ -52,6 +57,34 @@ def parameters(context: click.Context, _parameter: click.Parameter, begun: str) 
     named = context.params.get("job") or next(iter(context.args), "")
     job = _jobs().get(named)
     return [f"{name}=" for name in (job.params if job else ()) if name.startswith(begun)]
+
+
+def runs(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The newest runs whose numbers go on from what was *begun*, each with its job and state."""
+    return _runs(begun)
+
+
+def open_runs(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """As `runs`, of those that have not ended."""
+    return _runs(begun, OPEN_STATES)
+
+
+def ended_runs(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """As `runs`, of those that have ended badly: what somebody may want to try again."""
+    return _runs(begun, BAD_ENDS)
+
+
+def _runs(begun: str, states: frozenset[State] | None = None) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from echopilot_jobs.cli import sight
+    from echopilot_jobs.errors import EchoPilotError
+
+    with contextlib.suppress(EchoPilotError), contextlib.closing(sight.ledger(sight.settings())) as ledger:
+        found = ledger.runs(states=states, limit=OFFERED_MOST)
+        told = ((str(run.id), f"{run.job_name} {run.state.value}") for run in found)
+        return [CompletionItem(number, help=words) for number, words in told if number.startswith(begun)]
+    return []
 
 
 def _jobs() -> Mapping[str, Job]:

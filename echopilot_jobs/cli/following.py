@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.plain import plain
+from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
     from echopilot_jobs.clock import Clock
+    from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.logreading import Follower
-    from echopilot_jobs.runs import Progress, Run
+    from echopilot_jobs.runs import Output, Progress, Run
 
 LOOK_EVERY_SECONDS = 0.2
+LAST_LINES = 20
+STATUS_MOST = 125  # beyond it shells speak of signals and of commands that were not found
 
 
 class StillOpen(EchoPilotError):
@@ -104,3 +109,24 @@ def _give_up(run: Run, timeout: float | None, waited: float) -> None:
             f"run {run.id} is still {run.state.value} after {span(timeout)}; it goes on, "
             f"look with `echopilot show {run.id}`"
         )
+
+
+def exit_code(job: Job, run: Run) -> int:
+    """How this command ends after *run* did."""
+    from echopilot_jobs.jobs import Command
+
+    if run.state is State.SUCCEEDED:
+        return 0
+    status = run.exit_status if isinstance(job.action, Command) else None
+    return status if status is not None and 1 <= status <= STATUS_MOST else 1
+
+
+def tell_end(run: Run, output: Output) -> None:
+    """How *run* ended: the fact, its result and the end of what it printed as data, its error as talk."""
+    took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
+    out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
+    if isinstance(run.result, dict):
+        out.facts([(name, value) for name, value in run.result.items() if value is not None])
+    show_output(output, LAST_LINES)
+    if run.error:
+        out.say(f"error: {run.error}; see `echopilot show {run.id}`")

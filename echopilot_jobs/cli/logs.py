@@ -13,8 +13,7 @@ from typing import Any
 
 import click
 
-from echopilot_jobs.cli import inputs, out, sight
-from echopilot_jobs.cli.completion import job_names
+from echopilot_jobs.cli import completion, inputs, out, sight
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
@@ -95,8 +94,16 @@ def moment_of(line: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def _begun(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+    """Programs, jobs and, once a digit was typed, runs that go on from what was *begun*."""
+    if begun.isdecimal():
+        return [*completion.runs(context, parameter, begun)]
+    programs = [name for name in PROGRAMS if name.startswith(begun)]
+    return [*programs, *completion.job_names(context, parameter, begun)]
+
+
 @click.command("logs")
-@click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]", shell_complete=job_names)
+@click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]", shell_complete=_begun)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
 @click.option(
     "-n", "--lines", type=inputs.whole(f"lines from 1 to {LINES_MOST:,}", LINES_MOST), default=50, show_default=True,

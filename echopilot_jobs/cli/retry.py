@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.completion import ended_runs
+from echopilot_jobs.cli.following import exit_code, follow, tell_end
 from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.runs import BAD_ENDS
+
+if TYPE_CHECKING:
+    from echopilot_jobs.runs import Run
 
 
 @click.command("retry")
-@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
+@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN", shell_complete=ended_runs)
 @click.option("--force", is_flag=True, help="Also when it succeeded.")
+@click.option("--wait", is_flag=True, help="Follow the new run to its end and exit as it did, like `run --wait`.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(run_id: int, force: bool, as_json: bool) -> None:
+def command(run_id: int, force: bool, wait: bool, as_json: bool) -> int:
     """Queue one more run with the slot and the parameters of one that ended.
 
     Asked twice, it is the same run. Without a word from you, a failed run is only tried again as its job's retries say.
 
-    Example: echopilot retry 42
+    Example: echopilot retry 42 --wait
     """
     from echopilot_jobs.healing import retry_run
 
@@ -25,13 +35,26 @@ def command(run_id: int, force: bool, as_json: bool) -> None:
     registry, ledger = sight.registry(settings), sight.ledger(settings)
     before = ledger.run(run_id)
     acting.taken_up(registry, ledger, before.job_name)
+    job = registry[before.job_name]
+    acting.refuse_disabled(job)
     run, is_new = retry_run(ledger, before, now, acting.actor(), force=force)
-    if is_new:
+    if run.is_open:
         acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
+    if wait:
+        out.say(_told(run, run_id, is_new=is_new))
+        run = follow(ledger, run, None, SystemClock())
     if as_json:
         out.emit_json("run", run.as_dict(), now)
-    elif is_new:
-        out.line(f"run {run.id} of {run.job_name} repeats run {run_id}; follow it with `echopilot show {run.id}`")
+    elif wait:
+        tell_end(run, ledger.output(run.id))
     else:
-        told = f"run {run.id} of {run.job_name} repeats run {run_id} already and is {run.state.value}"
-        out.line(f"{told}; see `echopilot show {run.id}`")
+        out.line(_told(run, run_id, is_new=is_new))
+    return exit_code(job, run) if wait else 0
+
+
+def _told(run: Run, before: int, *, is_new: bool) -> str:
+    repeats = f"run {run.id} of {run.job_name} repeats run {before}"
+    if is_new:
+        return f"{repeats}; follow it with `echopilot show {run.id}`"
+    then = "; try that one again with `echopilot retry" if run.state in BAD_ENDS else "; see `echopilot show"
+    return f"{repeats} already and is {run.state.value}{then} {run.id}`"

@@ -11,14 +11,11 @@ import click
 
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.completion import job_names, parameters
-from echopilot_jobs.cli.following import follow
+from echopilot_jobs.cli.following import exit_code, follow, tell_end
 from echopilot_jobs.cli.inputs import seconds
-from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.errors import WrongState
 from echopilot_jobs.plain import plain
-from echopilot_jobs.runs import Output, State
-from echopilot_jobs.spans import span
+from echopilot_jobs.runs import Output
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -27,9 +24,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.runs import Run
     from echopilot_jobs.settings import Settings
 
-LAST_LINES = 20
 KEY_MOST = 200
-STATUS_MOST = 125  # beyond it shells speak of signals and of commands that were not found
 
 
 def _key(value: str) -> str:
@@ -92,7 +87,7 @@ def command(
     if as_json:
         out.emit_json("run", run.as_dict(), now)
     else:
-        _tell_end(run, told.left_of(ledger.output(run.id)))
+        tell_end(run, told.left_of(ledger.output(run.id)))
     return exit_code(found, run)
 
 
@@ -124,16 +119,6 @@ def _listening(settings: Settings) -> Follower:
     return log
 
 
-def exit_code(job: Job, run: Run) -> int:
-    """How this command ends after *run* did."""
-    from echopilot_jobs.jobs import Command
-
-    if run.state is State.SUCCEEDED:
-        return 0
-    status = run.exit_status if isinstance(job.action, Command) else None
-    return status if status is not None and 1 <= status <= STATUS_MOST else 1
-
-
 def _given(job: Job, params: Iterable[str]) -> dict[str, Any]:
     """The parameters that were given, as the job understands them. Raises with every mistake there is."""
     from echopilot_jobs.jobs import values_of
@@ -151,8 +136,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _request(ledger: SqliteLedger, job: Job, given: dict[str, Any], key: str | None, now: datetime) -> tuple[Run, bool]:
-    if not job.enabled:
-        raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
+    acting.refuse_disabled(job)
     request_key = f"cli:{job.name}:{key}" if key else None
     return ledger.request_run(job.name, now, request_key=request_key, actor=acting.actor(), params=given or None)
 
@@ -163,13 +147,3 @@ def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool
         return
     known = f" (asked for before with the key '{known_by}')" if known_by else ""
     out.line(f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`")
-
-
-def _tell_end(run: Run, output: Output) -> None:
-    took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
-    out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
-    if isinstance(run.result, dict):
-        out.facts([(name, value) for name, value in run.result.items() if value is not None])
-    show_output(output, LAST_LINES)
-    if run.error:
-        out.say(f"error: {run.error}; see `echopilot show {run.id}`")

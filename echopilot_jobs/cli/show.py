@@ -11,6 +11,7 @@ import click
 
 from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.completion import runs
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
 from echopilot_jobs.healing import repeated_by, retry_key
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN")
+@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN", shell_complete=runs)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_id: int, as_json: bool) -> None:
     """Show one run: its facts, its moves, the files it kept and what it printed.
@@ -53,6 +54,9 @@ def command(run_id: int, as_json: bool) -> None:
         note = f"  {event.note}" if event.note else ""
         out.line(f"  {stamped(event.at, now)}  {event.state.value}, attempt {event.attempt}{note}")
     show_output(output)
+    if run.slot is not None:
+        slot = stamp(run.slot.due_at)
+        out.say(f"what became of its slot, and why: `echopilot why {run.job_name} '{slot}'`")
     if run.state in BAD_ENDS:
         out.say(f"try it again with `echopilot retry {run.id}`; its log lines: `echopilot logs {run.id}`")
 
