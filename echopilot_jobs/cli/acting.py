@@ -15,7 +15,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.wake import nudge
 
 if TYPE_CHECKING:
-    from echopilot_jobs.jobs import Job, Registry
+    from echopilot_jobs.jobs import Registry
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.settings import Settings
 
@@ -50,12 +50,6 @@ def chosen(registry: Registry, ledger: SqliteLedger, names: Sequence[str], every
     for name in names:
         taken_up(registry, ledger, name)
     return list(dict.fromkeys(names))
-
-
-def refuse_disabled(job: Job) -> None:
-    """Raise when *job* is disabled: what is queued for it would wait for ever."""
-    if not job.enabled:
-        raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
 
 
 def taken_up(registry: Registry, ledger: SqliteLedger, name: str) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
-from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.plain import plain
 from echopilot_jobs.runs import State
@@ -123,6 +122,8 @@ def exit_code(job: Job, run: Run) -> int:
 
 def tell_end(run: Run, output: Output) -> None:
     """How *run* ended: the fact, its result and the end of what it printed as data, its error as talk."""
+    from echopilot_jobs.cli.show import show_output  # `status` needs this module, and nothing of that one
+
     took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
     out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
     if isinstance(run.result, dict):

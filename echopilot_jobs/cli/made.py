@@ -31,7 +31,7 @@ def made_by(job_name: str, *, last: bool, params: dict[str, Any], now: datetime)
     registry, ledger = sight.registry(settings), sight.ledger(settings)
     acting.taken_up(registry, ledger, job_name)
     if not last:
-        acting.refuse_disabled(registry[job_name])
+        _ = registry.switched_on(job_name)
     run = _newest(ledger, job_name) if last else _made_now(ledger, settings, job_name, params, now)
     if run.state is not State.SUCCEEDED:
         why = run.error or "no reason given"

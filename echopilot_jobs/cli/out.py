@@ -113,8 +113,10 @@ def logged(at: str, level: str, what: str, beside: str) -> None:
         line(f"{at} {level:<7} {what}  {beside}".rstrip())
         return
     style = {"warning": "yellow", "error": "red", "debug": "dim"}.get(level, "")
-    text = _text(f"{at} ", "dim")
-    _console().print(text.append(what, style or "bold").append(f"  {beside}", "dim" if level == "debug" else ""))
+    when = _text("").append(f"{at} {level:<7} ", "dim")  # the level in words, too: not everybody is shown colours
+    _console().print(
+        when.append(what, style or "bold").append(f"  {beside}".rstrip(), "dim" if level == "debug" else "")
+    )
 
 
 def flush() -> None:

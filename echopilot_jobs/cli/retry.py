@@ -35,8 +35,7 @@ def command(run_id: int, force: bool, wait: bool, as_json: bool) -> int:
     registry, ledger = sight.registry(settings), sight.ledger(settings)
     before = ledger.run(run_id)
     acting.taken_up(registry, ledger, before.job_name)
-    job = registry[before.job_name]
-    acting.refuse_disabled(job)
+    job = registry.switched_on(before.job_name)
     run, is_new = retry_run(ledger, before, now, acting.actor(), force=force)
     if run.is_open:
         acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")

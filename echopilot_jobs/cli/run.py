@@ -68,7 +68,7 @@ def command(
         raise click.UsageError("--timeout goes with --wait or --logs")
     now, settings = sight.now(), sight.settings()
     registry = sight.registry(settings)
-    found = registry[job]  # raises with the nearest name
+    found = registry.switched_on(job)  # raises with the nearest name
     given = _given(found, params)
     ledger = sight.ledger(settings)
     acting.taken_up(registry, ledger, job)
@@ -136,7 +136,6 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _request(ledger: SqliteLedger, job: Job, given: dict[str, Any], key: str | None, now: datetime) -> tuple[Run, bool]:
-    acting.refuse_disabled(job)
     request_key = f"cli:{job.name}:{key}" if key else None
     return ledger.request_run(job.name, now, request_key=request_key, actor=acting.actor(), params=given or None)
 

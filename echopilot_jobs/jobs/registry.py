@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from echopilot_jobs.clock import iso
-from echopilot_jobs.errors import ConfigError, unknown_name
+from echopilot_jobs.errors import ConfigError, WrongState, unknown_name
 from echopilot_jobs.jobs.job import Job, next_slot
 from echopilot_jobs.runs import Slot
 
@@ -47,6 +47,13 @@ class Registry(Mapping[str, Job]):
     def get(self, name: str, default: Job | None = None) -> Job | None:  # type: ignore[override]
         """The job, or *default*, as for names out of history. `Mapping.get` would raise: our error is no `KeyError`."""
         return self._jobs.get(name, default)
+
+    def switched_on(self, name: str) -> Job:
+        """The job, for somebody who wants a run of it by hand. Raises `WrongState` when it is disabled."""
+        job = self[name]
+        if not job.enabled:
+            raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
+        return job
 
     def upcoming(self, after: datetime) -> list[Slot]:
         """The next slot of every enabled job that has one, soonest first."""

@@ -28,9 +28,7 @@ def queue(
     The same *key* of the same job gives the same run. Raises `UnknownName`, `BadParameters` with every mistake,
     `WrongState` for a disabled job and when one already waits, and 429 for more than ten a minute.
     """
-    job, now = services.registry[job_name], services.clock.now()
-    if not job.enabled:
-        raise WrongState(f"'{job.name}' is disabled; take `enabled = false` out of its definition first")
+    job, now = services.registry.switched_on(job_name), services.clock.now()
     values = values_of(job.name, job.params, params or {})
     given = {name: values[name] for name in params} if params else None
     request_key = f"web:{job.name}:{key}" if key else None

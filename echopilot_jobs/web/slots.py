@@ -77,6 +77,7 @@ def api_retry_run(run_id: str) -> Response:
     if not isinstance(force, bool):
         raise inputs.BadInput(f"force is {inputs.shown(str(force))}; wanted: true or false")
     before = services().ledger.run(inputs.run_id(run_id))
+    _ = services().registry.switched_on(before.job_name)
     run, is_new = retry_run(services().ledger, before, now, guard.actor(), force=force)
     if is_new:
         _acted("web.run_retried", now, job=run.job_name, run=run.id)

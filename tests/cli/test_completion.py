@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from echopilot_jobs.cli.door import COMPLETING, VERBS
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES
 
 
 def completed(call, monkeypatch, *words: str) -> list[str]:
@@ -55,6 +57,28 @@ def test_the_script_is_data_and_how_to_install_it_is_talk(call, settings, shell)
 )
 def test_verbs_jobs_parameters_and_options_are_offered(call, house, monkeypatch, words, offered):
     assert sorted(completed(call, monkeypatch, *words)) == sorted(offered)
+
+
+@pytest.mark.parametrize(
+    ("verb", "states"), [("show", None), ("logs", None), ("cancel", OPEN_STATES), ("retry", BAD_ENDS)]
+)
+def test_the_numbers_of_runs_are_offered_where_they_make_sense(call, lived, monkeypatch, verb, states):
+    lived.request_run("ceo_brief", SystemClock().now())
+    expected = [str(run.id) for run in lived.runs(states=states)]
+    begun = expected[0][:1]
+
+    offered = completed(call, monkeypatch, verb, begun)
+
+    assert offered == [number for number in expected if number.startswith(begun)] != []
+
+
+def test_logs_offers_programs_and_jobs_and_a_home_without_a_ledger_offers_no_runs(call, house, settings, monkeypatch):
+    named = completed(call, monkeypatch, "logs", "s")
+    settings.ledger_path.rename(settings.ledger_path.with_name("elsewhere"))
+    gone = completed(call, monkeypatch, "show", "1")
+
+    assert sorted(named) == ["scheduler", "self_heal", "supervisord"]
+    assert gone == []
 
 
 def test_a_jobs_file_that_is_not_in_force_is_no_matter_for_who_types(call, house, monkeypatch):

@@ -5,17 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from housekit import Terminal
+from hypothesis import given
+from hypothesis import strategies as st
 
+from echopilot_jobs.cli import logs as verb
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.logs import EVENTS
+from echopilot_jobs.logs import EVENTS, SchedulerLog
+from echopilot_jobs.runs import State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import NASTY, Call
 
 
@@ -95,6 +104,59 @@ def test_json_gives_the_lines_as_they_were_written(call: Call, logs: Path) -> No
     assert out.splitlines() == NEW.splitlines()[-3:]
 
 
+def test_with_json_every_line_is_an_object_and_raw_is_what_was_written(call: Call, logs: Path) -> None:
+    """S15 holds for both."""
+    with (logs / "scheduler.log").open("a") as file:
+        file.write("Traceback \x1b[31m\n[1, 2]\n")
+    (logs / "web.log").write_text(event("08:00:00", "web.run_requested", job="a") + "[INFO] Booting worker\n")
+
+    scheduler, web = call("logs", "--json").out, call("logs", "web", "--json").out
+    raw = call("logs", "--raw", "-n", "3").out
+
+    objects = [json.loads(line) for line in scheduler.splitlines()]
+    assert [each["line"] for each in objects if "event" not in each] == ["Traceback \x1b[31m", "[1, 2]"]
+    assert [json.loads(line).get("line") for line in web.splitlines()] == [None, "[INFO] Booting worker"]
+    assert raw.splitlines() == [NEW.splitlines()[-1], "Traceback U+001B[31m", "[1, 2]"]
+    assert "\x1b" not in scheduler + raw
+
+
+def test_an_event_without_a_moment_is_chosen_with_its_neighbours_and_keeps_its_column(call: Call, logs: Path) -> None:
+    (logs / "scheduler.log").write_text(
+        event("08:00:00", "run.started", job="a", run=1)
+        + '{"event":"tick","tick":1,"next":{}}\n'
+        + event("08:00:01", "run.finished", job="a", run=1, state="succeeded")
+        + '{"event":"self_heal_startup","ok":false,"status":500}\n'
+        + event("09:00:00", "run.started", job="a", run=2)
+    )
+
+    def chosen(*words: str) -> list[str]:
+        return [line[28:].split()[0] for line in call("logs", *words).out.splitlines()]
+
+    assert chosen("--since", "2026-03-02 08:00:00", "--until", "2026-03-02 08:00:30") == [
+        "run.started", "tick", "run.finished",
+    ]  # fmt: skip
+    assert chosen("--since", "2026-03-02 08:00:00", "--level", "warning") == ["self_heal_startup"]
+
+
+SOME_EVENTS = st.builds(
+    lambda name, state, level, ok, space: json.dumps(
+        {"ts": "2026-03-02T08:00:00.000Z", "event": name, "job": "a", **state, **level, **ok}, separators=(",", space)
+    ),
+    st.sampled_from(sorted(EVENTS)),
+    st.sampled_from([{}, *({"state": state.value} for state in State)]),
+    st.sampled_from([{}, *({"level": level} for level in verb.LEVELS)]),
+    st.sampled_from([{}, {"ok": True}, {"ok": False}]),
+    st.sampled_from([":", ": "]),
+)
+
+
+@given(SOME_EVENTS, st.integers(0, 3))
+def test_the_quick_look_at_a_line_drops_nothing_that_reading_it_would_keep(line: str, level: int) -> None:
+    wanted = verb.Wanted(job="a", level=level)
+
+    assert wanted.keeps(line.encode()) == (verb.level_of(json.loads(line)) >= level)
+
+
 def test_torn_foreign_and_huge_lines_are_no_trouble_F32(call: Call, logs: Path) -> None:
     with (logs / "scheduler.log").open("ab") as file:
         file.write(
@@ -162,10 +224,37 @@ def test_where_nothing_was_written_yet_it_says_so(call: Call, settings: Settings
 
 
 def test_every_event_that_is_called_grave_exists() -> None:
-    from echopilot_jobs.cli import logs as verb
-
     assert set(EVENTS) >= verb.ERRORS | verb.WARNINGS
     assert not verb.ERRORS & verb.WARNINGS
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("environment_of", "has_colours"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["colours", "NO_COLOR", "dumb"],
+)
+def test_on_a_terminal_gravity_is_a_word_and_a_colour_where_there_are_any(
+    terminal: Callable[..., Terminal], logs: Path, environment_of: dict[str, str], has_colours: bool
+) -> None:
+    shown = terminal("logs", "-n", "3", env=environment_of)
+
+    assert shown.end() == 0
+    words = re.sub(rb"\x1b\[[0-9;]*m", b"", shown.seen)
+    assert b"2026-03-02 08:00:02 error   run.finished  job=a run=1 state=failed" in words
+    assert b"2026-03-02 08:00:04 warning slot.skipped  job=b" in words
+    assert (b"\x1b[31mrun.finished" in shown.seen) is has_colours
+    assert b"\x1b" not in words
+
+
+@pytest.mark.process
+def test_twenty_columns_are_enough_to_read_a_log(terminal: Callable[..., Terminal], logs: Path) -> None:
+    shown = terminal("logs", "-n", "2", width=20, env={"NO_COLOR": "1"})
+
+    assert shown.end() == 0
+    lines = shown.seen.decode().splitlines()
+    assert max(map(len, lines)) <= 20
+    assert "slot.skipped" in shown.seen.decode()
 
 
 def test_following_goes_on_through_a_rotation_and_ends_quietly_with_ctrl_c(
@@ -188,6 +277,41 @@ def test_following_goes_on_through_a_rotation_and_ends_quietly_with_ctrl_c(
 
     assert [line[11:19] for line in (first, second, third)] == [b"08:00:04", b"08:00:05", b"08:00:06"]
     assert (process.returncode, rest, err) == (130, b"", b"")
+
+
+def test_a_scheduler_that_writes_rotates_and_is_killed_is_followed_line_for_line_F32(
+    spawn: Callable[..., subprocess.Popen[bytes]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real writer with its real rotation and compression, a torn line at every start."""
+    monkeypatch.setattr("echopilot_jobs.logs.ROTATE_AT_BYTES", 2_000)
+    path = settings.logs_dir / "scheduler.log"
+    path.parent.mkdir(parents=True)
+    path.write_text(event("08:00:00", "startup", ok=True, pid=1))
+    process = spawn("logs", "-f", "--json")
+    out = process.stdout
+    assert out is not None
+    deadline = threading.Timer(60, process.kill)  # a line that never comes is a failure, not a wait for ever
+    deadline.start()
+    assert b"startup" in out.readline()
+    for life in range(4):
+        log = SchedulerLog(path, FakeClock())
+        for number in range(60):
+            log.event("run.queued", job="a", run=life * 60 + number, origin="manual")
+        log.close()
+        with path.open("a") as file:
+            file.write('{"ts":"2026-03-02T08:00:00.000Z","eve')
+    SchedulerLog(path, FakeClock()).close()
+    lines = (json.loads(out.readline()) for _ in range(400))
+    runs = [
+        line["run"] for line in takewhile(lambda line: line.get("run") != 239, lines) if line["event"] == "run.queued"
+    ]
+
+    deadline.cancel()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+    assert runs == list(range(239))
+    assert len(list(path.parent.glob("scheduler.*.log.gz"))) > 4
 
 
 def test_a_reader_that_goes_away_ends_it_without_a_word(

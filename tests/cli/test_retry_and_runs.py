@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from datetime import timedelta
 
 import pytest
+from housekit import working
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.runs import Artefact, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.settings import Settings
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, House
 
 
 def started(ledger: SqliteLedger, name: str, params: dict[str, object] | None = None) -> tuple[Lease, Run]:
@@ -41,6 +44,62 @@ def test_a_bad_end_is_repeated_once_however_often_it_is_asked_for_I24(call: Call
     )
     assert f"run {repeated.id} of daily_report repeats run {failed.id} already and is queued" in again.out
     assert (repeated.origin, repeated.params) == (Origin.RETRY, {"date": "2026-03-01"})
+
+
+@pytest.mark.parametrize(("state", "code"), [(State.SUCCEEDED, 0), (State.FAILED, 1)])
+def test_a_repetition_that_is_waited_for_ends_as_the_run_did_I12(
+    call: Call, house: House, state: State, code: int
+) -> None:
+    failed = ended(house.ledger, "heartbeat", Outcome(State.FAILED, "no disk"))
+    with working(house.ledger, house.registry, lambda run: Outcome(state, error=None if code == 0 else "again")):
+        answer = call("retry", str(failed.id), "--wait")
+    again = call("retry", str(failed.id), "--wait", "--json")
+
+    assert (answer.code, again.code) == (code, code)
+    repeated = json.loads(again.out)["run"]
+    assert (repeated["origin"], repeated["state"]) == ("retry", state.value)
+    assert answer.out.startswith(f"run {repeated['id']} of heartbeat {state.value}")
+    assert f"run {repeated['id']} of heartbeat repeats run {failed.id}; follow it" in answer.err
+
+
+def test_a_repetition_that_ended_badly_is_named_as_what_to_try_next(call: Call, lived: SqliteLedger) -> None:
+    failed = ended(lived, "ceo_brief", Outcome(State.FAILED, "no disk"))
+    call("retry", str(failed.id))
+    lease, now = lived.take_lease("b:1:2", "host", "abc", SystemClock().now()), SystemClock().now()
+    with lived.leading(lease, now) as leading:
+        (run,) = leading.start_ready(Limits(1))
+        leading.finish(run, Outcome(State.FAILED, "no disk again"))
+
+    answer = call("retry", str(failed.id))
+
+    assert f"is failed; try that one again with `echopilot retry {run.id}`" in answer.out
+
+
+@pytest.mark.parametrize("line", ["retry {run}", "retry {run} --wait", "brief", "report", "run ceo_brief --wait"])
+def test_nothing_of_a_disabled_job_is_queued_by_hand(
+    call: Call, lived: SqliteLedger, settings: Settings, line: str
+) -> None:
+    failed = ended(lived, "ceo_brief", Outcome(State.FAILED, "no disk"))
+    (settings.home / "jobs.toml").write_text(
+        "[jobs.ceo_brief]\nenabled = false\n[jobs.daily_report]\nenabled = false\n"
+    )
+    before = len(lived.runs())
+
+    answer = call(*line.format(run=failed.id).split())
+
+    assert (answer.code, answer.out) == (3, "")
+    assert "is disabled; take `enabled = false` out of its definition first" in answer.err
+    assert len(lived.runs()) == before
+
+
+def test_the_question_about_its_slot_that_show_names_is_one_that_why_answers(call: Call, lived: SqliteLedger) -> None:
+    run = next(run for run in lived.runs() if run.slot)
+
+    (said,) = re.findall(r"`echopilot (why [^`]+)`", call("show", str(run.id)).err)
+    answer = call(*shlex.split(said))
+
+    assert answer.code == 0
+    assert f"run {run.id}" in answer.out
 
 
 def test_both_ends_of_a_repetition_are_told(call: Call, lived: SqliteLedger) -> None:

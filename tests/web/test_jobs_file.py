@@ -167,6 +167,19 @@ def test_a_disabled_job_is_not_run_by_hand(app_with_jobs: Flask, ledger: SqliteL
     assert ledger.runs(job_name="off") == []
 
 
+def test_a_run_of_a_disabled_job_is_not_repeated_by_hand(
+    app_with_jobs: Flask, ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    run, _ = ledger.request_run("off", clock.now())
+    ledger.cancel(run.id, clock.now(), "test")
+
+    answer = with_key(app_with_jobs).post(f"/api/runs/{run.id}/retry")
+
+    assert answer.status_code == 409
+    assert answer.json["error"].startswith("'off' is disabled")
+    assert len(ledger.runs(job_name="off")) == 1
+
+
 def test_the_dashboard_asks_for_parameters_where_a_job_has_any(app_with_jobs: Flask) -> None:
     browser = Browser(app_with_jobs)
 
