@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,15 @@ def test_every_end_is_told_as_the_scheduler_tells_it_I12(
 
     assert (ended.state, ended.result) == (state, result)
     assert ended.error is None if error is None else error in str(ended.error)
+
+
+def test_a_coroutine_is_awaited_also_where_a_loop_is_running_already() -> None:
+    async def a_test_with_a_loop() -> Any:
+        return run_now(waits)
+
+    ended = asyncio.run(a_test_with_a_loop())
+
+    assert (ended.state, ended.result) == (State.SUCCEEDED, "waited")
 
 
 def test_the_wait_it_asks_for_and_what_it_raised_can_be_looked_at() -> None:

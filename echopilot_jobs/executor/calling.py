@@ -27,7 +27,20 @@ def result_of(target: str, function: Callable[..., Any], context: RunContext) ->
 def _run(result: Awaitable[Any]) -> Any:
     import asyncio  # here, because in the server it would make every other child dearer
 
-    return asyncio.run(_awaited(result))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_awaited(result))
+    return _run_elsewhere(result)
+
+
+def _run_elsewhere(result: Awaitable[Any]) -> Any:
+    """In a thread of its own: a test that runs a job may have a loop going in this one."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(lambda: asyncio.run(_awaited(result))).result()
 
 
 async def _awaited(result: Awaitable[Any]) -> Any:
