@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def test_a_coroutine_is_awaited_also_where_a_loop_is_running_already() -> None:
     async def a_test_with_a_loop() -> Any:
         return run_now(waits)
 
-    ended = asyncio.run(a_test_with_a_loop())
+    with ThreadPoolExecutor(1) as thread:  # this one may have the loop of a browser going
+        ended = thread.submit(lambda: asyncio.run(a_test_with_a_loop())).result()
 
     assert (ended.state, ended.result) == (State.SUCCEEDED, "waited")
 
