@@ -37,6 +37,7 @@ def follow(
     pause: Callable[[float], Any] | None = None,
     log: Follower | None = None,
     tell: Callable[[str], None] = out.say,
+    first: str = "",
 ) -> Run:
     """The run once it has ended. Raises `StillOpen` after *timeout* seconds; a Ctrl-C leaves the run alone.
 
@@ -44,6 +45,8 @@ def follow(
     scheduler's *log* goes to *tell*.
     """
     try:
+        if first:  # said in here, so that a Ctrl-C which answers it is answered, too
+            out.say(first)
         run = _watched(ledger, run, timeout, clock, pause or threading.Event().wait, log, tell)
     except KeyboardInterrupt:
         out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")

@@ -82,8 +82,8 @@ def command(
         return 0
     told = Told(out.say if as_json else out.line)  # with --json standard output is for the document alone
     if run.is_open:
-        out.say(f"run {run.id} of {job} is {run.state.value}" + ("" if leads else "; waiting for a scheduler"))
-        run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told)
+        first = f"run {run.id} of {job} is {run.state.value}" + ("" if leads else "; waiting for a scheduler")
+        run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told, first=first)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
     else:
