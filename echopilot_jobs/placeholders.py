@@ -13,7 +13,11 @@ class Unfilled(LookupError):
     """A name that the environment does not have. Says which, and never a value."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"${{{name}}} is not set in the scheduler's environment; set {name} and restart the scheduler")
+        # The scheduler has the environment that supervisord was started with: starting it again brings nothing new.
+        super().__init__(
+            f"${{{name}}} is not set in the scheduler's environment; "
+            f"set {name}, then `bin/stack stop` and start the stack again"
+        )
         self.name = name
 
 

@@ -159,6 +159,7 @@ class Outcome:
     retry_after: timedelta | None = None  # the earliest the other side wants to be asked again
     interrupted: bool = False  # cancelled from outside before it could end by itself
     artefacts: tuple[Artefact, ...] = ()
+    final: bool = False  # no other attempt could end otherwise: it never came to its work
 
 
 @dataclass(frozen=True)

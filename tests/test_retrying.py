@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
 
 from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.jobs import Command, Job
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Outcome, State
-from echopilot_jobs.scheduler.retrying import is_wanted
+from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.scheduler.retrying import is_wanted, retry_at
 from echopilot_jobs.testing import FakeClock
+from echopilot_jobs.triggers import Every
 from tests.worldkit import World, job
 
 
@@ -146,3 +148,16 @@ def test_nothing_is_told_of_what_could_not_be_written(world: World, monkeypatch:
 
 def out_of_reach(*_args: object) -> NoReturn:
     raise LedgerUnavailable("database is locked")
+
+
+def test_what_never_came_to_its_work_is_not_tried_again_I17() -> None:
+    now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    tried_often = Job(name="j", trigger=Every(timedelta(hours=1)), action=Command(("true",)), retries=3)
+    run = Run(1, "j", Origin.SCHEDULE, State.RUNNING, now, attempt=1, started_at=now)
+
+    again, never = (
+        retry_at(Ended(tried_often, run, Outcome(State.FAILED, "x", final=final)), now) for final in (False, True)
+    )
+
+    assert again is not None
+    assert never is None

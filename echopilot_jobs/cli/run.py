@@ -145,4 +145,4 @@ def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool
         out.emit_json("run", run.as_dict(), now)
         return
     known = f" (asked for before with the key '{known_by}')" if known_by else ""
-    out.line(f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot show {run.id}`")
+    out.line(f"run {run.id} of {run.job_name} is {run.state.value}{known}; follow it with `echopilot logs {run.id} -f`")

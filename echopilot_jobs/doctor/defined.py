@@ -65,7 +65,7 @@ def secrets(place: Place) -> Iterator[Finding]:
         yield Finding(
             WARN,
             f"{name}, which '{job}' asks for, is not set here",
-            f"set {name} where the stack is started, and restart the scheduler; a shell of yours may lack what it has",
+            f"set {name} where the stack is started, then `bin/stack stop` and start again; this shell may lack it",
         )
     there = sorted({name for name, _ in wanted} - {name for name, _ in missing})
     lengths = ", ".join(f"{name} ({len(os.fsencode(place.environment[name]))} bytes)" for name in there)

@@ -51,7 +51,7 @@ class Executor:
         try:
             outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_without(heard, secrets)))
         except (BadParameters, Unfilled) as error:
-            outcome = Outcome(State.FAILED, error=str(error))
+            outcome = Outcome(State.FAILED, error=str(error), final=True)
         except Exception:  # whatever it is, the run must end with its reason recorded and the next one start
             outcome = Outcome(State.FAILED, error=f"the executor itself failed: {traceback.format_exc(limit=5)}")
         elapsed = round((self.clock.monotonic() - started) * 1000)

@@ -42,6 +42,7 @@ def retry_at(item: Ended, now: datetime, *, asked_to_stop: bool = False) -> date
         outcome.state not in BAD_ENDS
         or run.attempt > job.retries
         or asked_to_stop
+        or outcome.final
         or not is_wanted(job.retry_on, outcome)
     ):
         return None

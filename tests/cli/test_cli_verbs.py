@@ -159,7 +159,9 @@ def test_run_queues_for_a_leading_scheduler_and_nudges_it(call, store, settings)
     with working(store, jobs(settings), lambda _run: None):
         answer = call("run", "daily_report", "--param", "date=2026-03-01")
 
-    number = int(re.match(r"run (\d+) of daily_report is queued; follow it with `echopilot show \1`\n", answer.out)[1])
+    number = int(
+        re.match(r"run (\d+) of daily_report is queued; follow it with `echopilot logs \1 -f`\n", answer.out)[1]
+    )
     run = store.run(number)
     assert (answer.code, answer.err) == (0, "")
     who = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"

@@ -40,7 +40,7 @@ def test_a_bad_end_is_repeated_once_however_often_it_is_asked_for_I24(call: Call
     repeated = lived.runs(job_name="daily_report", limit=1)[0]
     assert (first.code, again.code) == (0, 0)
     assert first.out == (
-        f"run {repeated.id} of daily_report repeats run {failed.id}; follow it with `echopilot show {repeated.id}`\n"
+        f"run {repeated.id} of daily_report repeats run {failed.id}; follow it with `echopilot logs {repeated.id} -f`\n"
     )
     assert f"run {repeated.id} of daily_report repeats run {failed.id} already and is queued" in again.out
     assert (repeated.origin, repeated.params) == (Origin.RETRY, {"date": "2026-03-01"})

@@ -106,7 +106,7 @@ def test_a_name_without_a_value_ends_the_run_before_anything_is_sent(
 
     assert (outcome.state, seen) == (State.FAILED, [])
     assert outcome.error == (
-        "${NOT_SET} is not set in the scheduler's environment; set NOT_SET and restart the scheduler"
+        "${NOT_SET} is not set in the scheduler's environment; set NOT_SET, then `bin/stack stop` and start the stack again"
     )
 
 
