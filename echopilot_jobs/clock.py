@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Seconds since the machine booted, time spent suspended included: the judge of what the wall clock says."""
         ...
 
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds of the monotonic clock pass."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -37,6 +41,10 @@ class SystemClock:
     def boottime(self) -> float:
         """Seconds of CLOCK_BOOTTIME, which only Linux has; elsewhere suspended time cannot be told apart."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a signal is answered by its handler and does not shorten it."""
+        time.sleep(seconds)
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

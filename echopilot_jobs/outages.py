@@ -60,6 +60,11 @@ class Reading:
                 break
         return reading
 
+    def at(self, moment: datetime) -> Reading:
+        """What the clocks show at the wall clock's *moment*, unless one of them steps before."""
+        seconds = (moment - self.wall).total_seconds()
+        return Reading(moment, self.monotonic + seconds, self.boottime + seconds, self.boot_id)
+
 
 @dataclass(frozen=True)
 class Change:

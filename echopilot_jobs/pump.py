@@ -50,6 +50,16 @@ class Pump:
             return float("inf")
         return idle if idle > 0.0 else 0.0
 
+    @property
+    def next_moment(self) -> datetime | None:
+        """When something comes due, if ever; it may have passed."""
+        return self._library.get_next_run()
+
+    def count_next(self, most: int) -> int:
+        """How many jobs come due at the next moment, counted up to *most*."""
+        moment = self.next_moment
+        return 0 if moment is None else self._library.count_due(moment, most)
+
     def reset(self, now: datetime) -> None:
         """Compute every wake-up anew from *now*: the wall clock stepped.
 
@@ -124,6 +134,16 @@ class _Library(schedule.Scheduler):
         return heap[0][0] if heap else None
 
     next_run = property(get_next_run)
+
+    def count_due(self, moment: datetime, most: int) -> int:
+        """How many wake-ups have a moment up to *moment*, counted up to *most*."""
+        found, places, heap = 0, [0], self._heap
+        while places and found < most:
+            place = places.pop()
+            if place < len(heap) and heap[place][0] <= moment:  # nothing below a later entry is earlier
+                found += 1
+                places += (2 * place + 1, 2 * place + 2)
+        return found
 
     @property
     def idle_seconds(self) -> float | None:

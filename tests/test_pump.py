@@ -218,3 +218,12 @@ def test_what_else_the_library_can_do_leaves_the_heap_true() -> None:
     assert library.get_next_run() is None
     assert library.get_next_run("later") is None
     assert pump.due(NOON + timedelta(days=1)) == []
+
+
+def test_who_shares_the_next_moment_is_counted_no_further_than_asked() -> None:
+    pump = Pump([job(f"j{n}", every(60 if n % 3 else 50)) for n in range(30)], NOON)
+
+    assert pump.next_moment == NOON + timedelta(seconds=50)
+    assert pump.count_next(100) == 10
+    assert pump.count_next(4) == 4
+    assert Pump([], NOON).count_next(100) == 0

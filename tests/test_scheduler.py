@@ -274,3 +274,65 @@ def test_a_commit_that_took_effect_and_failed_to_say_so_loses_no_run_F28(
     assert len(world.engine.taken) == 1
     assert world.ticks == 1
     assert {run.job_name: run.state for run in world.ledger.runs()} == {"j": State.RUNNING, "inline": State.SUCCEEDED}
+
+
+def about_to_be_due(world: World) -> Any:
+    """A scheduler of a job of every minute, two milliseconds before its slot."""
+    scheduler = world.scheduler(job(action=Inline("tick")))
+    world.run_for(scheduler, 29)
+    world.clock.sleep(0.998)
+    return scheduler
+
+
+def test_a_pass_is_prepared_before_its_moment_and_committed_when_it_has_come(world: World) -> None:
+    moment = world.clock.now() + timedelta(seconds=30)
+
+    scheduler = about_to_be_due(world)
+    before = world.clock.now()
+    scheduler.beat()
+
+    (run,) = world.ledger.runs()
+    assert before < moment == world.clock.now()  # the clock went on inside the pass
+    assert (run.claimed_at, run.started_at, run.lateness) == (moment, moment, timedelta(0))
+
+
+@pytest.mark.parametrize("set_by", [-0.4, -0.002, 1.5])
+def test_a_pass_prepared_for_a_moment_that_does_not_come_is_undone_and_the_slot_runs_once(
+    world: World, set_by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = world.clock.now() + timedelta(seconds=30)
+    scheduler = about_to_be_due(world)
+    sleep = world.clock.sleep
+
+    def sleep_while_the_clock_is_set(seconds: float) -> None:
+        monkeypatch.setattr(world.clock, "sleep", sleep)
+        sleep(seconds)
+        world.clock.step(set_by)
+
+    monkeypatch.setattr(world.clock, "sleep", sleep_while_the_clock_is_set)
+    scheduler.beat()
+    undone = world.ledger.runs()
+    world.run_for(scheduler, 20)
+
+    (run,) = world.ledger.runs()
+    assert undone == []
+    assert run.claimed_at >= moment
+    assert run.slot is not None
+    assert run.slot.due_at == moment
+
+
+def test_a_ledger_out_of_reach_while_a_pass_is_prepared_costs_no_slot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = about_to_be_due(world)
+
+    def refuse(*_args: Any) -> Any:
+        raise LedgerUnavailable("the disk is full")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(world.ledger, "leading", refuse)
+        scheduler.beat()
+    scheduler.beat()  # nudged at once, still before the moment
+    world.run_for(scheduler, 2)
+
+    assert len(world.ledger.runs()) == 1

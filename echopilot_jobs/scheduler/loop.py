@@ -19,10 +19,16 @@ from echopilot_jobs.runs import Hold, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.scheduler.telling import Teller
-from echopilot_jobs.scheduler.timekeeping import Footing, Timekeeper
+from echopilot_jobs.scheduler.timekeeping import ClockMoved, Footing, Timekeeper
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
+
+# A pass is prepared before its moment and committed when that has come, so that a claim is late by its commit alone.
+# Nobody else can write meanwhile, hence not long before: at most 43 ms.
+PREPARE_LEAST = timedelta(milliseconds=3)
+PREPARE_EACH = timedelta(microseconds=200)
+PREPARED_MOST = 200
 
 Duty = Callable[[Run], Outcome]
 
@@ -131,10 +137,18 @@ class Scheduler:
         if self._timekeeper.has_stepped(reading):
             self._pump.reset(reading.wall)
             self._paced_from = min(self._paced_from, reading.wall + SETTLE)
+        moment = self._near_moment(reading.wall) if planning and not self._unrecorded else None
+        if moment is not None:
+            reading = reading.at(moment)
         self._unplanned.update(self._pump.due(reading.wall))
         try:
-            done = self._one_transaction(reading, planning)
+            done = self._one_transaction(reading, planning, prepared=moment is not None)
+        except ClockMoved:
+            self._plan_all_anew()
+            return 0.0
         except LedgerUnavailable as error:
+            if moment is not None:  # its wake-ups are for a moment that is yet to come
+                self._plan_all_anew()
             self._put_off(error)
             self._in_doubt = True
             if planning and self._unrecorded and self._relieve(error):
@@ -144,7 +158,7 @@ class Scheduler:
             self._after_commit(done, reading, planning)
         return 0.0 if self._unrecorded else self._seconds_to_wait()
 
-    def _one_transaction(self, reading: Reading, planning: bool) -> PassDone:
+    def _one_transaction(self, reading: Reading, planning: bool, *, prepared: bool = False) -> PassDone:
         done = PassDone()
         with self._ledger.leading(self._lease, reading.wall) as leading:
             if (
@@ -163,7 +177,24 @@ class Scheduler:
             done.to_cancel = leading.to_cancel()
             self._next_ready = leading.next_ready_at()
             leading.renew(reading, planned=planning)
+            if prepared:
+                self._timekeeper.wait_for(reading)
         return done
+
+    def _near_moment(self, now: datetime) -> datetime | None:
+        """The next moment, if it is time to prepare the pass that is made for it."""
+        moment = self._pump.next_moment
+        return moment if moment is not None and now < moment <= now + self._lead else None
+
+    @property
+    def _lead(self) -> timedelta:
+        """How long before the next moment its pass begins: about twice what its statements take."""
+        return PREPARE_LEAST + self._pump.count_next(PREPARED_MOST) * PREPARE_EACH
+
+    def _plan_all_anew(self) -> None:
+        """What was prepared for a moment did not come to be: no wake-up counts any more, so every job is looked at."""
+        self._pump.reset(self._clock.now())
+        self._unplanned.update(self._registry)
 
     def _listen(self) -> None:
         """Write what runs said to the log; how far they are waits for the pass that commits."""
@@ -306,7 +337,8 @@ class Scheduler:
 
     def _seconds_to_wait(self) -> float:
         now = self._clock.now()
-        waits = [self._renew_at - self._clock.monotonic(), self._pump.idle_seconds(now)]
+        due_in = self._pump.idle_seconds(now)
+        waits = [self._renew_at - self._clock.monotonic(), due_in - self._lead.total_seconds()]
         if self._next_ready is not None:
             waits.append((self._next_ready - now).total_seconds())
         return max(min(waits), 0.0)

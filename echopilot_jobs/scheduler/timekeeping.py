@@ -40,6 +40,13 @@ class Footing:
     trusted_from: datetime | None = None
 
 
+SLEWED_MOST = 0.001  # seconds: by how much NTP and the grain of the clocks may part them while a pass is prepared
+
+
+class ClockMoved(Exception):
+    """The moment a pass was prepared for did not come as foreseen: it is undone and made again. Never leaves the loop."""
+
+
 class Timekeeper:
     """Remembers the clocks as of the last pass that committed, so that a pass that failed forgets nothing."""
 
@@ -54,6 +61,18 @@ class Timekeeper:
     def read(self) -> Reading:
         """All clocks now."""
         return Reading.of(self._clock, self._identity.boot_id)
+
+    def wait_for(self, prepared: Reading) -> None:
+        """Return when the clocks show what a pass was *prepared* for.
+
+        Raises `ClockMoved` when they never will: the wall clock was set meanwhile, or this process was frozen.
+        """
+        self._clock.sleep(max(prepared.monotonic - self._clock.monotonic(), 0.0))
+        while 0 < (short := (prepared.wall - self._clock.now()).total_seconds()) <= SLEWED_MOST:
+            self._clock.sleep(short)
+        off = self._clock.now() - prepared.wall
+        if not timedelta(0) <= off < STEP_LEAST:
+            raise ClockMoved
 
     def has_stepped(self, reading: Reading) -> bool:
         """Whether wake-ups computed before are worthless: the wall clock moved by itself."""

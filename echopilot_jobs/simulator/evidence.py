@@ -65,6 +65,11 @@ class Evidence:
         """Whether nobody set the wall clock in between."""
         return len({self.turn(start).offset} | {t.offset for t in self.truth.turns if start <= t.at <= end}) == 1
 
+    def latest_shown(self, at: float) -> float:
+        """The latest moment the wall clock showed in the minute before: one set back since had still come that far."""
+        ends = zip(self.truth.turns, [*self.starts[1:], self.truth.ended], strict=True)
+        return max(self.base + min(end, at) + turn.offset for turn, end in ends if end >= at - 60.0 and turn.at <= at)
+
     def steady(self, start: float, end: float) -> bool:
         """Whether a scheduler could work all the time between, on one clock."""
         turns = [turn for turn in self.truth.turns if start < turn.at <= end]

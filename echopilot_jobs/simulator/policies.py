@@ -14,6 +14,7 @@ PLANNED = ("schedule", "catch_up")
 CAUGHT_UP_MOST = {"none": 0, "latest": 1, "all": 10}
 WAITING_MOST = 100
 PACE = 5.0
+GRAIN = 1e-5  # of moments made from seconds in floating point
 
 
 def claims(record: Evidence, name: str) -> Iterator[str]:
@@ -31,6 +32,8 @@ def claims(record: Evidence, name: str) -> Iterator[str]:
         slots.add(slot)
         if row["origin"] in PLANNED:
             passes[at].append(row)
+            if (early := planned(row) - record.latest_shown(at)) > GRAIN:
+                yield f"I3 {name}: slot {row['slot_at']} was claimed {early:.4f} s before its moment"
     for at, rows in passes.items():
         then = record.era(name, at)
         if then is not None:

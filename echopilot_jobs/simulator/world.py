@@ -105,3 +105,6 @@ class SimClock:
 
     def boottime(self) -> float:
         return 100.0 + self._world.true - self._world.booted_true
+
+    def sleep(self, seconds: float) -> None:
+        self._world.spend(seconds)

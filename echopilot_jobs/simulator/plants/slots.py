@@ -51,9 +51,11 @@ def marker_before_claims(patches: Patches) -> None:
 @plant("a run's work begins before its claim is committed")
 def effect_before_claim(patches: Patches) -> None:
     def early(_before: Any) -> Any:
-        def one_transaction(self: Any, reading: Any, planning: bool) -> Any:
+        def one_transaction(self: Any, reading: Any, planning: bool, *, prepared: bool = False) -> Any:
             with self._ledger.leading(self._lease, reading.wall) as leading:
                 done = loop.PassDone()
+                if prepared:
+                    self._timekeeper.wait_for(reading)
                 if planning:
                     done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=False)
                 self._record(leading, reading.wall, done)
@@ -261,9 +263,11 @@ def stillborn_reading_believed(patches: Patches) -> None:
 @plant("a step of the clock shifts what this very pass is about to write")
 def shifted_twice(patches: Patches) -> None:
     def make(_before: Any) -> Any:
-        def one_transaction(self: Any, reading: Any, planning: bool) -> Any:
+        def one_transaction(self: Any, reading: Any, planning: bool, *, prepared: bool = False) -> Any:
             done = loop.PassDone()
             with self._ledger.leading(self._lease, reading.wall) as leading:
+                if prepared:
+                    self._timekeeper.wait_for(reading)
                 self._record(leading, reading.wall, done)
                 if planning:
                     done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=False)
@@ -312,3 +316,21 @@ def pacing_on_the_old_clock(patches: Patches) -> None:
         return beat
 
     patches.put(Scheduler, "beat", make)
+
+
+@plant("a pass prepared for a moment is committed before it")
+def prepared_not_awaited(patches: Patches) -> None:
+    patches.put(Timekeeper, "wait_for", lambda _before: lambda _self, _prepared: None)
+
+
+@plant("a prepared pass that is undone takes its wake-ups with it")
+def prepared_wake_ups_lost(patches: Patches) -> None:
+    patches.put(Scheduler, "_plan_all_anew", lambda _before: lambda _self: None)
+
+
+@plant("a prepared pass does not see that the clock was set meanwhile")
+def prepared_clock_not_seen(patches: Patches) -> None:
+    def wait_for(self: Any, prepared: Any) -> None:
+        self._clock.sleep(max(prepared.monotonic - self._clock.monotonic(), 0.0))
+
+    patches.put(Timekeeper, "wait_for", lambda _before: wait_for)
