@@ -23,7 +23,7 @@ from echopilot_jobs.executor import calling
 from echopilot_jobs.executor.mark import MarkRoom
 from echopilot_jobs.executor.report import TEXT_MOST
 from echopilot_jobs.executor.speaking import Speaker, checked
-from echopilot_jobs.processes import die_with_parent
+from echopilot_jobs.processes import become_subreaper, die_with_parent
 
 CANNOT_START = 127
 UMASK = 0o077
@@ -50,6 +50,7 @@ class Errand:
 def carry_out(errand: Errand, room: MarkRoom) -> int:
     """Do what the order says; the process's exit status. A command does not come back from here."""
     die_with_parent(signal.SIGKILL, errand.server)
+    become_subreaper()  # while it lives its orphans stay in its tree; that outlasts the start of another program
     with os.fdopen(errand.order, "rb") as file:
         order = json.load(file)
     room.write(order["mark"])

@@ -21,12 +21,13 @@ from echopilot_jobs.executor.capture import Capture
 from echopilot_jobs.executor.report import Heard, Report
 from echopilot_jobs.executor.starting import Begun, CannotStart, ForkServer, allowed_environment
 from echopilot_jobs.jobs import Command, Job, Python
-from echopilot_jobs.processes import MARK, end_marked, end_tree, signal_tree
+from echopilot_jobs.processes import MARK, end_marked, end_tree, owner_of, signal_tree, wait_for_exit
 from echopilot_jobs.runs import Artefact, Outcome, State
 
 GRACE_SECONDS = 10.0
 SHUTDOWN_GRACE_SECONDS = 4.0
 STATUS_SECONDS = 2.0
+COLLECT_SECONDS, LOOK_SECONDS = 1.0, 0.01
 HEAR_EVERY_SECONDS = 1.0
 READ_AT_ONCE = 65_536
 READS_AFTER_THE_END = 64
@@ -242,9 +243,13 @@ def _sweep(pid: int | None, mark: str, *, has_ended: bool) -> None:
     end_marked(mark)
 
 
-def _collect(pid: int) -> None:
+def _collect(pid: int, patience: float = COLLECT_SECONDS) -> None:
+    """Zombies of its group are ours when the fork server has died; what was killed a moment ago is waited for."""
+    with contextlib.suppress(ProcessLookupError):
+        wait_for_exit([owner_of(pid)], patience)
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # ours by adoption, when the fork server has died
+        while os.waitpid(-pid, os.WNOHANG)[0] or (patience := patience - LOOK_SECONDS) > 0:
+            select([], [], [], LOOK_SECONDS)
 
 
 # -- what it comes to

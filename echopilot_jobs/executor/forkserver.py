@@ -6,6 +6,9 @@ of the user's code and knows no secret. It dies with the scheduler, and what it 
 A request is one byte with four descriptors: the order (JSON in a memory file), standard output, the report, and a socket on
 which this end says `{"pid": …}` or `{"error": …}`, then `{"ended": status}`. The pid stays taken until the other end of that
 socket is closed: whoever sweeps the run's processes may name it until then.
+
+Every child adopts its own orphans as long as it lives. So what comes to this process was left behind by a run that has
+ended, whatever it did to its session and its environment, and is ended before that end is told.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from pathlib import Path
 
 from echopilot_jobs.executor import child
 from echopilot_jobs.executor.mark import MarkRoom
-from echopilot_jobs.processes import become_subreaper, die_with_parent
+from echopilot_jobs.processes import LOOKS_MOST, become_subreaper, die_with_parent, end_tree
 
 IGNORED = (
     signal.SIGTERM,
@@ -37,7 +40,7 @@ def main() -> int:
     """Serve until the scheduler is gone; in a child, carry out its order. The process's exit status."""
     control, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     die_with_parent(signal.SIGKILL, parent)
-    become_subreaper()  # what a run's own processes leave behind comes here, and is collected
+    become_subreaper()  # what an ended run leaves behind comes here
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -62,6 +65,7 @@ class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: dict[int, _Child] = {}  # by the descriptor of the status socket
+        self._immortal: set[int] = set()  # stuck in the kernel: nobody waits for them twice
         self._bell, self._striker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poll = select.poll()
         for descriptor in (control.fileno(), self._bell):
@@ -146,21 +150,32 @@ class _Server:
                 continue
             if not known.told:
                 known.told = True
+                self._end_adopted()
                 status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
                 _say(known.status, {"ended": status})
             if known.let_go:
                 os.waitpid(known.pid, 0)
                 known.status.close()
                 del self._children[descriptor]
-        self._collect_adopted()
+        self._end_adopted()
 
-    def _collect_adopted(self) -> None:
-        """Zombies of processes that runs left behind (F50)."""
-        ours = {known.pid for known in self._children.values()}
+    def _end_adopted(self) -> None:
+        """End and collect what ended runs left behind, and what that leaves behind in its turn (F49, F50)."""
+        for _ in range(LOOKS_MOST):
+            adopted = self._adopted()
+            for pid in adopted - self._immortal:
+                end_tree(pid, 0)
+            gone = {pid for pid in adopted if os.waitpid(pid, os.WNOHANG)[0] == pid}
+            self._immortal = adopted - gone
+            if not gone:
+                break
+
+    def _adopted(self) -> set[int]:
+        """Our children that we did not fork ourselves."""
         with suppress(OSError):
-            for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split():
-                if int(word) not in ours:
-                    os.waitpid(int(word), os.WNOHANG)
+            words = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+            return {int(word) for word in words}.difference(known.pid for known in self._children.values())
+        return set()
 
 
 def _is_closed(status: socket.socket) -> bool:

@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread
 
 import pytest
 
 from echopilot_jobs import processes
 from echopilot_jobs.executor import Cancel, Executor, Heard, child_process
 from echopilot_jobs.executor.starting import ForkServer
-from echopilot_jobs.jobs import Command
-from echopilot_jobs.processes import end_leftovers, marked
+from echopilot_jobs.jobs import Command, Python
+from echopilot_jobs.processes import become_subreaper, command_line, descendants, end_leftovers, marked
 from echopilot_jobs.runs import State
 from tests.executor.runkit import EXECUTOR, OWNER, Project, a_run, job, left_behind
 
@@ -305,3 +306,82 @@ def test_a_mark_too_long_for_its_room_is_refused() -> None:
 
     with pytest.raises(ValueError, match="there is room for 255"):
         MarkRoom(0).write(OWNER * 100)
+
+
+NAMELESS = "env -i setsid -f sh -c 'echo $$ > {file}; exec sleep 1000'; until [ -s {file} ]; do :; done"
+
+
+def has_ended(file: Path) -> bool:
+    return not command_line(int(file.read_text(encoding="ascii")))
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -9 $$"])
+def test_what_shed_its_environment_and_its_session_ends_with_its_run_too_F49(
+    tmp_path: Path, executor: Executor, cancel: Cancel, end: str
+) -> None:
+    line = f"{NAMELESS.format(file=tmp_path / 'pid')}; {end}"
+
+    executor.carry_out(job(Command((line,), shell=True)), a_run(), cancel)
+
+    assert has_ended(tmp_path / "pid")
+
+
+def test_what_shed_everything_and_forks_on_ends_with_its_run_too_F49(
+    tmp_path: Path, executor: Executor, cancel: Cancel
+) -> None:
+    (tmp_path / "fleeing.py").write_text(
+        dedent("""
+            import os
+
+            def run():
+                read, write = os.pipe()
+                for _ in range(5):  # each in a session of its own, its parent gone
+                    if os.fork():
+                        break
+                    os.setsid()
+                else:
+                    script = 'for n in 1 2 3; do (sleep 1000 &) ; done; echo $$; sleep 1000'
+                    os.dup2(write, 1)
+                    os.execve('/bin/sh', ['sh', '-c', script], {})
+                return int(os.read(read, 20))
+        """),
+        encoding="utf-8",
+    )
+
+    outcome = executor.carry_out(job(Python("fleeing:run")), a_run(), cancel)
+
+    assert outcome.state is State.SUCCEEDED
+    assert not command_line(outcome.result)
+    assert descendants(server_of(executor, cancel)) == []
+
+
+def test_the_end_of_one_run_harms_nothing_of_another(tmp_path: Path, executor: Executor, cancel: Cancel) -> None:
+    file, go_on = tmp_path / "pid", tmp_path / "go"
+    os.mkfifo(go_on)
+    line = f"{NAMELESS.format(file=file)}; read word < {go_on}; kill -0 $(cat {file}) && echo alive"
+    results: list[str] = []
+    long = Thread(
+        target=lambda: results.append(
+            executor.carry_out(job(Command((line,), shell=True)), a_run(), cancel).output.text
+        )
+    )
+
+    long.start()
+    with go_on.open("w", encoding="ascii") as fifo:  # opens when the long run reads: its orphan is there
+        executor.carry_out(job(Command(("sh", "-c", "exit 0"))), a_run(id=1), cancel)
+        fifo.write("now\n")
+    long.join()
+
+    assert results == ["alive\n"]
+    assert has_ended(file)
+
+
+def test_a_run_that_kills_what_it_was_forked_from_leaves_no_zombie(executor: Executor, cancel: Cancel) -> None:
+    become_subreaper()
+    before = zombies_of(os.getpid())
+
+    for _ in range(3):
+        executor.carry_out(job(Command(("sh", "-c", "kill -9 $PPID; sleep 1000"))), a_run(), cancel)
+    executor.close()
+
+    assert zombies_of(os.getpid()) <= before
