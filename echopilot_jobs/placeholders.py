@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
 SHORTEST_SECRET = 8  # a shorter value would blacken ordinary words
@@ -37,10 +40,42 @@ def fill(text: str, environ: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(value, text)
 
 
-def hide(text: str, names: Iterable[str], environ: Mapping[str, str]) -> str:
-    """*text* with the values of *names* replaced by `[NAME]`: what a run was told must not come back by its output."""
-    for name in names:
-        value = environ.get(name, "")
-        if len(value) >= SHORTEST_SECRET:
-            text = text.replace(value, f"[{name}]")
-    return text
+def hider(names: Iterable[str], environ: Mapping[str, str]) -> Callable[[str], str]:
+    """What replaces the values of *names* in a text by `[NAME]`: what a run was told must not come back by its output.
+
+    Hidden is a value as it is and each line of one that has several, and what JSON, a URL, base64 and hex make of it.
+    Whatever else a run does to it stays; so does what has fewer than `SHORTEST_SECRET` characters.
+    """
+    known = {form: f"[{name}]" for name in names for form in _forms(environ.get(name, ""))}
+    if not known:
+        return str
+    longest_first = sorted(known, key=len, reverse=True)  # one may hold another
+    found = re.compile("|".join(map(re.escape, longest_first)))
+    return lambda text: found.sub(lambda match: known[match[0]], text)
+
+
+def _forms(value: str) -> set[str]:
+    texts = {value, value.strip(), *map(str.strip, value.splitlines())}
+    data = {text.encode("utf-8", "surrogateescape") for text in texts if len(text) >= SHORTEST_SECRET}
+    forms = {text for text in texts if len(text) >= SHORTEST_SECRET}
+    for each in [*forms]:
+        forms |= {json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1]}
+        forms |= {
+            quote(each, safe="", errors="replace"),
+            quote(each, errors="replace"),
+            quote_plus(each, errors="replace"),
+        }
+    for raw in data:
+        forms |= {raw.hex(), raw.hex().upper(), *_in_base64(raw)}
+    return forms
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """*data* in base64, at the beginning of a text and one or two bytes later, but for what its neighbours decide."""
+    for before, decided in ((0, 0), (1, 2), (2, 3)):
+        text = base64.b64encode(b"\0" * before + data).decode("ascii")
+        sure = text.rstrip("=")
+        sure = sure[decided:-1] if sure != text else sure[decided:]
+        if len(sure) >= SHORTEST_SECRET:
+            yield sure
+            yield sure.translate({ord("+"): "-", ord("/"): "_"})

@@ -219,6 +219,20 @@ def test_nothing_wakes_the_loop_between_moments_but_the_lease(world: World) -> N
     assert beats == 120  # one renewal every five seconds
 
 
+def test_a_run_that_a_stop_cuts_off_counts_as_one_that_did_not_do_its_work(world: World) -> None:
+    scheduler = world.scheduler(job("cut"), job("stopped"))
+    world.run_for(scheduler, 31)
+    by_job = {run.job_name: run.id for run in world.ledger.runs()}
+
+    world.ledger.cancel(by_job["stopped"], world.clock.now(), "ada")
+    world.engine.cancel_all()
+    scheduler.beat(planning=False)
+
+    cut, stopped = world.ledger.run(by_job["cut"]), world.ledger.run(by_job["stopped"])
+    assert (cut.state, cut.error) == (State.ABANDONED, "cut off: the scheduler was stopped while it ran")
+    assert (stopped.state, stopped.error) == (State.CANCELLED, "cancelled by ada")
+
+
 def test_an_interrupted_startup_run_is_not_continued_because_the_next_start_brings_its_own(world: World) -> None:
     run = Run(1, "j", Origin.STARTUP, State.RUNNING, world.clock.now(), attempt=1)
 

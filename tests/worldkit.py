@@ -56,10 +56,10 @@ class Recorder:
         self.ended += [Ended(job, run, Outcome(State.CANCELLED, interrupted=True)) for job, run in stopped]
 
     def cancel_all(self) -> None:
-        self.end_all(State.CANCELLED)
+        self.end_all(State.CANCELLED, interrupted=True)
 
-    def end_all(self, state: State = State.SUCCEEDED) -> None:
-        self.ended += [Ended(job, run, Outcome(state)) for job, run in self.out]
+    def end_all(self, state: State = State.SUCCEEDED, *, interrupted: bool = False) -> None:
+        self.ended += [Ended(job, run, Outcome(state, interrupted=interrupted)) for job, run in self.out]
         self.out.clear()
 
 

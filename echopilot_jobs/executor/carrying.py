@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from echopilot_jobs.clock import Clock
@@ -17,9 +17,11 @@ from echopilot_jobs.executor.http import OwnWeb
 from echopilot_jobs.executor.report import Heard
 from echopilot_jobs.executor.starting import ForkServer
 from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Python
-from echopilot_jobs.placeholders import Unfilled, fill, hide, names_in
+from echopilot_jobs.placeholders import Unfilled, fill, hider, names_in
 from echopilot_jobs.processes import PROJECT_ROOT
-from echopilot_jobs.runs import Outcome, Output, Run, State
+from echopilot_jobs.runs import Artefact, Outcome, Output, Run, State
+
+Hide = Callable[[str], str]
 
 
 def _to_nobody(_heard: Heard) -> None:
@@ -47,15 +49,15 @@ class Executor:
         from the environment comes out hidden, wherever the run repeats it.
         """
         started = self.clock.monotonic()
-        secrets = _secrets_of(job)
+        hide = hider(_secrets_of(job), os.environ)
         try:
-            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_without(heard, secrets)))
+            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_without(heard, hide)))
         except (BadParameters, Unfilled) as error:
             outcome = Outcome(State.FAILED, error=str(error), final=True)
         except Exception:  # whatever it is, the run must end with its reason recorded and the next one start
             outcome = Outcome(State.FAILED, error=f"the executor itself failed: {traceback.format_exc(limit=5)}")
         elapsed = round((self.clock.monotonic() - started) * 1000)
-        return replace(_without(outcome, secrets), duration_ms=elapsed)
+        return replace(self._without(outcome, hide), duration_ms=elapsed)
 
     def warm(self) -> None:
         """Have everything ready before the first run."""
@@ -78,6 +80,24 @@ class Executor:
             case Inline():
                 raise TypeError(f"job '{job.name}' is carried out inside the scheduler, not here")
 
+    def _without(self, outcome: Outcome, hide: Hide) -> Outcome:
+        output = outcome.output
+        return replace(
+            outcome,
+            error=_hidden(outcome.error, hide),
+            result=_hidden(outcome.result, hide),
+            output=Output(hide(output.head), hide(output.tail), output.dropped_bytes),
+            artefacts=tuple(self._renamed(each, hide(each.name)) for each in outcome.artefacts),
+        )
+
+    def _renamed(self, artefact: Artefact, name: str) -> Artefact:
+        """The kept file under a *name* that may be shown."""
+        if name == artefact.name:
+            return artefact
+        path = PurePosixPath(artefact.path).with_name(name)
+        (self.home / artefact.path).rename(self.home / path)
+        return replace(artefact, name=name, path=str(path))
+
 
 def process_mark(owner: str, run: Run) -> str:
     """What every process of one attempt carries in `processes.MARK`, and no process of any other."""
@@ -87,43 +107,24 @@ def process_mark(owner: str, run: Run) -> str:
 # -- what must not come back
 
 
-def _secrets_of(job: Job) -> tuple[str, ...]:
-    """The names its definition fills in from the environment, the longest values first: one may hold another."""
+def _secrets_of(job: Job) -> set[str]:
+    """The names its definition fills in from the environment."""
     names = {name for value in job.env.values() for name in names_in(value)}
-    if isinstance(job.action, Http):
-        names |= {*http.secret_names(job.action)}
-    return tuple(sorted(names, key=lambda name: -len(os.environ.get(name, ""))))
+    return names | {*http.secret_names(job.action)} if isinstance(job.action, Http) else names
 
 
-def _without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
-    if not secrets:
-        return outcome
-    output = outcome.output
-    return replace(
-        outcome,
-        error=_hidden(outcome.error, secrets),
-        result=_hidden(outcome.result, secrets),
-        output=Output(_hidden(output.head, secrets), _hidden(output.tail, secrets), output.dropped_bytes),
-    )
-
-
-def _heard_without(heard: Heard, secrets: Iterable[str]) -> Heard:
-    if not secrets:
-        return heard
-    said = [
-        replace(each, message=_hidden(each.message, secrets), fields=_hidden(each.fields, secrets))
-        for each in heard.said
-    ]
-    progress = heard.progress and replace(heard.progress, note=_hidden(heard.progress.note, secrets))
+def _heard_without(heard: Heard, hide: Hide) -> Heard:
+    said = [replace(each, message=hide(each.message), fields=_hidden(each.fields, hide)) for each in heard.said]
+    progress = heard.progress and replace(heard.progress, note=hide(heard.progress.note))
     return Heard(tuple(said), progress)
 
 
-def _hidden(value: Any, secrets: Iterable[str]) -> Any:
+def _hidden(value: Any, hide: Hide) -> Any:
     """*value* with every text in it hidden."""
     if isinstance(value, str):
-        return hide(value, secrets, os.environ)
+        return hide(value)
     if isinstance(value, list):
-        return [_hidden(item, secrets) for item in value]
+        return [_hidden(item, hide) for item in value]
     if isinstance(value, dict):
-        return {_hidden(key, secrets): _hidden(item, secrets) for key, item in value.items()}
+        return {_hidden(key, hide): _hidden(item, hide) for key, item in value.items()}
     return value

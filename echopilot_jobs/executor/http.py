@@ -23,7 +23,7 @@ from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request
 from echopilot_jobs.executor.line import bare_session
 from echopilot_jobs.jobs import Http
-from echopilot_jobs.placeholders import fill, hide, names_in
+from echopilot_jobs.placeholders import fill, hider, names_in
 from echopilot_jobs.runs import Outcome, State
 
 READY_PROBE_SECONDS = 2.0
@@ -73,7 +73,6 @@ def request_of(action: Http, context: RunContext, environ: Mapping[str, str]) ->
     for name, value in action.headers.items():  # what the definition says takes the place of ours
         headers.pop(named.get(name.lower(), ""), None)
         headers[name] = fill(value, environ)
-    secrets = sorted({*secret_names(action)}, key=lambda name: -len(environ.get(name, "")))  # one may hold another
     return Request(
         action.method,
         action.url,
@@ -83,7 +82,7 @@ def request_of(action: Http, context: RunContext, environ: Mapping[str, str]) ->
         action.contains,
         action.redirects,
         action.allow_private,
-        lambda text: hide(text, secrets, environ),
+        hider(secret_names(action), environ),
     )
 
 

@@ -23,6 +23,7 @@ from echopilot_jobs.scheduler.timekeeping import ClockMoved, Footing, Timekeeper
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
+CUT_OFF = "cut off: the scheduler was stopped while it ran"
 
 # A pass is prepared before its moment and committed when that has come, so that a claim is late by its commit alone.
 # Nobody else can write meanwhile, hence not long before: at most 43 ms.
@@ -208,7 +209,7 @@ class Scheduler:
         wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
         for item in self._unrecorded:
             asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
-            outcome = replace(item.outcome, error=f"cancelled by {asked}") if _stopped(item, asked) else item.outcome
+            outcome = _judged(item, asked)
             again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
             try:
                 done.ended.append((item, leading.finish(item.run, outcome, again_at)))
@@ -355,5 +356,15 @@ def _limits(registry: Registry) -> Limits:
     )
 
 
-def _stopped(item: Ended, asked: str | None) -> bool:
-    return asked is not None and item.outcome.state is State.CANCELLED
+def _judged(item: Ended, asked: str | None) -> Outcome:
+    """What a person stopped says who did; what a stop of the stack cut off has not done its work, and counts as that."""
+    outcome = item.outcome
+    if outcome.state is not State.CANCELLED:
+        return outcome
+    if asked is not None:
+        return replace(outcome, error=f"cancelled by {asked}")
+    if not outcome.interrupted:
+        return outcome
+    if item.run.origin is Origin.STARTUP:
+        return replace(outcome, error=f"{CUT_OFF}; the next start brings another")
+    return replace(outcome, state=State.ABANDONED, error=CUT_OFF)

@@ -99,7 +99,7 @@ class SimEngine:
     def cancel(self, run_id: int) -> None:
         self._process.step("cancel")
         if child := self._children.get(run_id):
-            child.outcome = Outcome(State.CANCELLED, "cancelled while it ran")
+            child.outcome = Outcome(State.CANCELLED, "cancelled while it ran", interrupted=True)
             self._world.after(KILL_GRACE / 2, lambda: self._ends(child, "killed"))
 
     def cancel_all(self) -> None:

@@ -166,7 +166,10 @@ def _truthful(record: Evidence, row: Row) -> Iterator[str]:
     allowed = {"succeeded": ("ok",), "timed_out": ("timed_out",), "failed": ("failed", "timed_out", "killed")}
     if state in allowed and seen not in allowed[state]:
         yield f"I12 run {run} is told as {state}, and its work was {seen}"
-    if state == "abandoned" and last and last.known and last.ended and _could_write(record, last.owner, last.ended):
+    ended = (
+        last.ended if last and last.known and last.said != "killed" else None
+    )  # killed: by the stop of its scheduler
+    if state == "abandoned" and last and ended and _could_write(record, last.owner, ended):
         yield f"I12 run {run} is told as abandoned, and its scheduler saw it end"
 
 
@@ -176,11 +179,19 @@ def _could_write(record: Evidence, owner: str, at: float) -> bool:
     return leads and record.stayed(owner, at + SETTLING) and record.steady(at, at + SETTLING)
 
 
+def _cut_off(record: Evidence, sight: Sight) -> bool:
+    """Whether its own scheduler, asked to stop, had killed the attempt."""
+    effects = record.effects[sight.row["id"]]
+    return any(
+        e.said == "killed" and e.attempt == sight.row["attempt"] and (e.ended or 1e12) <= sight.at for e in effects
+    )
+
+
 def _owner(record: Evidence, sights: list[Sight]) -> Iterator[str]:
     """What a dead owner left is ended soon (I5); what a living one runs is not (I7)."""
     for before, after in pairwise(sights):
         died = record.died.get(before.row["owner"] or "")
-        if after.row["state"] == "abandoned" and (died is None or died > after.at):
+        if after.row["state"] == "abandoned" and (died is None or died > after.at) and not _cut_off(record, after):
             yield f"I7 run {after.row['id']} was abandoned while its owner lived"
         if before.row["state"] == "running" and died is not None:
             lease = next((s.at for s in record.seen.leases if s.at > died), 1e12)

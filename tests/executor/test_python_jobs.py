@@ -221,6 +221,18 @@ def test_a_secret_is_filled_in_at_the_start_and_hidden_wherever_the_run_repeats_
     assert failed.error == "ValueError: [DEPLOY_TOKEN]"
 
 
+def test_a_kept_file_is_not_called_by_a_secret_S25(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "open-sesame-123")
+    (project.home / "of-open-sesame-123.csv").write_text("1,2\n", encoding="ascii")
+    body = "import os\ndef run(ctx): ctx.artifact(f'of-{os.environ[\"T\"]}.csv')"
+
+    (kept,) = project.python(body, env={"T": "${DEPLOY_TOKEN}"}).artefacts
+
+    assert kept.name == "of-[DEPLOY_TOKEN].csv"
+    assert (project.home / kept.path).read_text(encoding="ascii") == "1,2\n"
+    assert not list((project.home / "logs").rglob("*sesame*"))
+
+
 def test_a_name_the_environment_lacks_fails_the_run_with_that_name_and_starts_nothing(project: Project) -> None:
     outcome = project.shell("touch started", env={"TOKEN": "${NO_SUCH_TOKEN}"})
 

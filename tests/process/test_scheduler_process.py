@@ -75,7 +75,8 @@ def test_a_second_term_does_not_wait_for_the_run_and_the_end_is_told_F6(lone: Lo
 
     assert process.returncode == 0
     assert "Traceback" not in lone.said(process)
-    assert [(run.state, run.error) for run in lone.runs()] == [(State.CANCELLED, "it was asked to stop")]
+    words = "cut off: the scheduler was stopped while it ran; the next start brings another"
+    assert [(run.state, run.error) for run in lone.runs()] == [(State.CANCELLED, words)]
     assert lone.left_behind(run) == []
 
 
@@ -98,6 +99,7 @@ def test_an_idempotent_run_that_a_stop_interrupted_goes_on_with_the_next_schedul
 
     assert between.state is State.RETRY_WAIT
     assert ledger.run(run.id).attempt == 2
+    assert "cut off: the scheduler was stopped while it ran" in [event.note for event in ledger.events(run.id)]
     ledger.close()
 
 

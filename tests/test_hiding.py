@@ -1,0 +1,66 @@
+"""What a run was told does not come back by what it says, in any of the forms it is likely to take."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echopilot_jobs.placeholders import SHORTEST_SECRET, hider
+
+SECRETS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=SHORTEST_SECRET
+)
+WAYS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "as JSON": json.dumps,
+    "as JSON beyond ASCII": lambda text: json.dumps({"token": text}, ensure_ascii=False),
+    "in a URL": lambda text: quote(text, safe=""),
+    "in a path": quote,
+    "in a form": quote_plus,
+    "as hex": lambda text: text.encode().hex(),
+    "as HEX": lambda text: text.encode().hex().upper(),
+    "as base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "as basic authentication": lambda text: base64.b64encode(f"ada:{text}".encode()).decode(),
+    "as a token before another": lambda text: base64.urlsafe_b64encode(f"id={text};x=1".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(secret=SECRETS)
+def test_a_secret_is_hidden_however_it_is_written_S25(way: str, secret: str) -> None:
+    hide = hider(["TOKEN"], {"TOKEN": secret})
+    written = WAYS[way](secret)
+
+    shown = hide(f"before {written} after")
+
+    assert written not in shown
+    assert "[TOKEN]" in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+
+
+def test_each_line_of_a_key_of_several_lines_is_hidden_S25() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\r\n  kqhkiG9w0BAQEF \n-----END KEY-----\n"
+    hide = hider(["KEY"], {"KEY": key})
+
+    assert hide(key) == "[KEY]"
+    assert hide(" ".join(key.split("\n"))).count("[KEY]") == 4
+    assert "MIIEvQ" not in hide(key.split("\r\n", maxsplit=1)[0])
+
+
+def test_of_two_secrets_that_hold_each_other_the_longer_one_is_hidden_whole() -> None:
+    hide = hider(["SHORT", "LONG"], {"SHORT": "0123456789", "LONG": "0123456789abcdef"})
+
+    assert hide("0123456789abcdef 0123456789") == "[LONG] [SHORT]"
+
+
+def test_what_is_shorter_than_a_secret_can_be_and_what_is_not_set_stay() -> None:
+    hide = hider(["SHORT", "NOT_SET", "EMPTY"], {"SHORT": "x" * (SHORTEST_SECRET - 1), "EMPTY": ""})
+
+    assert hide("xxxxxxx and [NOT_SET]") == "xxxxxxx and [NOT_SET]"
