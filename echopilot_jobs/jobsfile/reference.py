@@ -64,9 +64,9 @@ brief, `enabled = false` rests it. A key replaces its like. Another `every`, `cr
 when the run starts. What is kept and shown is the placeholder. A value written out that looks like a key is refused, and the
 message does not repeat it.
 
-What was filled in comes out as `[NAME]` wherever the run repeats it: output, log, progress, result, error, the name of a kept file.
-Also each line of a value of several lines, and what JSON, a URL, base64 or hex make of it. A value of fewer than eight characters is
-not hidden, and neither is what is inside a kept file.
+What was filled in comes out as `[NAME]` wherever the run repeats it: output, log, progress, result, error, the name of a kept
+file. Also each line of a value of several lines, and what JSON, a URL, base64 or hex make of it. A value of fewer than eight
+characters is not hidden, and neither is what is inside a kept file.
 """
 
 
