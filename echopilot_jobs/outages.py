@@ -110,12 +110,14 @@ class Before:
     """What is known of the scheduler that led before: its last reading, how it ended, and which code it ran.
 
     *ended_how* is None when it never said goodbye. *exit_words* is what supervisord saw of its end, if anything.
+    *unreachable*: whoever came after it could not write the ledger at first, and so it will have ended.
     """
 
     reading: Reading
     ended_how: str | None
     code_revision: str
     exit_words: str = ""
+    unreachable: bool = False
 
 
 def compare(before: Reading, now: Reading) -> Change:
@@ -165,6 +167,8 @@ def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[C
         return _ENDS[before.ended_how]
     if not change.same_boot:
         return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
+    if before.unreachable:
+        return Cause.LEDGER_UNREACHABLE, before.exit_words
     if change.suspended > SILENT_ABOVE:
         return Cause.SUSPEND, before.exit_words
     return Cause.CRASH, before.exit_words

@@ -56,6 +56,22 @@ def test_a_step_of_the_wall_clock_is_told_from_time_that_passed(
 
 
 @pytest.mark.parametrize(
+    ("now", "cause"),
+    [
+        (later(100), Cause.LEDGER_UNREACHABLE),
+        (later(100, awake=3), Cause.LEDGER_UNREACHABLE),
+        (later(100, boot=7, boot_id="other"), Cause.PLATFORM_SLEEP),
+    ],
+)
+def test_a_scheduler_that_left_a_ledger_out_of_reach_did_not_die_of_itself(now: Reading, cause: Cause) -> None:
+    before = Before(FIRST, None, "one", "exit status 1", unreachable=True)
+
+    outage = between_lives(before, now, compare(FIRST, now), "one")
+
+    assert outage.cause is cause
+
+
+@pytest.mark.parametrize(
     ("now", "unreachable", "cause"),
     [
         (later(100), False, Cause.PLATFORM_SLEEP),

@@ -90,9 +90,12 @@ def lead(
     identity: Identity,
     surroundings: Surroundings,
     succession: Succession,
+    *,
+    unreachable: bool = False,
 ) -> Leadership:
     """Become the planner and end what the scheduler before left. Raises `LeaseHeld` while another one leads.
 
+    *unreachable*: an earlier try of this process met a ledger that could not be written.
     Everything here may be repeated: a kill at any step leaves something the next start puts in order.
     """
     began = Reading.of(clock, identity.boot_id)
@@ -101,17 +104,17 @@ def lead(
     )
     with log.batch():
         _reconcile(ledger, registry, clock, log, surroundings)
-    return Leadership(lease, identity, began, _before(ledger, surroundings))
+    return Leadership(lease, identity, began, _before(ledger, surroundings, unreachable=unreachable))
 
 
-def _before(ledger: Ledger, surroundings: Surroundings) -> Before | None:
+def _before(ledger: Ledger, surroundings: Surroundings, *, unreachable: bool) -> Before | None:
     """What is known of the scheduler that planned last; later ones that died before they planned do not count."""
     last = ledger.last_pass()
     if last is None:
         return None
     reading, stint = last
     ended_how = stint.ended_how if stint.ended_how != "lost" else None
-    return Before(reading, ended_how, stint.code_revision, surroundings.exit_words())
+    return Before(reading, ended_how, stint.code_revision, surroundings.exit_words(), unreachable)
 
 
 def _reconcile(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:

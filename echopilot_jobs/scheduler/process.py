@@ -215,7 +215,7 @@ class _Process:
         succession = Succession(self._clock, self._identity, owner_lives)
         while not self._stop.asked:
             try:
-                return self._try_to_lead(succession)
+                return self._try_to_lead(succession, unreachable="ledger.unreachable" in told)
             except LedgerRefused as error:
                 self._tell_once(told, "ledger.refused", said=str(error))
                 pause = REFUSED_LOOK_SECONDS  # each look reads the whole file
@@ -231,11 +231,18 @@ class _Process:
             told.add(event)
             self._log.event(event, **facts)
 
-    def _try_to_lead(self, succession: Succession) -> tuple[SqliteLedger, Leadership]:
+    def _try_to_lead(self, succession: Succession, *, unreachable: bool) -> tuple[SqliteLedger, Leadership]:
         ledger = self._custody.open()
         try:
             leadership = lead(
-                ledger, self._registry, self._clock, self._log, self._identity, self._surroundings, succession
+                ledger,
+                self._registry,
+                self._clock,
+                self._log,
+                self._identity,
+                self._surroundings,
+                succession,
+                unreachable=unreachable,
             )
             self._custody.led()
         except LedgerUnavailable:

@@ -98,7 +98,8 @@ class SimEngine:
 
     def cancel(self, run_id: int) -> None:
         self._process.step("cancel")
-        if child := self._children.get(run_id):
+        child = self._children.get(run_id)
+        if child and self._world.true - child.effect.began < child.job.timeout.total_seconds():  # else it is being ended
             child.outcome = Outcome(State.CANCELLED, "cancelled while it ran", interrupted=True)
             self._world.after(KILL_GRACE / 2, lambda: self._ends(child, "killed"))
 
@@ -123,6 +124,8 @@ class SimEngine:
     def _ends(self, child: _Child, said: str) -> None:
         if child.over:
             return
+        if child.outcome.interrupted:
+            said = "killed"  # asked to leave, it does so; that is no end of its own
         if not self._process.alive:  # an orphan comes to its own end, unseen
             self._over(child, said)
         elif said == "timed_out" and self._process.stopped_until > self._world.active:

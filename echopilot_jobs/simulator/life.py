@@ -109,6 +109,7 @@ class Process:
         self._log = SimLog(self, machine)
         self._registry = machine.registry()
         self._succession = Succession(machine.clock, self.identity, machine.is_alive)
+        self._unreachable = False
         self._leadership: Leadership | None = None
         self._scheduler: Scheduler | None = None
         self._lock = machine.lock
@@ -256,9 +257,17 @@ class Process:
             if self.ledger is None:
                 self.ledger = SqliteLedger(machine.disk.path, connector=machine.disk.connector(self))
             self._leadership = lead(
-                self.ledger, self._registry, machine.clock, self._log, self.identity, surroundings, self._succession
+                self.ledger,
+                self._registry,
+                machine.clock,
+                self._log,
+                self.identity,
+                surroundings,
+                self._succession,
+                unreachable=self._unreachable,
             )
-        except (LedgerUnavailable, LeaseHeld):
+        except (LedgerUnavailable, LeaseHeld) as error:
+            self._unreachable |= isinstance(error, LedgerUnavailable)
             return LOOK_AGAIN
         self._log.event("startup", ok=True, pid=1)
         self._scheduler = Scheduler(
