@@ -10,7 +10,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger, Pruned
 from echopilot_jobs.processes import Owner, end_leftovers, is_alive
-from echopilot_jobs.runs import BAD_ENDS, Origin, Run, State
+from echopilot_jobs.runs import BAD_ENDS, CUT_OFF, OWNER_DIED, Origin, Run, State
 
 KEEP_FOR = timedelta(days=90)
 KEEP_PER_JOB = 20
@@ -33,7 +33,7 @@ def heal(ledger: Ledger, registry: Mapping[str, Job], now: datetime) -> HealRepo
     abandoned = abandon_lost(ledger, now)
     retried = retry_failed(ledger, registry, now)
     pruned = _prune(ledger, now)
-    notes = [f"run {run.id} of {run.job_name} was abandoned: its scheduler died while it ran" for run in abandoned]
+    notes = [f"run {run.id} of {run.job_name} was abandoned: {run.error}" for run in abandoned]
     notes += [f"{run.job_name} runs again as run {run.id}" for run in retried]
     if pruned:
         notes.append(f"{pruned} runs older than {KEEP_FOR.days} days were removed")
@@ -97,10 +97,14 @@ def abandon_lost(
     A live run is never declared lost (I7).
     """
     alive = alive or owner_lives
-    dead = [owner for owner in ledger.running_owners() if not alive(owner)]
+    dead = {owner: ended_how for owner, ended_how in ledger.running_owners().items() if not alive(owner)}
     for owner in dead:
         sweep(owner)
-    return ledger.abandon_owned_by(dead, now, "its scheduler died while it ran") if dead else []
+    return [
+        run
+        for owner, ended_how in dead.items()
+        for run in ledger.abandon_owned_by([owner], now, CUT_OFF if ended_how == "stopped" else OWNER_DIED)
+    ]
 
 
 def owner_lives(owner: str) -> bool:

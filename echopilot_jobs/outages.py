@@ -167,11 +167,9 @@ def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[C
         return _ENDS[before.ended_how]
     if not change.same_boot:
         return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
-    if before.unreachable:
-        return Cause.LEDGER_UNREACHABLE, before.exit_words
     if change.suspended > SILENT_ABOVE:
         return Cause.SUSPEND, before.exit_words
-    return Cause.CRASH, before.exit_words
+    return Cause.LEDGER_UNREACHABLE if before.unreachable else Cause.CRASH, before.exit_words
 
 
 def _outage(before: Reading, now: Reading, cause: Cause, detail: str = "") -> Outage:

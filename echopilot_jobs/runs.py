@@ -15,6 +15,10 @@ from echopilot_jobs.plain import plain
 
 LATE_AFTER = timedelta(seconds=60)
 
+# Why a run was abandoned.
+CUT_OFF = "cut off: the scheduler was stopped while it ran"
+OWNER_DIED = "its scheduler died while it ran"
+
 
 class State(StrEnum):
     """Where a run stands."""

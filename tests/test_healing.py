@@ -9,7 +9,7 @@ import pytest
 
 from echopilot_jobs.healing import abandon_lost, heal, owner_lives
 from echopilot_jobs.jobs import Job, Python, Registry
-from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import Owner, this_process
 from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
@@ -129,10 +129,23 @@ def test_what_a_dead_owner_left_running_is_ended_before_its_rows_are_I8_F49(
     swept: list[tuple[str, list[str]]] = []
 
     def sweep(owner: str) -> int:
-        swept.append((owner, ledger.running_owners()))
+        swept.append((owner, list(ledger.running_owners())))
         return 1
 
     lost = abandon_lost(ledger, clock.now(), lambda _owner: False, sweep)
 
     assert swept == [("b:1:1", ["b:1:1"])]
     assert [run.state for run in lost] == [State.ABANDONED]
+
+
+def test_a_run_that_its_scheduler_left_behind_when_it_stopped_in_order_is_not_told_as_one_whose_scheduler_died(
+    ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    a_run(ledger, clock, job(), "b:1:1")
+    stint = ledger.stint()
+    assert stint is not None
+    ledger.end_stint(Lease(stint.id, stint.owner, stint.term), "stopped", clock.now())
+
+    (lost,) = abandon_lost(ledger, clock.now(), lambda _owner: False, lambda _owner: 0)
+
+    assert (lost.state, lost.error) == (State.ABANDONED, "cut off: the scheduler was stopped while it ran")

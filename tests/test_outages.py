@@ -59,7 +59,7 @@ def test_a_step_of_the_wall_clock_is_told_from_time_that_passed(
     ("now", "cause"),
     [
         (later(100), Cause.LEDGER_UNREACHABLE),
-        (later(100, awake=3), Cause.LEDGER_UNREACHABLE),
+        (later(100, awake=3), Cause.SUSPEND),
         (later(100, boot=7, boot_id="other"), Cause.PLATFORM_SLEEP),
     ],
 )

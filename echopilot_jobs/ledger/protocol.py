@@ -228,8 +228,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def running_owners(self) -> list[str]:
-        """The owners of all `running` rows, so that the caller can ask which of them still live."""
+    def running_owners(self) -> dict[str, str | None]:
+        """The owners of all `running` rows, so that the caller can ask which of them still live, and how each said to end."""
         ...
 
     def abandon_owned_by(self, owners: Sequence[str], now: datetime, note: str) -> list[Run]:

@@ -198,8 +198,8 @@ class SqliteReading:
     def job_names(self) -> list[str]:
         return [row["name"] for row in self._rows("defined_names")]
 
-    def running_owners(self) -> list[str]:
-        return [row["owner"] for row in self._rows("running_owners")]
+    def running_owners(self) -> dict[str, str | None]:
+        return {row["owner"]: row["ended_how"] for row in self._rows("running_owners")}
 
     def pauses(self, after: datetime, job_name: str | None = None) -> list[Pause]:
         return [pause_of(row) for row in self._rows("pauses", after=to_ms(after), job_name=job_name)]

@@ -15,7 +15,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import SILENT_ABOVE, Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import Hold, Origin, Outcome, Progress, Run, State
+from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.scheduler.telling import Teller
@@ -23,7 +23,6 @@ from echopilot_jobs.scheduler.timekeeping import ClockMoved, Footing, Timekeeper
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
-CUT_OFF = "cut off: the scheduler was stopped while it ran"
 
 # A pass is prepared before its moment and committed when that has come, so that a claim is late by its commit alone.
 # Nobody else can write meanwhile, hence not long before: at most 43 ms.

@@ -99,7 +99,9 @@ class SimEngine:
     def cancel(self, run_id: int) -> None:
         self._process.step("cancel")
         child = self._children.get(run_id)
-        if child and self._world.true - child.effect.began < child.job.timeout.total_seconds():  # else it is being ended
+        if (
+            child and self._world.true - child.effect.began < child.job.timeout.total_seconds()
+        ):  # else it is being ended
             child.outcome = Outcome(State.CANCELLED, "cancelled while it ran", interrupted=True)
             self._world.after(KILL_GRACE / 2, lambda: self._ends(child, "killed"))
 

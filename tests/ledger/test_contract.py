@@ -216,7 +216,7 @@ def test_a_startup_run_is_queued_once_a_term(ledger: SqliteLedger, lease: Lease)
 def test_rows_of_a_dead_owner_are_abandoned_and_others_are_not_I5_I7(ledger: SqliteLedger, lease: Lease) -> None:
     run = running(ledger, lease)
 
-    assert ledger.running_owners() == ["boot:1:1"]
+    assert ledger.running_owners() == {"boot:1:1": None}
     assert ledger.abandon_owned_by(["boot:9:9"], NOON, "dead") == []
 
     (lost,) = ledger.abandon_owned_by(["boot:1:1"], NOON + MINUTE, "dead")

@@ -22,7 +22,7 @@ select runs.id from runs join stints on stints.id = runs.stint_id
 where runs.state = 'running' and stints.owner = :owner
 
 -- name: running_owners
-select distinct stints.owner from runs join stints on stints.id = runs.stint_id where runs.state = 'running'
+select distinct stints.owner, stints.ended_how from runs join stints on stints.id = runs.stint_id where runs.state = 'running'
 
 -- name: events_of
 select at, state, attempt, note from events where run_id = :run_id order by seq

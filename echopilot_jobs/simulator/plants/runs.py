@@ -148,7 +148,7 @@ def ends_lost_with_the_disk(patches: Patches) -> None:
 def abandoned_by_age(patches: Patches) -> None:
     def make(_before: Any) -> Any:
         def abandon(ledger: Any, now: Any, *_facts: Any) -> Any:
-            owners = ledger.running_owners()
+            owners = list(ledger.running_owners())
             old = [run for run in ledger.runs() if run.state is State.RUNNING and now - run.started_at > 20 * SECOND]
             return ledger.abandon_owned_by(owners, now, "too old") if old else []
 
