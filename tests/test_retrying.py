@@ -161,3 +161,15 @@ def test_what_never_came_to_its_work_is_not_tried_again_I17() -> None:
 
     assert again is not None
     assert never is None
+
+
+def test_a_wait_of_more_than_a_day_is_not_waited_for_and_the_run_says_so_F59(world: World) -> None:
+    scheduler = world.scheduler(job(retries=2))
+    world.run_for(scheduler, 31)
+
+    end_with(world, Outcome(State.FAILED, error="HTTP 503", retry_after=timedelta(days=2)))
+    scheduler.beat()
+
+    (run,) = world.ledger.runs()
+    words = "HTTP 503; not tried again: that would be more than a day after its first attempt"
+    assert (run.state, run.error) == (State.FAILED, words)

@@ -13,6 +13,10 @@ class BrokenHead(http.client.HTTPException):
     """The connection was closed inside the head of the answer."""
 
 
+class NoLength(http.client.HTTPException):
+    """The answer says two lengths, or one that is no number."""
+
+
 def cause_of(error: Exception) -> str | None:
     """What went wrong; None when it is nothing an exchange is known to fail by."""
     below = list(_below(error))
@@ -41,6 +45,7 @@ def _below(error: BaseException) -> Iterator[BaseException]:
 # Looked for in this order, each table after the one before.
 _SAID_BY_KIND: tuple[tuple[type[BaseException], str], ...] = (
     (BrokenHead, "the answer broke off inside its headers"),
+    (NoLength, "the answer says two lengths, or one that is no number (Content-Length)"),
     (http.client.RemoteDisconnected, "the connection was closed before an answer"),
     (http.client.LineTooLong, "the answer's headers are longer than is read: 64 KiB a line"),
     (http.client.BadStatusLine, "what came is no answer in HTTP/1.1"),

@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from echopilot_jobs.addresses import is_private
-from echopilot_jobs.executor.causes import BrokenHead
+from echopilot_jobs.executor.causes import BrokenHead, NoLength
 
 
 class PrivatePeer(Exception):
@@ -44,13 +44,14 @@ class _Head:
 
 
 class WholeAnswer(http.client.HTTPResponse):
-    """An answer whose head came to its end.
+    """An answer whose head came to its end and says one length at most.
 
-    The library takes a connection closed between two headers for the end of the headers, and the answer for a good one (I12).
+    The library takes a connection closed between two headers for the end of the headers, and a length that is no number for
+    none at all, and the answer for a good one (I12; RFC 9112, 6.3).
     """
 
     def begin(self) -> None:
-        """Read the head. Raises `BrokenHead` when the connection ended inside it."""
+        """Read the head. Raises `BrokenHead` when the connection ended inside it, `NoLength` for a length that is none."""
         stream: Any = self.fp
         head: Any = _Head(stream)
         self.fp = head
@@ -62,11 +63,22 @@ class WholeAnswer(http.client.HTTPResponse):
         if head.last not in (b"\r\n", b"\n"):
             self.close()
             raise BrokenHead
+        lengths = {each.strip() for each in self.headers.get_all("Content-Length", [])}
+        if len(lengths) > 1 or not all(each.isascii() and each.isdecimal() for each in lengths):
+            self.close()
+            raise NoLength
+
+
+class _Session(requests.Session):
+    """Looks at no redirect: even one that is not to be followed would be taken apart, and may be no address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # the library's own signature
+        return None
 
 
 def bare_session() -> requests.Session:
     """A session that takes nothing from its surroundings."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     return session
 

@@ -150,8 +150,8 @@ class JobTable:
         whole(0, RETRIES_MOST),
         0,
         "whole number",
-        f"How many more attempts a bad end may get, 0 to {RETRIES_MOST}; waits double from 5 s to 15 min, with jitter. They "
-        "stop when the next slot is claimed.",
+        f"How many more attempts a bad end may get, 0 to {RETRIES_MOST}; each wait is a random share of a limit that doubles "
+        "from 5 s to 15 min. They stop when the next slot is claimed.",
         "retries = 3",
     )
     retry_on: tuple[str, ...] = key(

@@ -17,7 +17,7 @@ from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_con
 from echopilot_jobs.pump import Pump
 from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
-from echopilot_jobs.scheduler.retrying import retry_at
+from echopilot_jobs.scheduler.retrying import retry_at, why_no_more
 from echopilot_jobs.scheduler.telling import Teller
 from echopilot_jobs.scheduler.timekeeping import ClockMoved, Footing, Timekeeper
 
@@ -208,7 +208,7 @@ class Scheduler:
         wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
         for item in self._unrecorded:
             asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
-            outcome = _judged(item, asked)
+            outcome = _judged(item, asked, now)
             again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
             try:
                 done.ended.append((item, leading.finish(item.run, outcome, again_at)))
@@ -355,11 +355,12 @@ def _limits(registry: Registry) -> Limits:
     )
 
 
-def _judged(item: Ended, asked: str | None) -> Outcome:
+def _judged(item: Ended, asked: str | None, now: datetime) -> Outcome:
     """What a person stopped says who did; what a stop of the stack cut off has not done its work, and counts as that."""
     outcome = item.outcome
     if outcome.state is not State.CANCELLED:
-        return outcome
+        words = why_no_more(item, now)
+        return replace(outcome, error="; ".join(filter(None, [outcome.error, words]))) if words else outcome
     if asked is not None:
         return replace(outcome, error=f"cancelled by {asked}")
     if not outcome.interrupted:

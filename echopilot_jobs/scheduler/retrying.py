@@ -38,14 +38,30 @@ def retry_at(item: Ended, now: datetime, *, asked_to_stop: bool = False) -> date
     if outcome.state is State.CANCELLED:
         may_go_on = job.idempotent and run.origin is not Origin.STARTUP and not asked_to_stop
         return now if may_go_on and outcome.interrupted else None
-    if (
-        outcome.state not in BAD_ENDS
-        or run.attempt > job.retries
-        or asked_to_stop
-        or outcome.final
-        or not is_wanted(job.retry_on, outcome)
-    ):
+    if asked_to_stop or not _is_left(item):
         return None
-    wait = max(backoff.delay(run.attempt, seed=run.id), outcome.retry_after or timedelta(0))
-    began = run.started_at or run.claimed_at
-    return now + wait if now + wait - began <= RETRY_FOR else None
+    due = now + _wait(item)
+    return due if due - _began(item) <= RETRY_FOR else None
+
+
+def why_no_more(item: Ended, now: datetime) -> str | None:
+    """Why a run with attempts left gets none, where nobody would guess it."""
+    if _is_left(item) and now + _wait(item) - _began(item) > RETRY_FOR:
+        return "not tried again: that would be more than a day after its first attempt"
+    return None
+
+
+def _is_left(item: Ended) -> bool:
+    """Whether the job allows another attempt after this end."""
+    may_follow = (
+        item.outcome.state in BAD_ENDS and not item.outcome.final and is_wanted(item.job.retry_on, item.outcome)
+    )
+    return may_follow and item.run.attempt <= item.job.retries
+
+
+def _wait(item: Ended) -> timedelta:
+    return max(backoff.delay(item.run.attempt, seed=item.run.id), item.outcome.retry_after or timedelta(0))
+
+
+def _began(item: Ended) -> datetime:
+    return item.run.started_at or item.run.claimed_at

@@ -187,6 +187,9 @@ def zipped(body: bytes, encoding: bytes = b"gzip") -> bytes:
     return OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
 
 
+NO_LENGTH = "the answer says two lengths, or one that is no number (Content-Length)"
+
+
 @pytest.mark.parametrize(
     ("behave", "words"),
     [
@@ -198,6 +201,9 @@ def zipped(body: bytes, encoding: bytes = b"gzip") -> bytes:
         (say(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"), "the answer broke off inside its headers"),
         (say(OK), "the answer broke off inside its headers"),
         (say(OK + b"Content-Length: 500\r\n\r\nshort"), "the answer is shorter than it says"),
+        (say(OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"), NO_LENGTH),
+        (say(OK + b"Content-Length: abc\r\n\r\nok"), NO_LENGTH),
+        (say(OK + b"Content-Length: -5\r\n\r\nok"), NO_LENGTH),
         (say(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"), "the answer is shorter than it says"),
         (say(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), "the answer's chunks are not as HTTP/1.1 has them"),
         (say(OK + b"Content-Encoding: gzip\r\n\r\nnot gzip"), "the answer is not compressed as it says"),
@@ -223,6 +229,18 @@ def test_an_answer_of_a_head_alone_is_whole(cancel: Cancel, ending: bytes) -> No
         outcome = carry_out(url, cancel)
 
     assert (outcome.state, outcome.http_status) == (State.SUCCEEDED, 200)
+
+
+def test_an_answer_that_says_its_length_twice_alike_is_whole(cancel: Cancel) -> None:
+    with server(say(OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok")) as url:
+        assert carry_out(url, cancel).output.text == "ok"
+
+
+def test_a_redirect_to_what_is_no_address_is_an_answer_like_others(cancel: Cancel) -> None:
+    with server(say(b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n")) as url:
+        outcome = carry_out(url, cancel)
+
+    assert (outcome.state, outcome.error) == (State.FAILED, "HTTP 302 Found")
 
 
 @pytest.mark.parametrize("head", [b"\r\n", b"Content-Length: 99999999999\r\n\r\n"])
