@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.errors import EchoPilotError
-from echopilot_jobs.plain import plain
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
 
@@ -78,20 +77,12 @@ def _watched(
     return run
 
 
-def progress_words(progress: Progress) -> str:
-    """How far a run is: `40 of 100 (40%), orders`."""
-    share = ""
-    if progress.total:
-        share = f" of {progress.total:,.10g} ({progress.done / progress.total:.0%})"
-    return f"{progress.done:,.10g}{share}" + (f", {plain(progress.note)}" if progress.note else "")
-
-
 def _progress(now: Progress | None, before: Progress | None, advance: Advance | None) -> Progress | None:
     if now is not None and now != before:
         if advance:
             advance(now.done, now.total, now.note)
         else:
-            out.say(f"  {progress_words(now)}")
+            out.say(f"  {now.words}")
     return now
 
 

@@ -13,7 +13,6 @@ import click
 
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
-from echopilot_jobs.cli.following import progress_words
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.processes import Owner, is_alive
@@ -228,7 +227,7 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     name = f"run {run.id} of {run.job_name}"
     if run.state is State.RUNNING and run.started_at:
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
-        far = f": {progress_words(progress)}" if progress else ""
+        far = f": {progress.words}" if progress else ""
         return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
     return f"{name} is {run.state.value}, claimed {relative(run.claimed_at, now)}{held}"
