@@ -69,7 +69,7 @@ def _watched(
         while (run := ledger.run(run.id)).is_open:
             if run.state is not seen:
                 seen = run.state
-                out.say(f"run {run.id} is {seen.value}" + (f", attempt {run.attempt}" if run.attempt > 1 else ""))
+                out.say(f"run {run.id} is {seen.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else ""))
             _tell_said(log, run.id, tell)
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
@@ -99,7 +99,7 @@ def _tell_said(log: Follower | None, run_id: int, tell: Callable[[str], None]) -
 def _give_up(run: Run, timeout: float | None, waited: float) -> None:
     if timeout is not None and waited >= timeout:
         raise StillOpen(
-            f"run {run.id} is still {run.state.value} after {span(timeout)}; it goes on, "
+            f"run {run.id} is still {run.state.words} after {span(timeout)}; it goes on, "
             f"look with `echopilot show {run.id}`"
         )
 
@@ -118,8 +118,8 @@ def tell_end(run: Run, output: Output) -> None:
     """How *run* ended: the fact, its result and the end of what it printed as data, its error as talk."""
     from echopilot_jobs.cli.show import show_output  # `status` needs this module, and nothing of that one
 
-    took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
-    out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
+    took = f" after {run.took_words}" if run.took_words else ""
+    out.line(f"run {run.id} of {run.job_name} {run.state.words}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
     show_output(output, LAST_LINES)

@@ -19,6 +19,7 @@ from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
+from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
@@ -215,7 +216,13 @@ def _show_jumps(accounts: Sequence[Account], began_at: datetime, ended_at: datet
 
 
 def _became(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common()) or "no slot in these days"
+    return ", ".join(f"{count:,} {_words(what)}" for what, count in counts.most_common()) or "no slot in these days"
+
+
+def _words(what: str) -> str:
+    """`ran, timed_out` as a person reads it."""
+    lived, comma, state = what.partition(", ")
+    return f"{lived}, {State(state).words}" if comma else what
 
 
 def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
@@ -239,7 +246,7 @@ def _outcome(fate: Fate) -> str:
     if fate.reason is not None:
         return f"skipped: {fate.reason}"
     late = f", {span(fate.run_at - fate.slot_at)} late" if fate.run_at and fate.what == "caught up" else ""
-    return f"{fate.what}{late}" + (f", {fate.state.value}" if fate.state and fate.state.value != "succeeded" else "")
+    return f"{fate.what}{late}" + (f", {fate.state.words}" if fate.state and fate.state is not State.SUCCEEDED else "")
 
 
 def _counted(count: int, noun: str) -> str:

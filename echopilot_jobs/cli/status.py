@@ -210,7 +210,7 @@ def _show_trouble(seen: Sight) -> None:
     for run in seen.trouble:
         ended = relative(run.finished_at or run.claimed_at, seen.now)
         out.line(
-            f"  run {run.id} of {run.job_name} {run.state.value} {ended}: {rows.brief_error(run) or 'no reason kept'}"
+            f"  run {run.id} of {run.job_name} {run.state.words} {ended}: {rows.brief_error(run) or 'no reason kept'}"
         )
 
 
@@ -229,8 +229,11 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
         far = f": {progress.words}" if progress else ""
         return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
+    if run.state is State.RETRY_WAIT:
+        failed = f"attempt {run.attempt} failed: {rows.brief_error(run) or 'no reason kept'}"
+        return f"{name} is {rows.state_words(run, now)}; {failed}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
-    return f"{name} is {run.state.value}, claimed {relative(run.claimed_at, now)}{held}"
+    return f"{name} is {run.state.words}, claimed {relative(run.claimed_at, now)}{held}"
 
 
 def _owner_alive(run: Run) -> bool | None:

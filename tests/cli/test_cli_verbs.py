@@ -212,7 +212,7 @@ def test_waiting_ends_with_the_run_and_its_exit_code(call, store, settings, outc
         answer = call("run", "ceo_brief", "--wait")
 
     assert answer.code == code
-    assert f"of ceo_brief {outcome.state.value} after 5 ms" in answer.out
+    assert f"of ceo_brief {outcome.state.words} after 5 ms" in answer.out
     assert ("  two" in answer.out) == bool(outcome.output.text)
     assert ("headline  all well" in answer.out) == (code == 0)
     assert ("error: " in answer.err) == (code == 1)

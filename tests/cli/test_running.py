@@ -70,7 +70,7 @@ def test_following_a_run_ends_as_the_run_did_I12(call, house, job, outcome, code
         answer = call("run", job, "--wait")
 
     assert answer.code == code
-    assert f"of {job} {outcome.state.value}" in answer.out
+    assert f"of {job} {outcome.state.words}" in answer.out
 
 
 def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
