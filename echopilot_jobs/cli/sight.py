@@ -63,9 +63,14 @@ def in_force(settings: Settings) -> InForce:
 
     found = definitions.in_force(settings)
     if found.problems:
-        more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
-        out.say(f"warning: the jobs file is not in force: {found.problems[0]}{more}; see `echopilot check`")
+        out.say(f"warning: {not_in_force(found)}; see `echopilot check`")
     return found
+
+
+def not_in_force(found: InForce) -> str:
+    """That the jobs file is not what runs, with its first mistake and how many more there are."""
+    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+    return f"the jobs file is not in force: {found.problems[0]}{more}"
 
 
 def registry(settings: Settings) -> Registry:

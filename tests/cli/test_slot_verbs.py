@@ -547,7 +547,7 @@ def test_a_clock_on_hold_is_shown_and_trusted(call, settings, registry):
         assert ledger.generation().released
     assert re.search(r"^last set +forward by 4 h 58 min, to .*; clock generation 1$", shown.out, re.MULTILINE)
     assert "wait until the clock was stable for 10 min" in shown.out
-    assert "calendar jobs wait; see `echopilot clock`" in status.out
+    assert "calendar jobs wait: the machine's clock was set" in status.out
     assert "note: calendar jobs wait because the machine's clock was set" in coming.err
     assert "somebody said to trust the clock; they go on with the scheduler's next look" in trusted.out
     assert after.code == 3
