@@ -51,6 +51,9 @@ def command(date: str | None, last: bool, as_json: bool) -> None:
     if as_json:
         out.emit_json("report", data, now)
         return
+    if data["totals"] is None:  # a table of dashes would say less
+        out.line(f"{data['headline']}; today so far: `echopilot report --date {now:%Y-%m-%d}`")
+        return
     out.heading(f"{data['date']}: {data['headline']}")
     for note in data["notes"]:
         out.line(str(note))
