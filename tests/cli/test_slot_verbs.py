@@ -294,6 +294,25 @@ def test_next_says_which_slots_a_pause_takes(call, life):
     assert "paused, so it will not run" in call("next", "minutely").out
 
 
+def test_next_of_several_jobs_goes_by_time(call, life):
+    slots = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", call("next").out)
+
+    assert len(slots) == 10
+    assert slots == sorted(slots)
+
+
+def test_next_says_of_a_rule_with_two_day_fields_that_either_is_enough(call, settings):
+    (settings.home / "jobs.toml").write_text(
+        '[jobs.both]\ncron = "0 9 1 * 1"\nuntil = "2999-01-01"\ncommand = ["true"]\n'
+        '[jobs.one]\ncron = "0 9 * * 1"\ncommand = ["true"]\n'
+    )
+
+    answer = call("next", "both", "one")
+
+    assert "note: both (cron '0 9 1 * 1' UTC): At 09:00 on the first day of month or on Monday" in answer.err
+    assert answer.err.count("either day is enough") == 1
+
+
 def test_next_works_where_nothing_was_ever_started(call, registry):
     assert call("next").code == 0
 
