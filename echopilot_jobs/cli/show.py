@@ -56,7 +56,7 @@ def command(run_id: int, as_json: bool) -> None:
     show_output(output)
     if run.slot is not None:
         slot = stamp(run.slot.due_at)
-        out.say(f"what became of its slot, and why: `echopilot why {run.job_name} '{slot}'`")
+        out.say(f"what became of its slot, and why: `echopilot why {run.job_name} {slot}`")
     if run.state in BAD_ENDS:
         out.say(f"try it again with `echopilot retry {run.id}`; its log lines: `echopilot logs {run.id}`")
 

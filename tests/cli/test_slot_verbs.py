@@ -21,6 +21,7 @@ from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, DailyAt, Every, OnRequest, Until
 from echopilot_jobs.wake import open_for_waiting
@@ -65,7 +66,8 @@ def lives_again(life: Life, *jobs: Job) -> None:
     ("arguments", "code", "said"),
     [
         (["why"], 2, "missing argument 'JOB'"),
-        (["why", "minutely"], 2, "missing argument 'TIME'"),
+        (["why", "minutely", "08:00", "Europe/Rigga"], 2, "did you mean 'Europe/Riga'?"),
+        (["why", "minutely", "08:00", "Europe/Riga", "--tz", "UTC"], 2, "the time is in 'Europe/Riga' and --tz says 'UTC'"),
         (["why", "minutley", "08:00"], 2, "no job named 'minutley'; did you mean 'minutely'?"),
         (["why", "minutely", "8:0"], 2, "'TIME': came '8:0'; wanted: a moment such as '2026-03-01 08:00'"),
         (["why", "minutely", ""], 2, "'TIME': came ''; wanted: a moment such as"),
@@ -246,6 +248,34 @@ def test_why_takes_and_answers_times_of_a_zone(call, life):
     assert f"minutely at {wall:%Y-%m-%d %H:%M}:30 Asia/Kolkata ({utc}): " in answer.out
     assert "is no slot of minutely (every 1 min)" in answer.out
     assert answer.out.splitlines()[1].startswith("  its slots around that are ")
+
+
+def test_why_takes_a_moment_in_several_words_and_a_zone_behind_it(call, life):
+    moment = life.clock.now().replace(second=0) - 3 * MINUTE
+    wall = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+
+    plain = call("why", "minutely", f"{moment:%Y-%m-%d}", f"{moment:%H:%M}")
+    zoned = call("why", "minutely", f"{wall:%Y-%m-%d}", f"{wall:%H:%M}", "Asia/Kolkata")
+    quoted = call("why", "minutely", f"{wall:%Y-%m-%d %H:%M} Asia/Kolkata")
+
+    assert plain.out.startswith(f"minutely at {stamp(moment)}: it ran: run ")
+    assert zoned.out.startswith(f"minutely at {wall:%Y-%m-%d %H:%M}:00 Asia/Kolkata (")
+    assert zoned.out == quoted.out
+
+
+def test_why_without_a_time_explains_the_newest_due_slot_and_says_which(call, life):
+    before, answer, after = SystemClock().now(), call("why", "minutely"), SystemClock().now()
+
+    minutes = {stamp(moment.replace(second=0)) for moment in (before, after)}
+    assert any(answer.out.startswith(f"minutely at {each}: ") for each in minutes)
+    assert "the newest slot of minutely that has come due" in answer.err
+
+
+def test_why_without_a_time_of_a_job_without_slots_says_where_its_runs_are(call, house):
+    answer = call("why", "export")
+
+    assert answer.code == 3
+    assert "'export' (on request) has no slot up to now; its runs: `echopilot runs --job export`" in answer.err
 
 
 def test_why_of_a_job_that_no_scheduler_took_up_is_refused_with_3(call, life, registry):
