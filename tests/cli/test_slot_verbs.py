@@ -111,7 +111,7 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["cancel"], 2, "missing argument 'RUN'"),
         (["cancel", "x"], 2, "came 'x'; wanted: a run's number"),
         (["cancel", "999999"], 2, "no run 999999"),
-        (["cancel", "1"], 3, "run 1 has ended as 'succeeded'; only an open run can be cancelled"),
+        (["cancel", "1"], 3, "run 1 has ended (succeeded); only an open run can be cancelled"),
         (["backfill", "minutely"], 2, "missing option '--from'"),
         (["backfill", "minutely", "--from", "2h", "--to", "tomorrow"], 2, "'--to': came 'tomorrow', which is in"),
         (["backfill", "minutely", "--from", "1h", "--to", "2h"], 2, "which is later than --to"),
