@@ -161,7 +161,10 @@ def command(
     show = _json if as_json else _foreign if raw or not is_events else _line
     with Parts(current) as parts:
         follower = Follower(current, parts) if follow else None  # before reading, so that nothing falls between
-        _show_newest(current, parts.last_lines(lines, *_chosen(wanted, is_events=is_events)), show, parts)
+        found = parts.last_lines(lines, *_chosen(wanted, is_events=is_events))
+        if wanted.run is not None and not found:
+            sight.ledger(settings).run(wanted.run)  # an unknown one is said, and nothing else
+        _show_newest(current, found, show, parts)
     if wanted.run is not None and not (as_json or raw):
         _show_printed(settings, wanted.run)
     if follower is not None:
@@ -171,8 +174,8 @@ def command(
 def _times(since: str | None, until: str | None, now: datetime) -> dict[str, Any]:
     """Both moments as lines carry them. Raises when they are the wrong way round."""
     first, last = (
-        iso(inputs.moment(name, text, now))[:19] if text else ""
-        for name, text in (("--since", since), ("--until", until))
+        iso(read(name, text, now))[:19] if text else ""
+        for name, text, read in (("--since", since, inputs.past_moment), ("--until", until, inputs.moment))
     )
     if first and last and first > last:
         raise inputs.refused("--until", "it is before --since; wanted: the earlier moment in --since")

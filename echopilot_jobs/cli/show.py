@@ -51,8 +51,9 @@ def command(run_id: int, as_json: bool) -> None:
     out.line()
     out.heading("moves")
     for event in events:
+        attempt = f", attempt {event.attempt}" if event.attempt else ""
         note = f"  {rows.brief(event.note)}" if event.note else ""
-        out.line(f"  {stamped(event.at, now)}  {event.state.words}, attempt {event.attempt}{note}")
+        out.line(f"  {stamped(event.at, now)}  {event.state.words}{attempt}{note}")
     show_output(output)
     if run.slot is not None:
         slot = stamp(run.slot.due_at)

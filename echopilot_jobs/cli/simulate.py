@@ -221,9 +221,9 @@ def _became(counts: Counter[str]) -> str:
 
 
 def _words(what: str) -> str:
-    """`ran, timed_out` as a person reads it."""
+    """`ran, timed_out` as a person reads it, in a list that has commas of its own."""
     lived, comma, state = what.partition(", ")
-    return f"{lived}, {State(state).words}" if comma else what
+    return f"{lived} and {State(state).words}" if comma else what
 
 
 def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:

@@ -211,8 +211,8 @@ def _show(seen: Sight) -> None:
     out.facts(
         [
             ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
-            ("scheduler", f"{seen.standing.state} ({seen.standing.sentence})"),
-            *([("ledger", seen.absent)] if seen.absent else []),
+            ("scheduler", _scheduler_words(seen)),
+            *([("ledger", seen.absent)] if seen.absent and not _is_starting(seen) else []),
             *_waiting(seen),
         ]
     )
@@ -278,6 +278,19 @@ def _show_trouble(seen: Sight) -> None:
 def _programs_in_words(programs: list[Program]) -> str:
     up = sum(program.state == "RUNNING" for program in programs)
     return f"running, {up} of {len(programs)} programs up"
+
+
+def _is_starting(seen: Sight) -> bool:
+    """Whether the very first scheduler runs and has not led yet."""
+    up = any(program.name == "scheduler" and not program.trouble for program in seen.programs)
+    return up and seen.standing.state == "never"
+
+
+def _scheduler_words(seen: Sight) -> str:
+    if _is_starting(seen):
+        return "its program runs; it has planned nothing yet"
+    standing = seen.standing
+    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence})"
 
 
 def _program_row(program: Program, now: datetime) -> list[object]:

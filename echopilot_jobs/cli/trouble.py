@@ -81,7 +81,8 @@ def of_programs(
 
 
 def _stands(standing: sight.Standing) -> str:
-    return f"{standing.state}, {standing.sentence.partition(';')[0]}"
+    sentence = standing.sentence.partition(";")[0]
+    return sentence if standing.state == "never" else f"{standing.state}, {sentence}"
 
 
 def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:

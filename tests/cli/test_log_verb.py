@@ -189,6 +189,14 @@ def test_programs_have_their_own_files_and_filters_of_events_are_no_use_there(ca
     assert "--since, --until and --level go with the scheduler's log" in refused.err
 
 
+def test_of_an_unknown_run_nothing_is_said_but_that_it_is_unknown(call: Call, lived: SqliteLedger) -> None:
+    answer = call("logs", "999999")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: no run 999999; ")
+    assert answer.err.count("\n") == 1
+
+
 def test_of_a_run_its_output_is_shown_too(call: Call, lived: SqliteLedger) -> None:
     failed = next(run for run in lived.runs() if run.job_name == "self_heal")
 

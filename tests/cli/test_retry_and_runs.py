@@ -284,6 +284,7 @@ def test_what_was_made_and_is_gone_or_damaged_says_so(call: Call, lived: SqliteL
         (("--date", "yesterday"), "wanted: a date YYYY-MM-DD"),
         (("--date", "2026-02-30"), "wanted: a date YYYY-MM-DD"),
         (("--date", "2999-01-01"), "which has not begun"),
+        (("--date", "1969-12-31"), "wanted: a day from 1970-01-02 up to today"),
         (("--date", "2026-03-01", "--last"), "give one of them"),
     ],
 )

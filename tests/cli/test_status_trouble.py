@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from daykit import live, well
 
+from echopilot_jobs.cli import status
 from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
@@ -91,6 +92,19 @@ def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
     programs: list[Program], standing: Standing, expected: list[str]
 ) -> None:
     assert [each.what for each in of_programs(programs, standing, NOW, away=False)] == expected
+
+
+def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        status,
+        "_programs",
+        lambda _settings: ([program("scheduler", "RUNNING", age=5), program("web", "STARTING")], None),
+    )
+
+    answer = call("status")
+
+    assert "scheduler  its program runs; it has planned nothing yet" in answer.out
+    assert "never" not in answer.out
 
 
 def test_a_stack_that_was_never_started_is_not_broken(call: Call) -> None:
