@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.rows import brief_error, state_words
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from echopilot_jobs.clock import Clock
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
@@ -69,12 +72,20 @@ def _watched(
         while (run := ledger.run(run.id)).is_open:
             if run.state is not seen:
                 seen = run.state
-                out.say(f"run {run.id} is {seen.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else ""))
+                out.say(_move_words(run, clock.now()))
             _tell_said(log, run.id, tell)
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
             rest(LOOK_EVERY_SECONDS)
     return run
+
+
+def _move_words(run: Run, now: datetime) -> str:
+    """That an open run has moved: which attempt begins, or why one failed and until when the next one waits."""
+    if run.state is State.RETRY_WAIT:
+        why = f" ({brief_error(run)})" if run.error else ""
+        return f"run {run.id}: attempt {run.attempt} failed{why}; {state_words(run, now)}"
+    return f"run {run.id} is {run.state.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
 
 
 def _progress(now: Progress | None, before: Progress | None, advance: Advance | None) -> Progress | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.outages import end_words
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
 
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
-        how = "" if stint.ended_how == "stopped" else f" ({stint.ended_how})"
+        how = f", because {words}" if (words := end_words(stint.ended_how)) else ""
         return Standing("stopped", f"{relative(stint.ended_at, now)}{how}; start it with `bin/stack`", age)
     if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)

@@ -7,9 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.spans import stamped
+from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
 
 NOW = SystemClock().now()
@@ -58,6 +61,30 @@ def test_what_a_retried_run_took_is_from_its_first_start_to_its_end(call: Call, 
     answer = call(verb, *([str(failed.id)] if verb == "show" else []))
 
     assert "5 min 2 s in 2 attempts" in answer.out
+
+
+def test_who_follows_a_run_is_told_why_an_attempt_failed_and_when_the_next_one_begins(house: House, capsys):
+    run, _ = house.ledger.request_run("export", NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    clock, errors = FakeClock(NOW), ["the first word", "the last word"]
+
+    def rest(_seconds: float) -> None:
+        with house.ledger.leading(lease, clock.now()) as work:
+            if (running := house.ledger.run(run.id)).state is not State.RUNNING:
+                work.start_ready(Limits(5))
+            else:
+                again = clock.now() + timedelta(minutes=5) if len(errors) > 1 else None
+                work.finish(running, Outcome(State.FAILED, error=errors.pop(0)), again)
+                clock.sleep(300)
+
+    follow(house.ledger, run, None, clock, rest)
+
+    again = NOW + timedelta(minutes=5)
+    assert capsys.readouterr().err.splitlines() == [
+        f"run {run.id} is running",
+        f"run {run.id}: attempt 1 failed (the first word); waiting to retry at {stamped(again, again)}",
+        f"run {run.id} is running, attempt 2",
+    ]
 
 
 def test_every_failed_attempt_is_shown_with_its_error_the_last_one_too(call: Call, failed: Run):

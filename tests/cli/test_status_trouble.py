@@ -115,9 +115,11 @@ def test_a_stack_that_was_never_started_is_not_broken(call: Call) -> None:
 
 def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) -> None:
     past = FakeClock(SystemClock().now() - timedelta(minutes=5))
-    live(house.ledger, house.registry, past, past.now(), ending=well)
+    live(house.ledger, house.registry, past, past.now(), ending=well, stop="orphaned")
 
     answer = call("status")
 
-    assert answer.out.splitlines()[1].startswith("! the stack is not running; its scheduler: stopped, ")
+    first = answer.out.splitlines()[1]
+    assert first.startswith("! the stack is not running; its scheduler: stopped, ")
+    assert first.endswith(" ago, because supervisord died, and the scheduler ended with it")
     assert answer.out.splitlines()[2] == "    -> start it with `bin/stack`"
