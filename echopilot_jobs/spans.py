@@ -41,15 +41,15 @@ def stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def near_stamp(moment: datetime, now: datetime) -> str:
+    """The moment and where it lies from *now*, its date left out when it is today's: `08:00:00Z (in 3 min)`."""
+    return f"{near(moment, now)} ({relative(moment, now)})"
+
+
 def near(moment: datetime, now: datetime) -> str:
     """The moment in UTC, its date left out when it is today's: `08:00:00Z`."""
     full = stamp(moment)
     return full[11:] if full[:10] == stamp(now)[:10] else full
-
-
-def near_stamp(moment: datetime, now: datetime) -> str:
-    """`near`, and where the moment lies from *now*: `08:00:00Z (in 3 min)`."""
-    return f"{near(moment, now)} ({relative(moment, now)})"
 
 
 def stamped(moment: datetime | None, now: datetime) -> str:
