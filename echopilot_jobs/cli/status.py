@@ -59,6 +59,7 @@ class Sight:
     clock: Generation | None = None
     away: str | None = None
     absent: str | None = None
+    is_unreadable: bool = False  # there is a ledger, and that is all one can say of it
 
 
 @click.command("status")
@@ -90,33 +91,35 @@ def look(settings: Settings, now: datetime) -> Sight:
     """The state of things at *now*; a stack that is down or was never started is an answer, not an error."""
     programs, away = _programs(settings)
     jobs_file = _in_force(settings)  # that it is refused is told among what is broken
-    registry = jobs_file.registry
     try:
         ledger = sight.ledger(settings)
     except LedgerUnavailable as error:
-        dues = _dues(registry, {}, now)
-        standing = sight.standing(None, now)
-        bare = Sight(now, standing, dues, jobs_file, None, programs, away=away, absent=str(error))
+        dues = _dues(jobs_file.registry, {}, now)
+        bare = Sight(now, sight.standing(None, now), dues, jobs_file, programs=programs, away=away, absent=str(error))
+        bare = replace(bare, is_unreadable=settings.ledger_path.exists())
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
-        dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
-        seen = Sight(
-            now,
-            sight.standing(stint, now),
-            dues,
-            jobs_file,
-            stint,
-            programs,
-            open_runs=ledger.runs(states=OPEN_STATES),
-            progresses=ledger.progresses(),
-            failing=troubles.failing(ledger, registry),
-            trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
-            paused=rows.pauses_now(ledger, now),
-            hold=ledger.waiting_hold(),
-            clock=ledger.generation(),
-            away=away,
-        )
+        seen = replace(_recorded(ledger, jobs_file, now), programs=programs, away=away)
         return replace(seen, broken=_broken(seen, settings, ledger))
+
+
+def _recorded(ledger: SqliteLedger, jobs_file: InForce, now: datetime) -> Sight:
+    """What the ledger tells."""
+    registry, stint = jobs_file.registry, ledger.stint()
+    return Sight(
+        now,
+        sight.standing(stint, now),
+        _dues(registry, ledger.last_runs(), now),
+        jobs_file,
+        stint,
+        open_runs=ledger.runs(states=OPEN_STATES),
+        progresses=ledger.progresses(),
+        failing=troubles.failing(ledger, registry),
+        trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
+        paused=rows.pauses_now(ledger, now),
+        hold=ledger.waiting_hold(),
+        clock=ledger.generation(),
+    )
 
 
 def _in_force(settings: Settings) -> InForce:
@@ -212,7 +215,7 @@ def _show(seen: Sight) -> None:
         [
             ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
             ("scheduler", _scheduler_words(seen)),
-            *([("ledger", seen.absent)] if seen.absent and not _is_starting(seen) else []),
+            *([("ledger", seen.absent)] if seen.absent and not (seen.is_unreadable or _is_starting(seen)) else []),
             *_waiting(seen),
         ]
     )
@@ -287,6 +290,8 @@ def _is_starting(seen: Sight) -> bool:
 
 
 def _scheduler_words(seen: Sight) -> str:
+    if seen.is_unreadable:
+        return "unknown: what it does is written in the ledger, and that cannot be read"
     if _is_starting(seen):
         return "its program runs; it has planned nothing yet"
     standing = seen.standing

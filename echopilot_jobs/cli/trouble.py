@@ -90,7 +90,8 @@ def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
     if refused := refusal(settings.ledger_path):
         yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
     elif absent and settings.ledger_path.exists():
-        yield Trouble(absent, "see `echopilot doctor`")
+        what, _, do = absent.rpartition("; ")  # an error ends with what to do
+        yield Trouble(what or absent, do if what else "see `echopilot doctor`")
 
 
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:

@@ -14,6 +14,7 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import Outcome, State
+from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
@@ -111,6 +112,18 @@ def test_a_stack_that_was_never_started_is_not_broken(call: Call) -> None:
     answer = call("status")
 
     assert answer.out.startswith("stack      not running")
+
+
+def test_of_a_ledger_that_cannot_be_read_nothing_is_claimed(call: Call, settings: Settings) -> None:
+    settings.var_dir.mkdir(mode=0o700)
+    settings.ledger_path.write_bytes(b"no ledger at all " * 100)
+
+    answer = call("status")
+
+    assert answer.out.startswith("broken now\n! the ledger is damaged or no ledger: file is not a database\n")
+    assert "scheduler  unknown: what it does is written in the ledger, and that cannot be read" in answer.out
+    assert answer.out.count("see `echopilot doctor`") == 1
+    assert "never" not in answer.out
 
 
 def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) -> None:
