@@ -82,7 +82,7 @@ def of_programs(
 
 def _stands(standing: sight.Standing) -> str:
     sentence = standing.sentence.partition(";")[0]
-    return sentence if standing.state == "never" else f"{standing.state}, {sentence}"
+    return "it has planned nothing yet" if standing.state == "never" else f"{standing.state}, {sentence}"
 
 
 def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -96,11 +97,8 @@ def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
 
 
 def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        status,
-        "_programs",
-        lambda _settings: ([program("scheduler", "RUNNING", age=5), program("web", "STARTING")], None),
-    )
+    up = replace(UP, started_at=SystemClock().now())
+    monkeypatch.setattr(status, "_programs", lambda _settings: ([up], None))
 
     answer = call("status")
 
