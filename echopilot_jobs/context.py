@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-
+OUR_FIELDS = frozenset({"ts", "event", "job", "run", "level", "message", "dropped", "self", "name"})
 
 SKIPPED = "skipped by the job: "  # how the error of a run that ended by `Skip` begins
 
@@ -72,6 +72,18 @@ def line_of(level: str, message: str, fields: Mapping[str, Any]) -> str:
     """What was said, as one readable line: `info: loaded rows=3`."""
     facts = "".join(f" {key}={plain(value)}" for key, value in fields.items())
     return f"{level}: {plain(message)}{facts}"
+
+
+def beside_ours(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line as its event carries them: one that has the name of one of ours gets `_` behind it."""
+    return {f"{key}_" if key in OUR_FIELDS else key: value for key, value in fields.items()}
+
+
+def line_of_event(facts: Mapping[str, Any]) -> str:
+    """The line an event `run.said` tells of, letter for letter as it stands in the run's output."""
+    own = {key: value for key, value in facts.items() if key not in OUR_FIELDS}
+    fields = {key[:-1] if key[:-1] in OUR_FIELDS else key: value for key, value in own.items()}
+    return line_of(str(facts.get("level", "info")), str(facts.get("message", "")), fields)
 
 
 class JobLog:

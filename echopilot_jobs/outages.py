@@ -158,6 +158,13 @@ _ENDS = {
 }
 
 
+def end_words(ended_how: str | None) -> str:
+    """How a scheduler's life ended, as a clause for a person; empty for an orderly stop."""
+    if ended_how in (None, "stopped"):
+        return ""
+    return _ENDS[ended_how][1] if ended_how in _ENDS else str(ended_how)
+
+
 def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[Cause, str]:
     if before.ended_how == "stopped":
         if before.code_revision != code_revision:

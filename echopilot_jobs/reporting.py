@@ -137,8 +137,8 @@ class JobDay:
 
     @property
     def durations(self) -> Spread | None:
-        """Of the last attempt of every ended run."""
-        return spread(run.duration_ms for run in self.runs if run.duration_ms is not None and not run.is_open)
+        """Of every ended run, all its attempts and the waits between them."""
+        return spread(round(run.took / timedelta(milliseconds=1)) for run in self.runs if run.took is not None)
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,13 @@ def stamp(moment: datetime) -> str:
 
 def near_stamp(moment: datetime, now: datetime) -> str:
     """The moment and where it lies from *now*, its date left out when it is today's: `08:00:00Z (in 3 min)`."""
+    return f"{near(moment, now)} ({relative(moment, now)})"
+
+
+def near(moment: datetime, now: datetime) -> str:
+    """The moment in UTC, its date left out when it is today's: `08:00:00Z`."""
     full = stamp(moment)
-    is_today = full[:10] == stamp(now)[:10]
-    return f"{full[11:] if is_today else full} ({relative(moment, now)})"
+    return full[11:] if full[:10] == stamp(now)[:10] else full
 
 
 def stamped(moment: datetime | None, now: datetime) -> str:

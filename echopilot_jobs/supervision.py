@@ -37,6 +37,25 @@ class Program:
     exit_status: int | None  # of the newest end; None while it runs and before it ever ran
     description: str
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not up, as a clause; empty for one that runs or is being started."""
+        match self.state:
+            case "RUNNING" | "STARTING":
+                return ""
+            case "STOPPED" | "STOPPING":
+                return f"'{self.name}' was stopped by an operator"
+            case "BACKOFF":
+                return f"'{self.name}' keeps failing to start; supervisord tries again"
+            case "FATAL":
+                return f"'{self.name}' keeps failing to start; supervisord has given up"
+        return f"'{self.name}' is {self.state.lower()}: {self.description}"
+
+    @property
+    def remedy(self) -> str:
+        """What brings it back, and where it says why it went."""
+        return f"`supervisorctl start {self.name}`; its last words: `supervisorctl tail {self.name}`"
+
 
 class Supervisor:
     """The supervisord listening on *socket*. Every call raises `SupervisorUnreachable` when it is away."""

@@ -179,7 +179,7 @@ def test_of_a_day_before_the_ledger_nothing_is_claimed(memory, settings):
     data, page = daily_report.make(THE_DAY, settings, memory, clock.now())
 
     assert (data["verdict"], data["totals"], data["known_from"]) == ("unknown", None, None)
-    assert data["headline"] == "nothing is known of 2026-03-01: the ledger is younger"
+    assert data["headline"] == "nothing is known of 2026-03-01: the ledger begins at 2026-03-02 06:00:00Z"
     assert "planned slots" not in page
 
 

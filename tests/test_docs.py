@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from echopilot_jobs import builtin
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.door import VERBS
+from echopilot_jobs.jobsfile import BadJobsFile, compose, read
 from echopilot_jobs.settings import Settings, known_settings
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,17 @@ def test_every_setting_has_its_row_in_the_readme(name: str) -> None:
 
     first_words = " ".join(description.replace("`", "").split()[:3])
     assert first_words in row.replace("`", ""), f"the README's row of {name} does not say: {description}"
+
+
+def test_the_mistake_that_the_readme_shows_is_told_in_these_very_words(settings: Settings) -> None:
+    shown = next(line for line in README.splitlines() if line.startswith("jobs.toml:"))
+    example = README.partition("```toml\n")[2].partition("```")[0]
+
+    user = read(example.replace("Europe/Riga", "Europe/Rigga").encode(), "jobs.toml")
+    with pytest.raises(BadJobsFile) as refused:
+        compose(builtin.document(settings), user, environ={})
+
+    assert refused.value.problems == (shown,)
 
 
 def test_every_built_in_job_is_in_the_readme(settings: Settings) -> None:

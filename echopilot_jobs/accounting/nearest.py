@@ -16,6 +16,12 @@ def is_slot(trigger: Trigger, moment: datetime) -> bool:
     return bool(moments_of(trigger, seconds_of(moment), seconds_of(moment)))
 
 
+def newest(trigger: Trigger, now: datetime) -> datetime | None:
+    """The last moment of the rule up to and including *now*, to the second; None when there is none."""
+    at = now.replace(microsecond=0)
+    return at if is_slot(trigger, at) else previous(trigger, at)
+
+
 def following(trigger: Trigger, moment: datetime) -> datetime | None:
     """The first moment of the rule later than *moment*; None when there is none."""
     return next(trigger.after(moment), None)

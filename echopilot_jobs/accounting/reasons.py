@@ -131,7 +131,7 @@ def _state_words(run: Run, now: datetime) -> str:
         State.CANCELLED: f"was cancelled{'' if run.started_at else ' before it started'}{error}",
         State.ABANDONED: f"was abandoned{started}{error}",
     }
-    return words.get(run.state, f"{run.state.value.replace('_', ' ')}{started}{error}")
+    return words.get(run.state, f"{run.state.words}{started}{error}")
 
 
 def _lag(run: Run) -> str:

@@ -147,7 +147,7 @@ def verdict(report: DayReport) -> str:
 def headline(report: DayReport) -> str:
     """The day in one sentence, the worst first."""
     if not report.period.is_known:
-        return f"nothing is known of {report.period.day}: the ledger is younger"
+        return f"nothing is known of {report.period.day}: the ledger begins at {stamp(report.period.known_from)}"
     sums = totals(report)
     said = [_accounted(sums)]
     if sums["failures"]:

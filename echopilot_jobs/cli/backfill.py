@@ -97,11 +97,11 @@ def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float]
 
 
 def _tell_ends(runs: Sequence[Run]) -> int:
-    ends = Counter(run.state.value for run in runs)
+    ends = Counter(run.state.words for run in runs)
     if runs:
         out.say(f"all have ended: {', '.join(f'{count:,} {state}' for state, count in ends.items())}")
     for run in [run for run in runs if run.state is not State.SUCCEEDED][:BAD_MOST]:
-        out.say(f"error: run {run.id} {run.state.value}; see `echopilot show {run.id}`")
+        out.say(f"error: run {run.id} {run.state.words}; see `echopilot show {run.id}`")
     return 0 if all(run.state is State.SUCCEEDED for run in runs) else 1
 
 

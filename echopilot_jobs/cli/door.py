@@ -127,7 +127,7 @@ def _complete(asked: str) -> int:
 
 def _wrong_usage(error: click.UsageError) -> int:
     about = error.ctx.command_path if error.ctx else "echopilot"
-    message = _words(error).rstrip(".").replace("\n", " ")
+    message = " ".join(_words(error).rstrip(".").split())
     then = "" if message.endswith("?") else ";"
     say(f"error: {message[:1].lower()}{message[1:]}{then} see `{about} --help`")
     return USAGE

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.rows import brief_error, state_words
 from echopilot_jobs.errors import EchoPilotError
-from echopilot_jobs.plain import plain
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from echopilot_jobs.clock import Clock
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
@@ -70,7 +72,7 @@ def _watched(
         while (run := ledger.run(run.id)).is_open:
             if run.state is not seen:
                 seen = run.state
-                out.say(f"run {run.id} is {seen.value}" + (f", attempt {run.attempt}" if run.attempt > 1 else ""))
+                out.say(_move_words(run, clock.now()))
             _tell_said(log, run.id, tell)
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
@@ -78,12 +80,12 @@ def _watched(
     return run
 
 
-def progress_words(progress: Progress) -> str:
-    """How far a run is: `40 of 100 (40%), orders`."""
-    share = ""
-    if progress.total:
-        share = f" of {progress.total:,.10g} ({progress.done / progress.total:.0%})"
-    return f"{progress.done:,.10g}{share}" + (f", {plain(progress.note)}" if progress.note else "")
+def _move_words(run: Run, now: datetime) -> str:
+    """That an open run has moved: which attempt begins, or why one failed and until when the next one waits."""
+    if run.state is State.RETRY_WAIT:
+        why = f" ({brief_error(run)})" if run.error else ""
+        return f"run {run.id}: attempt {run.attempt} failed{why}; {state_words(run, now)}"
+    return f"run {run.id} is {run.state.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
 
 
 def _progress(now: Progress | None, before: Progress | None, advance: Advance | None) -> Progress | None:
@@ -91,7 +93,7 @@ def _progress(now: Progress | None, before: Progress | None, advance: Advance | 
         if advance:
             advance(now.done, now.total, now.note)
         else:
-            out.say(f"  {progress_words(now)}")
+            out.say(f"  {now.words}")
     return now
 
 
@@ -108,7 +110,7 @@ def _tell_said(log: Follower | None, run_id: int, tell: Callable[[str], None]) -
 def _give_up(run: Run, timeout: float | None, waited: float) -> None:
     if timeout is not None and waited >= timeout:
         raise StillOpen(
-            f"run {run.id} is still {run.state.value} after {span(timeout)}; it goes on, "
+            f"run {run.id} is still {run.state.words} after {span(timeout)}; it goes on, "
             f"look with `echopilot show {run.id}`"
         )
 
@@ -127,8 +129,8 @@ def tell_end(run: Run, output: Output) -> None:
     """How *run* ended: the fact, its result and the end of what it printed as data, its error as talk."""
     from echopilot_jobs.cli.show import show_output  # `status` needs this module, and nothing of that one
 
-    took = f" after {span(run.duration_ms / 1000)}" if run.duration_ms is not None else ""
-    out.line(f"run {run.id} of {run.job_name} {run.state.value}{took}")
+    took = f" after {run.took_words}" if run.took_words else ""
+    out.line(f"run {run.id} of {run.job_name} {run.state.words}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
     show_output(output, LAST_LINES)

@@ -17,6 +17,7 @@ import click
 from echopilot_jobs.cli import completion, inputs, out, sight
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
+from echopilot_jobs.context import line_of_event
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
 from echopilot_jobs.logreading import Follower, Keep, Parts
 from echopilot_jobs.plain import plain, shorten
@@ -160,7 +161,10 @@ def command(
     show = _json if as_json else _foreign if raw or not is_events else _line
     with Parts(current) as parts:
         follower = Follower(current, parts) if follow else None  # before reading, so that nothing falls between
-        _show_newest(current, parts.last_lines(lines, *_chosen(wanted, is_events=is_events)), show, parts)
+        found = parts.last_lines(lines, *_chosen(wanted, is_events=is_events))
+        if wanted.run is not None and not found:
+            sight.ledger(settings).run(wanted.run)  # an unknown one is said, and nothing else
+        _show_newest(current, found, show, parts)
     if wanted.run is not None and not (as_json or raw):
         _show_printed(settings, wanted.run)
     if follower is not None:
@@ -170,8 +174,8 @@ def command(
 def _times(since: str | None, until: str | None, now: datetime) -> dict[str, Any]:
     """Both moments as lines carry them. Raises when they are the wrong way round."""
     first, last = (
-        iso(inputs.moment(name, text, now))[:19] if text else ""
-        for name, text in (("--since", since), ("--until", until))
+        iso(read(name, text, now))[:19] if text else ""
+        for name, text, read in (("--since", since, inputs.past_moment), ("--until", until, inputs.moment))
     )
     if first and last and first > last:
         raise inputs.refused("--until", "it is before --since; wanted: the earlier moment in --since")
@@ -259,11 +263,10 @@ def words_of(facts: dict[str, Any]) -> tuple[str, str, str]:
     """An event for a person: its time, what happened, and the facts beside it."""
     at = f"{str(facts.get('ts', ''))[:19].replace('T', ' '):19}"  # a few kinds carry none
     event = str(facts["event"])
-    if event == "run.said":
-        rest = {key: value for key, value in facts.items() if key not in ("ts", "event", "level", "message")}
-        return at, f"{facts.get('level', 'info')}: {facts.get('message', '')}", _fields(rest)
-    rest = {key: value for key, value in facts.items() if key not in ("ts", "event")}
-    return at, event, _fields(rest)
+    told_already, what = {"ts", "event"}, event
+    if event == "run.said":  # its level stands before every line
+        told_already, what = {*told_already, "level", "message"}, str(facts.get("message", ""))
+    return at, what, _fields({key: value for key, value in facts.items() if key not in told_already})
 
 
 def _fields(facts: dict[str, Any]) -> str:
@@ -296,10 +299,9 @@ def _json(line: bytes) -> None:
 
 
 def said_of(lines: Iterator[bytes], run_id: int) -> Iterator[str]:
-    """What run *run_id* says of itself in *lines*, a text each."""
+    """What run *run_id* says of itself in *lines*, a text each, as its output has them too."""
     wanted = Wanted(run=run_id)
     for line in lines:
         facts = event_of(line) if wanted.keeps(line) else None
         if facts is not None and facts["event"] == "run.said":
-            _, what, beside = words_of({key: value for key, value in facts.items() if key not in ("job", "run")})
-            yield f"{what} {beside}".rstrip()
+            yield line_of_event(facts)

@@ -14,6 +14,7 @@ from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.spans import relative
+from echopilot_jobs.triggers import Cron, Until
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
@@ -40,7 +41,11 @@ COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN
 def command(
     jobs: tuple[str, ...], count: int | None, until: str | None, after: str | None, tz: str | None, as_json: bool
 ) -> None:
-    """Show the next slots of JOB, or of every job.
+    """Show the next slots of JOB, or of every job, the earliest first.
+
+    Of a cron rule with both a day of month and a day of week, a day that fits one of them is a slot, as in cron. For the
+    first Monday of a month write '0 9 * * MON#1'; for any other day that must fit both, run on the one and have the job
+    look for the other.
 
     Example: echopilot next ceo_brief --count 5
     """
@@ -93,13 +98,17 @@ def _json(job: Job, slots: list[Coming], end: datetime | None, count: int | None
 
 
 def _show(found: list[tuple[Job, list[Coming]]], now: datetime, end: datetime | None, tz: str | None) -> None:
-    rows = [
-        [job.name, wall(each.slot.due_at, tz), _away(each, now), _note(each)] for job, slots in found for each in slots
-    ]
+    by_time = sorted(((each.slot.due_at, job, each) for job, slots in found for each in slots), key=lambda one: one[0])
+    rows = [[job.name, wall(due, tz), _away(each, now), _note(each)] for due, job, each in by_time]
     width = len(COLUMNS) if any(row[-1] for row in rows) else len(COLUMNS) - 1
     if rows:
         out.table(COLUMNS[:width], [row[:width] for row in rows])
     for job, slots in found:
+        rule = job.trigger.trigger if isinstance(job.trigger, Until) else job.trigger
+        if isinstance(rule, Cron) and rule.takes_either_day:
+            out.say(
+                f"note: {job.name} ({rule}): {rule.in_words()}; either day is enough, as in cron, see --help for both"
+            )
         if not job.enabled:
             out.say(f"note: {job.name} is disabled; its slots pass unrun")
         elif not slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -45,11 +46,14 @@ def command(date: str | None, last: bool, as_json: bool) -> None:
     if date and last:
         raise click.UsageError("--date makes a new one and --last shows the newest; give one of them")
     now = sight.now()
-    if date and date > now.date().isoformat():
-        raise inputs.refused("--date", f"came '{date}', which has not begun; wanted: a day up to today (UTC)")
+    if date:
+        _refuse_unless_begun(date, now)
     run, data, page = made_by(REPORT, last=last, params={"date": date} if date else {}, now=now)
     if as_json:
         out.emit_json("report", data, now)
+        return
+    if data["totals"] is None:  # a table of dashes would say less
+        out.line(f"{data['headline']}; today so far: `echopilot report --date {now:%Y-%m-%d}`")
         return
     out.heading(f"{data['date']}: {data['headline']}")
     for note in data["notes"]:
@@ -57,6 +61,15 @@ def command(date: str | None, last: bool, as_json: bool) -> None:
     out.line()
     out.table(COLUMNS, [_row(job) for job in data["jobs"]])
     show_end(run, page)
+
+
+def _refuse_unless_begun(date: str, now: datetime) -> None:
+    from echopilot_jobs.builtin.daily_report import FIRST_DAY
+
+    if date > now.date().isoformat():
+        raise inputs.refused("--date", f"came '{date}', which has not begun; wanted: a day up to today (UTC)")
+    if date < FIRST_DAY.isoformat():
+        raise inputs.refused("--date", f"came '{date}'; wanted: a day from {FIRST_DAY} up to today (UTC)")
 
 
 def _row(job: dict[str, Any]) -> list[object]:

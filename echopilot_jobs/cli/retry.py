@@ -56,4 +56,4 @@ def _told(run: Run, before: int, *, is_new: bool) -> str:
     if is_new:
         return f"{repeats}; follow it with `echopilot logs {run.id} -f`"
     then = "; try that one again with `echopilot retry" if run.state in BAD_ENDS else "; see `echopilot show"
-    return f"{repeats} already and is {run.state.value}{then} {run.id}`"
+    return f"{repeats} already and is {run.state.words}{then} {run.id}`"

@@ -9,7 +9,8 @@ from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.cli.out import Column, is_terminal
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.spans import near_stamp, span, stamped
+from echopilot_jobs.runs import State
+from echopilot_jobs.spans import near, near_stamp, span, stamped
 from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
@@ -42,18 +43,28 @@ def run_row(run: Run, now: datetime) -> list[object]:
     return [
         run.id,
         run.job_name,
-        run.state.value,
+        run.state_words(lambda moment: near(moment, now)),
         run.origin.value,
         _moment(run.started_at or run.claimed_at, now),
         None if late is None else span(late),
-        None if run.duration_ms is None else span(run.duration_ms / 1000),
+        run.took_words,
         brief_error(run),
     ]
 
 
+def state_words(run: Run, now: datetime) -> str:
+    """A run's state for a person: `waiting to retry at 08:05:00Z (in 3 min)`."""
+    return run.state_words(lambda moment: _moment(moment, now))
+
+
 def brief_error(run: Run) -> str | None:
     """The run's error on one line, shortened; None for none."""
-    return shorten(plain(run.error), ERROR_MOST) if run.error else None
+    return brief(run.error) if run.error else None
+
+
+def brief(reason: str) -> str:
+    """What went wrong, on one line and shortened."""
+    return shorten(plain(reason), ERROR_MOST)
 
 
 def job_row(
@@ -74,10 +85,12 @@ def _next_words(job: Job, next_at: datetime | None, now: datetime, pause: Pause 
 
 
 def last_words(last: Run | None, now: datetime) -> str | None:
-    """How a job's newest run went: `succeeded 2026-03-02 08:00:00Z (5 min ago)`."""
+    """How a job's newest run went: `succeeded 2026-03-02 08:00:00Z (5 min ago)`; when it goes on, where it waits to."""
     if last is None:
         return None
-    return f"{last.state.value} {_moment(last.finished_at or last.started_at or last.claimed_at, now)}"
+    if last.state is State.RETRY_WAIT:
+        return state_words(last, now)
+    return f"{last.state.words} {_moment(last.finished_at or last.started_at or last.claimed_at, now)}"
 
 
 def _moment(moment: datetime, now: datetime) -> str:

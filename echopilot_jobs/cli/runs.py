@@ -30,7 +30,7 @@ MOST = 200
     "states",
     multiple=True,
     type=click.Choice([state.value for state in State]),
-    help="Only runs in this state; may be given more than once.",
+    help="Only runs in this state (retry_wait: waiting to retry); may be given more than once.",
 )
 @click.option(
     "--limit",
@@ -51,8 +51,8 @@ MOST = 200
 )
 @click.option("--since", metavar="TIME", help="Only those queued later: '2h ago', 'yesterday 08:00'.")
 @click.option("--until", metavar="TIME", help="Only those queued earlier.")
-@click.option("--failed", is_flag=True, help="Only bad ends: failed, timed_out, abandoned.")
-@click.option("--open", "is_open", is_flag=True, help="Only what has not ended: queued, running, retry_wait.")
+@click.option("--failed", is_flag=True, help="Only bad ends: failed, timed out, abandoned.")
+@click.option("--open", "is_open", is_flag=True, help="Only what has not ended: queued, running, waiting to retry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     job: str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
-from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import runs
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
@@ -51,12 +51,13 @@ def command(run_id: int, as_json: bool) -> None:
     out.line()
     out.heading("moves")
     for event in events:
-        note = f"  {event.note}" if event.note else ""
-        out.line(f"  {stamped(event.at, now)}  {event.state.value}, attempt {event.attempt}{note}")
+        attempt = f", attempt {event.attempt}" if event.attempt else ""
+        note = f"  {rows.brief(event.note)}" if event.note else ""
+        out.line(f"  {stamped(event.at, now)}  {event.state.words}{attempt}{note}")
     show_output(output)
     if run.slot is not None:
         slot = stamp(run.slot.due_at)
-        out.say(f"what became of its slot, and why: `echopilot why {run.job_name} '{slot}'`")
+        out.say(f"what became of its slot, and why: `echopilot why {run.job_name} {slot}`")
     if run.state in BAD_ENDS:
         out.say(f"try it again with `echopilot retry {run.id}`; its log lines: `echopilot logs {run.id}`")
 
@@ -66,7 +67,7 @@ def repeats_words(ledger: SqliteLedger, run: Run) -> Iterator[tuple[str, object]
     if (before := repeated_by(run)) is not None:
         yield "repeats", f"run {before}"
     if (after := ledger.requested(retry_key(run.id))) is not None:
-        yield "repeated by", f"run {after.id}, {after.state.value}"
+        yield "repeated by", f"run {after.id}, {after.state.words}"
 
 
 def said_json(ledger: SqliteLedger, run: Run) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
     """Everything known of a run that has a value, as names and texts."""
     pairs: list[tuple[str, object]] = [
         ("run", f"{run.id} of {run.job_name}"),
-        ("state", run.state.value),
+        ("state", rows.state_words(run, now)),
         ("origin", f"{run.origin.value}{f', asked for by {run.actor}' if run.actor else ''}"),
         ("slot", stamped(run.slot.due_at, now) if run.slot else None),
         ("queued", stamped(run.claimed_at, now)),
@@ -92,7 +93,7 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("started", stamped(run.started_at, now) if run.started_at else None),
         ("late by", f"{span(run.lateness)}{' (late)' if run.is_late else ''}" if run.lateness is not None else None),
         ("ended", stamped(run.finished_at, now) if run.finished_at else None),
-        ("took", span(run.duration_ms / 1000) if run.duration_ms is not None else None),
+        ("took", run.took_words),
         ("attempt", run.attempt),
         ("to stop", f"asked by {run.cancel_wanted}" if run.cancel_wanted else None),
         ("exit status", run.exit_status),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.outages import end_words
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:
@@ -63,9 +64,14 @@ def in_force(settings: Settings) -> InForce:
 
     found = definitions.in_force(settings)
     if found.problems:
-        more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
-        out.say(f"warning: the jobs file is not in force: {found.problems[0]}{more}; see `echopilot check`")
+        out.say(f"warning: {not_in_force(found)}; see `echopilot check`")
     return found
+
+
+def not_in_force(found: InForce) -> str:
+    """That the jobs file is not what runs, with its first mistake and how many more there are."""
+    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+    return f"the jobs file is not in force: {found.problems[0]}{more}"
 
 
 def registry(settings: Settings) -> Registry:
@@ -81,7 +87,7 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
 
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
-        how = "" if stint.ended_how == "stopped" else f" ({stint.ended_how})"
+        how = f", because {words}" if (words := end_words(stint.ended_how)) else ""
         return Standing("stopped", f"{relative(stint.ended_at, now)}{how}; start it with `bin/stack`", age)
     if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)

@@ -19,9 +19,11 @@ from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
+from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
+    from echopilot_jobs.outages import Outage
     from echopilot_jobs.simulator.rehearsal import Account, Dark, Fate
 
 DAYS_MOST, OUTAGES_MOST, SHOWN_MOST = 366, 500, 30
@@ -195,7 +197,7 @@ def _show(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime,
     if odd:
         out.line()
         out.heading("slots that did not simply run")
-        out.table(ODD_COLUMNS, [_odd_row(name, found) for name, found in odd[:SHOWN_MOST]])
+        out.table(ODD_COLUMNS, [_odd_row(name, found, dark) for name, found in odd[:SHOWN_MOST]])
         if len(odd) > SHOWN_MOST:
             out.line(f"… and {len(odd) - SHOWN_MOST:,} more lines; `--json` lists every slot, `--job` chooses")
     _show_jumps(accounts, began_at, ended_at)
@@ -215,7 +217,13 @@ def _show_jumps(accounts: Sequence[Account], began_at: datetime, ended_at: datet
 
 
 def _became(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common()) or "no slot in these days"
+    return ", ".join(f"{count:,} {_words(what)}" for what, count in counts.most_common()) or "no slot in these days"
+
+
+def _words(what: str) -> str:
+    """`ran, timed_out` as a person reads it, in a list that has commas of its own."""
+    lived, comma, state = what.partition(", ")
+    return f"{lived} and {State(state).words}" if comma else what
 
 
 def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
@@ -227,9 +235,17 @@ def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
             yield [*found]
 
 
-def _odd_row(name: str, fates: Sequence[Fate]) -> list[object]:
-    first, last, outage = fates[0], fates[-1], fates[0].outage
-    missed = f"{stamp(outage.since)}, {span(outage.until - outage.since)}" if outage else None
+def _missed_in(outage: Outage, dark: Sequence[Dark]) -> Dark:
+    """The one of *dark* that *outage* is: the scheduler itself knows it from its last sign of life on, a moment earlier."""
+    lived = outage.since, outage.until
+    return next(((start, end) for start, end in dark if start < outage.until and outage.since < end), lived)
+
+
+def _odd_row(name: str, fates: Sequence[Fate], dark: Sequence[Dark]) -> list[object]:
+    first, last, missed = fates[0], fates[-1], None
+    if first.outage:
+        start, end = _missed_in(first.outage, dark)
+        missed = f"{stamp(start)}, {span(end - start)}"
     if len(fates) == 1:
         return [stamp(first.slot_at), name, _outcome(first), missed]
     return [f"{stamp(first.slot_at)} to {stamp(last.slot_at)}", name, f"{len(fates):,} {_outcome(first)}", missed]
@@ -239,7 +255,7 @@ def _outcome(fate: Fate) -> str:
     if fate.reason is not None:
         return f"skipped: {fate.reason}"
     late = f", {span(fate.run_at - fate.slot_at)} late" if fate.run_at and fate.what == "caught up" else ""
-    return f"{fate.what}{late}" + (f", {fate.state.value}" if fate.state and fate.state.value != "succeeded" else "")
+    return f"{fate.what}{late}" + (f", {fate.state.words}" if fate.state and fate.state is not State.SUCCEEDED else "")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -257,15 +273,15 @@ def _json(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime,
                 "slots": each.slots,
                 "counts": dict(each.counts),
                 "taken_as_run": each.taken,
-                "odd": [_fate_json(fate) for fate in each.odd],
+                "odd": [_fate_json(fate, dark) for fate in each.odd],
             }
             for each in accounts
         ],
     }
 
 
-def _fate_json(fate: Fate) -> dict[str, Any]:
-    outage = fate.outage
+def _fate_json(fate: Fate, dark: Sequence[Dark]) -> dict[str, Any]:
+    missed = _missed_in(fate.outage, dark) if fate.outage else None
     return {
         "slot_at": iso(fate.slot_at),
         "outcome": fate.what,
@@ -273,5 +289,5 @@ def _fate_json(fate: Fate) -> dict[str, Any]:
         "state": fate.state.value if fate.state else None,
         "reason": fate.reason,
         "late_s": (fate.run_at - fate.slot_at).total_seconds() if fate.run_at else None,
-        "outage": {"since": iso(outage.since), "until": iso(outage.until)} if outage else None,
+        "outage": {"since": iso(missed[0]), "until": iso(missed[1])} if missed else None,
     }

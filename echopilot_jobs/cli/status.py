@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
-from echopilot_jobs.cli.following import progress_words
+from echopilot_jobs.cli import trouble as troubles
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.processes import Owner, is_alive
@@ -21,8 +21,10 @@ from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
 from echopilot_jobs.spans import relative, span, stamped
 
 if TYPE_CHECKING:
+    from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
+    from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Generation, Hold, Pause, Progress, Run, Stint
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
@@ -49,12 +51,15 @@ class Sight:
     programs: list[Program] = field(default_factory=list)
     open_runs: list[Run] = field(default_factory=list)
     progresses: dict[int, Progress] = field(default_factory=dict)
+    broken: list[Trouble] = field(default_factory=list)
+    failing: list[Failing] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
     paused: dict[str, Pause] = field(default_factory=dict)
     hold: Hold | None = None
     clock: Generation | None = None
     away: str | None = None
     absent: str | None = None
+    is_unreadable: bool = False  # there is a ledger, and that is all one can say of it
 
 
 @click.command("status")
@@ -85,23 +90,60 @@ def command(watch: bool, as_json: bool) -> None:
 def look(settings: Settings, now: datetime) -> Sight:
     """The state of things at *now*; a stack that is down or was never started is an answer, not an error."""
     programs, away = _programs(settings)
-    jobs_file = sight.in_force(settings)
-    registry = jobs_file.registry
+    jobs_file = _in_force(settings)  # that it is refused is told among what is broken
     try:
         ledger = sight.ledger(settings)
     except LedgerUnavailable as error:
-        dues = _dues(registry, {}, now)
-        standing = sight.standing(None, now)
-        return Sight(now, standing, dues, jobs_file, None, programs, away=away, absent=str(error))
+        dues = _dues(jobs_file.registry, {}, now)
+        bare = Sight(now, sight.standing(None, now), dues, jobs_file, programs=programs, away=away, absent=str(error))
+        bare = replace(bare, is_unreadable=settings.ledger_path.exists())
+        return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
-        dues, stint = _dues(registry, ledger.last_runs(), now), ledger.stint()
-        open_runs, progresses = ledger.runs(states=OPEN_STATES), ledger.progresses()
-        bad = ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST)
-        paused, hold, clock = rows.pauses_now(ledger, now), ledger.waiting_hold(), ledger.generation()
-    trouble = [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
-    standing = sight.standing(stint, now)
-    facts = (jobs_file, stint, programs, open_runs, progresses, trouble, paused, hold, clock)
-    return Sight(now, standing, dues, *facts, away=away)
+        seen = replace(_recorded(ledger, jobs_file, now), programs=programs, away=away)
+        return replace(seen, broken=_broken(seen, settings, ledger))
+
+
+def _recorded(ledger: SqliteLedger, jobs_file: InForce, now: datetime) -> Sight:
+    """What the ledger tells."""
+    registry, stint = jobs_file.registry, ledger.stint()
+    return Sight(
+        now,
+        sight.standing(stint, now),
+        _dues(registry, ledger.last_runs(), now),
+        jobs_file,
+        stint,
+        open_runs=ledger.runs(states=OPEN_STATES),
+        progresses=ledger.progresses(),
+        failing=troubles.failing(ledger, registry),
+        trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
+        paused=rows.pauses_now(ledger, now),
+        hold=ledger.waiting_hold(),
+        clock=ledger.generation(),
+    )
+
+
+def _in_force(settings: Settings) -> InForce:
+    from echopilot_jobs import definitions
+
+    return definitions.in_force(settings)
+
+
+def _lately(bad: list[Run], now: datetime) -> list[Run]:
+    return [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
+
+
+def _broken(seen: Sight, settings: Settings, ledger: SqliteLedger | None = None) -> list[Trouble]:
+    """What does not work at this moment, causes before what follows from them."""
+    found = [
+        *troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None),
+        *troubles.of_ledger(settings, seen.absent),
+        *troubles.of_jobs_file(seen.jobs_file),
+    ]
+    if seen.clock is not None:
+        found += troubles.of_clock(seen.clock, seen.now)
+    if ledger is not None:
+        found += troubles.of_slots(ledger, seen.jobs_file, seen.paused, seen.now)
+    return found
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
@@ -131,6 +173,8 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
         "clock": {"held": seen.clock.held, "generation": seen.clock.number} if seen.clock else None,
         "jobs": [rows.job_json(*each, seen.paused.get(each[0].name)) for each in seen.jobs],
         "open_runs": [_open_run_json(run, seen.progresses.get(run.id)) for run in seen.open_runs],
+        "broken": [each.as_dict() for each in seen.broken],
+        "failing": [each.as_dict() for each in seen.failing],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
 
@@ -165,11 +209,13 @@ def _programs(settings: Settings) -> tuple[list[Program], str | None]:
 
 
 def _show(seen: Sight) -> None:
+    """The worst first: somebody who was woken by it has thirty seconds."""
+    _show_worst(seen)
     out.facts(
         [
             ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
-            ("scheduler", f"{seen.standing.state} ({seen.standing.sentence})"),
-            *([("ledger", seen.absent)] if seen.absent else []),
+            ("scheduler", _scheduler_words(seen)),
+            *([("ledger", seen.absent)] if seen.absent and not (seen.is_unreadable or _is_starting(seen)) else []),
             *_waiting(seen),
         ]
     )
@@ -188,13 +234,28 @@ def _show(seen: Sight) -> None:
     _show_trouble(seen)
 
 
+def _show_worst(seen: Sight) -> None:
+    if seen.broken:
+        out.heading("broken now")
+        for each in seen.broken:
+            out.marked("!", "fail", each.what, each.do)
+        out.line()
+    if seen.failing:
+        out.heading("failing")
+        for bad in seen.failing[:TROUBLE_MOST]:
+            out.marked(
+                "!", "fail", bad.words(seen.now), f"`echopilot show {bad.run.id}`, then `echopilot retry {bad.run.id}`"
+            )
+        if len(seen.failing) > TROUBLE_MOST:
+            out.line(f"  and {len(seen.failing) - TROUBLE_MOST} more jobs; see `echopilot runs --failed`")
+        out.line()
+
+
 def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
     """What waits for a person."""
     if seen.hold:
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
-    if seen.clock and seen.clock.held:
-        yield "clock", f"set {relative(seen.clock.began_at, seen.now)}; calendar jobs wait; see `echopilot clock`"
     for pause in seen.paused.values():
         note = f": {pause.note}" if pause.note else ""
         yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}{note}"
@@ -204,20 +265,37 @@ def _show_trouble(seen: Sight) -> None:
     if seen.absent:
         return
     out.line()
-    if not seen.trouble:
-        out.line("no trouble in the last 24 h")
+    told = {each.run.id for each in seen.failing}
+    others = [run for run in seen.trouble if run.id not in told]
+    if not others:
+        out.line(f"no {'other ' if told else ''}bad end in the last 24 h")
         return
-    out.heading("trouble in the last 24 h, newest first")
-    for run in seen.trouble:
+    out.heading(f"{'other ' if told else ''}bad ends in the last 24 h, newest first")
+    for run in others:
         ended = relative(run.finished_at or run.claimed_at, seen.now)
         out.line(
-            f"  run {run.id} of {run.job_name} {run.state.value} {ended}: {rows.brief_error(run) or 'no reason kept'}"
+            f"  run {run.id} of {run.job_name} {run.state.words} {ended}: {rows.brief_error(run) or 'no reason kept'}"
         )
 
 
 def _programs_in_words(programs: list[Program]) -> str:
     up = sum(program.state == "RUNNING" for program in programs)
     return f"running, {up} of {len(programs)} programs up"
+
+
+def _is_starting(seen: Sight) -> bool:
+    """Whether the very first scheduler runs and has not led yet."""
+    up = any(program.name == "scheduler" and not program.trouble for program in seen.programs)
+    return up and seen.standing.state == "never"
+
+
+def _scheduler_words(seen: Sight) -> str:
+    if seen.is_unreadable:
+        return "unknown: what it does is written in the ledger, and that cannot be read"
+    if _is_starting(seen):
+        return "its program runs; it has planned nothing yet"
+    standing = seen.standing
+    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence})"
 
 
 def _program_row(program: Program, now: datetime) -> list[object]:
@@ -228,10 +306,13 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     name = f"run {run.id} of {run.job_name}"
     if run.state is State.RUNNING and run.started_at:
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
-        far = f": {progress_words(progress)}" if progress else ""
+        far = f": {progress.words}" if progress else ""
         return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
+    if run.state is State.RETRY_WAIT:
+        failed = f"attempt {run.attempt} failed: {rows.brief_error(run) or 'no reason kept'}"
+        return f"{name} is {rows.state_words(run, now)}; {failed}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
-    return f"{name} is {run.state.value}, claimed {relative(run.claimed_at, now)}{held}"
+    return f"{name} is {run.state.words}, claimed {relative(run.claimed_at, now)}{held}"
 
 
 def _owner_alive(run: Run) -> bool | None:

@@ -1,7 +1,8 @@
-"""`echopilot why JOB TIME`: what became of one slot, and why."""
+"""`echopilot why JOB [TIME]`: what became of one slot, and why."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,32 +13,38 @@ from echopilot_jobs.cli.inputs import moment, zone
 from echopilot_jobs.cli.zoned import shown
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import WrongState, unknown_name
+from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
+    from echopilot_jobs.ledger import SqliteLedger
 
 
 @click.command("why")
 @click.argument("job", metavar="JOB", shell_complete=job_names)
-@click.argument("time", metavar="TIME")
+@click.argument("time", nargs=-1, metavar="[TIME]")
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of TIME and of the answer; UTC by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: str, time: str, tz: str | None, as_json: bool) -> None:
-    """Say what became of JOB's slot at TIME, and why.
+def command(job: str, time: tuple[str, ...], tz: str | None, as_json: bool) -> None:
+    """Say what became of JOB's slot at TIME, and why; without TIME of the newest slot that has come due.
 
-    TIME is a moment such as '2026-03-01 08:00', '08:00' for the newest one, or 'yesterday 08:00'.
+    TIME is a moment such as 2026-03-01 08:00, 08:00 for the newest one, yesterday 08:00, or 08:00 Europe/Riga.
 
-    Example: echopilot why ceo_brief '2026-03-01 08:00'
+    Example: echopilot why ceo_brief 2026-03-01 08:00
     """
     now, settings = sight.now(), sight.settings()
-    at = moment("TIME", time, now, tz).replace(microsecond=0)
-    defined = sight.registry(settings).get(job)
-    ledger = sight.ledger(settings)
+    said, tz = _with_zone(" ".join(time), tz)
+    at = moment("TIME", said, now, tz).replace(microsecond=0) if time else None  # a mistake is told before all else
+    registry = sight.registry(settings)
+    defined, ledger = registry.get(job), sight.ledger(settings)
     seen = ledger.first_seen()
     if job not in seen:
-        raise _stranger(job, defined, list({**seen, **sight.registry(settings)}))
+        raise _stranger(job, defined, list({**seen, **registry}))
     from echopilot_jobs.accounting.why import why
 
+    if at is None:
+        at = _newest_slot(ledger, job, defined, now)
+        out.say(f"the newest slot of {job} that has come due; for another one give its time")
     answer = why(ledger, job, defined, at, now, lambda each: shown(each, tz))
     if as_json:
         body = {"job": job, "at": iso(at), "verdict": answer.verdict, "sentences": list(answer.sentences)}
@@ -47,6 +54,33 @@ def command(job: str, time: str, tz: str | None, as_json: bool) -> None:
     out.line(f"{job} at {shown(at, tz)}: {first}")
     for sentence in rest:
         out.line(f"  {sentence}")
+
+
+def _with_zone(time: str, tz: str | None) -> tuple[str, str | None]:
+    """The time without the zone behind it, if there is one, and the zone it is in."""
+    rest, _, last = time.rpartition(" ")
+    if not rest or (last != "UTC" and "/" not in last):
+        return time, tz
+    if tz not in (None, last):
+        raise click.UsageError(f"the time is in '{last}' and --tz says '{tz}'; give one of them")
+    return rest, zone(last)
+
+
+def _newest_slot(ledger: SqliteLedger, name: str, defined: Job | None, now: datetime) -> datetime:
+    """The newest slot up to *now*, by the rule in force or, of a job no longer defined, its last one."""
+    from echopilot_jobs.accounting.nearest import newest
+    from echopilot_jobs.accounting.owed import rule_of
+
+    try:
+        rule = defined.trigger if defined else rule_of(ledger.definitions(name)[-1][1])
+    except (IndexError, ValueError):
+        raise WrongState(
+            f"'{name}' is no longer defined; say which slot you mean, `echopilot why {name} TIME`"
+        ) from None
+    found = None if isinstance(rule, OnRequest) else newest(rule, now)
+    if found is None:
+        raise WrongState(f"'{name}' ({rule}) has no slot up to now; its runs: `echopilot runs --job {name}`")
+    return found
 
 
 def _stranger(name: str, defined: Job | None, known: list[str]) -> Exception:

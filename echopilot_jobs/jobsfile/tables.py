@@ -57,7 +57,9 @@ class JobTable:
         None,
         "five fields",
         "A cron expression, or `@daily` and the like: minute, hour, day of month, month, day of week. "
-        "`L`, `LW` and `FRI#2` are understood.",
+        "`L`, `LW` and `FRI#2` are understood. Where both a day of month and a day of week are given, a day that fits one of "
+        "them is enough, as in cron: `0 9 1 * MON` is the first of every month and every Monday; for the first Monday write "
+        "`0 9 * * MON#1`.",
         'cron = "15 2 * * 1-5"',
     )
     manual: bool = key(

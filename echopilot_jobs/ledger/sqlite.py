@@ -196,7 +196,7 @@ class SqliteLedger(SqliteReading):
         with self._writing() as sql:
             run = self.run(run_id)
             if not run.is_open:
-                raise WrongState(f"run {run_id} has ended as '{run.state}'; only an open run can be cancelled")
+                raise WrongState(f"run {run_id} has ended ({run.state.words}); only an open run can be cancelled")
             if run.state is State.RUNNING:
                 sql.do("want_cancelled", run_id=run_id, actor=actor)
             else:

@@ -268,11 +268,8 @@ def _beginning(run: Run) -> list[Event]:
 
 
 def _end(run: Run) -> list[Event]:
-    """What it tells of its end, with the reason where nothing else shows it."""
-    if run.finished_at is None:
-        return []
-    note = run.error if run.state in (State.CANCELLED, State.ABANDONED) else None
-    return [Event(run.finished_at, run.state, run.attempt, note)]
+    """What it tells of its end, with the reason for a bad one."""
+    return [Event(run.finished_at, run.state, run.attempt, run.error)] if run.finished_at else []
 
 
 def _gap_facts(row: sqlite3.Row) -> tuple[Any, ...]:

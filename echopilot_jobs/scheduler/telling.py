@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from echopilot_jobs.context import beside_ours
 from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.logs import Log
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from echopilot_jobs.scheduler.timekeeping import Footing
 
 OVERLAPS_TOLD = 3
-OUR_FIELDS = frozenset({"ts", "event", "job", "run", "level", "message", "dropped", "self", "name"})
 
 
 class Teller:
@@ -51,12 +51,11 @@ class Teller:
             self._log.event("backlog.answered", runs=done.settled.count, answer=done.settled.answer)
 
     def tell_said(self, note: Note) -> None:
-        """What a run wrote to its own log; a field of its own that has the name of one of ours gets `_` behind it."""
+        """What a run wrote to its own log."""
         for said in note.heard.said:
-            facts = {f"{key}_" if key in OUR_FIELDS else key: value for key, value in said.fields.items()}
             dropped = {"dropped": said.dropped} if said.dropped else {}
             about = {"job": note.run.job_name, "run": note.run.id, "level": said.level, "message": said.message}
-            self._log.event("run.said", **about, **facts, **dropped)
+            self._log.event("run.said", **about, **beside_ours(said.fields), **dropped)
 
     def tell_started(self, run: Run, now: datetime) -> None:
         """One attempt begins."""

@@ -106,9 +106,16 @@ class Cron:
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "cron", "expression": self.expression, "zone": self.zone}
 
+    @property
+    def takes_either_day(self) -> bool:
+        """Whether a day that fits one of both day fields is enough: neither of them begins with `*`."""
+        _, _, day, _, weekday = _fields(self.expression)
+        return not day.startswith("*") and not weekday.startswith("*")
+
     def in_words(self) -> str:
         """The expression as an English sentence: `At 02:15 on Monday through Friday`."""
-        return _simulator(self.expression, _naive(REFERENCE)).explain()
+        words = _simulator(self.expression, _naive(REFERENCE)).explain()
+        return " or on ".join(words.rsplit(" and on ", 1)) if self.takes_either_day else words
 
     def __str__(self) -> str:
         return f"cron '{self.expression}' {self.zone}"

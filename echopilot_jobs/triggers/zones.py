@@ -19,13 +19,15 @@ Walls = Callable[[datetime], Iterator[datetime]]
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """The IANA zone of that name. Raises `ValueError` for an unknown name, an abbreviation or a path, naming near ones."""
+    """The IANA zone of that name. Raises `ValueError` for an unknown name, an abbreviation or a path, naming the nearest."""
     try:
         if re.fullmatch(r"[A-Za-z0-9_+/-]+", name) and not _misleading(name):
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError):  # OSError: the name of a folder of zones
         pass
-    raise ValueError(f"zone '{shorten(plain(name), 80)}'; wanted: 'UTC' or an IANA name such as {_near(name)}")
+    near = _nearest(name)
+    hint = f"; did you mean '{near}'?" if near else " such as 'Europe/Riga'"
+    raise ValueError(f"zone '{shorten(plain(name), 80)}'; wanted: 'UTC' or an IANA name{hint}")
 
 
 def _misleading(name: str) -> bool:
@@ -43,12 +45,20 @@ def _known() -> dict[str, str]:
     return {zone.lower(): zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")}
 
 
-def _near(name: str) -> str:
+def _nearest(name: str) -> str | None:
+    """The zone that *name* nearly names: by the whole of it or, as in `Riga`, by its city alone."""
     from difflib import get_close_matches
 
-    known = _known()
-    near = get_close_matches(name.lower()[:80], known, n=3, cutoff=0.5)
-    return ", ".join(f"'{known[each]}'" for each in near) or "'Europe/Riga'"
+    if name.lower() == "utc":
+        return "UTC"
+    if _misleading(name):  # `EST` is near to many a city, and none of them is meant
+        return None
+    said, known = name.lower().replace(" ", "_")[:80], _known()
+    cities = {each.rpartition("/")[2]: each for each in sorted(known, reverse=True)}
+    for places in (known, cities):
+        if near := get_close_matches(said, places, n=1, cutoff=0.75):
+            return known[cities.get(near[0], near[0])]
+    return None
 
 
 @dataclass(frozen=True)

@@ -147,19 +147,14 @@ def _programs(services: Services, now: datetime) -> tuple[list[Program], list[Ch
 
 def _program(program: Program, now: datetime) -> Check:
     name, state = f"program {program.name}", program.state
-    start = f"`supervisorctl start {program.name}`; its last words: `supervisorctl tail {program.name}`"
     age = now - program.started_at if program.started_at else timedelta(0)
     match state:
         case "RUNNING":
             return Check(name, "ok", "running", program.description, program.started_at)
         case "STARTING" if age <= STARTING_FOR_LONG:
             return Check(name, "ok", "starting", f"starting for {span(age)}", program.started_at)
-        case "STOPPED" | "STOPPING":
-            return Check(name, "fail", state.lower(), f"'{program.name}' was stopped by an operator", do=start)
-        case "BACKOFF" | "FATAL":
-            again = "supervisord tries again" if state == "BACKOFF" else "supervisord has given up"
-            return Check(name, "fail", state.lower(), f"'{program.name}' keeps failing to start; {again}", do=start)
-    return Check(name, "fail", state.lower(), f"'{program.name}' is {state.lower()}: {program.description}", do=start)
+    what = program.trouble or f"'{program.name}' has been starting for {span(age)}"
+    return Check(name, "fail", state.lower(), what, do=program.remedy)
 
 
 def disk(free: int | None) -> Check:

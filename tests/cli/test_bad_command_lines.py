@@ -129,6 +129,8 @@ LINES = [
     ("retry 1", 3, "run 1 "),
     ("brief extra", 2, "unexpected extra argument"),
     ("brief --last", 1, "no run of ceo_brief has succeeded yet; leave --last out"),
+    ("completion", 2, "missing argument 'bash|zsh|fish'. Choose from: bash, zsh, fish; see"),
+    ("logs --since tomorrow", 2, "wanted: a moment up to now"),
     ("report --date soon", 2, "wanted: a date YYYY-MM-DD"),
     ("report --last --date 2026-03-01", 2, "give one of them"),
     ("simulate --days 0", 2, "wanted: days from 1 to 366"),

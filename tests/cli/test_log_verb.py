@@ -90,10 +90,16 @@ def test_lines_are_chosen_by_job_run_time_and_gravity(
     assert moments("\n".join(said)) == expected
 
 
+def test_the_level_of_what_a_run_said_is_told_once(call: Call, logs: Path) -> None:
+    (line,) = [line for line in call("logs", "--level", "warning").out.splitlines() if "rows=3" in line]
+
+    assert line.count("warning") == 1
+
+
 def test_what_a_run_said_is_words_and_nothing_in_a_line_acts_on_the_terminal_S14_S15(call: Call, logs: Path) -> None:
     lines = call("logs").out.splitlines()
 
-    assert "2026-03-02 08:00:01 warning warning: slowU+000Aserver  job=a run=1 rows=3" in lines
+    assert "2026-03-02 08:00:01 warning slowU+000Aserver  job=a run=1 rows=3" in lines
     assert "\x1b" not in "".join(lines)
     assert any('error="no\\u001b[31m way"' in line for line in lines)
 
@@ -181,6 +187,14 @@ def test_programs_have_their_own_files_and_filters_of_events_are_no_use_there(ca
     refused = call("logs", "web", "--since", "2h ago")
     assert (refused.code, refused.out) == (2, "")
     assert "--since, --until and --level go with the scheduler's log" in refused.err
+
+
+def test_of_an_unknown_run_nothing_is_said_but_that_it_is_unknown(call: Call, lived: SqliteLedger) -> None:
+    answer = call("logs", "999999")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: no run 999999; ")
+    assert answer.err.count("\n") == 1
 
 
 def test_of_a_run_its_output_is_shown_too(call: Call, lived: SqliteLedger) -> None:

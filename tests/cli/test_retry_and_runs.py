@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from housekit import working
 
+from echopilot_jobs.builtin import daily_report
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.runs import Artefact, Origin, Outcome, Progress, Run, State
@@ -251,6 +252,19 @@ def test_without_anything_made_the_newest_is_asked_for_in_vain(call: Call, lived
         assert "has succeeded yet; leave --last out to make one now" in answer.err
 
 
+def test_a_day_that_was_never_lived_is_one_line_and_no_table(
+    call: Call, lived: SqliteLedger, settings: Settings
+) -> None:
+    data, _ = daily_report.make(date(2026, 3, 1), settings, lived, SystemClock().now())
+    made(lived, settings, "daily_report", data)
+
+    answer = call("report", "--last")
+
+    (line,) = answer.out.splitlines()
+    assert line.startswith("nothing is known of 2026-03-01: the ledger begins at 20")
+    assert "; today so far: `echopilot report --date " in line
+
+
 def test_what_was_made_and_is_gone_or_damaged_says_so(call: Call, lived: SqliteLedger, settings: Settings) -> None:
     made(lived, settings, "ceo_brief", {})
     path = settings.logs_dir / "made" / "m.json"
@@ -270,6 +284,7 @@ def test_what_was_made_and_is_gone_or_damaged_says_so(call: Call, lived: SqliteL
         (("--date", "yesterday"), "wanted: a date YYYY-MM-DD"),
         (("--date", "2026-02-30"), "wanted: a date YYYY-MM-DD"),
         (("--date", "2999-01-01"), "which has not begun"),
+        (("--date", "1969-12-31"), "wanted: a day from 1970-01-02 up to today"),
         (("--date", "2026-03-01", "--last"), "give one of them"),
     ],
 )

@@ -10,9 +10,13 @@ from housekit import working
 
 from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.context import line_of
+from echopilot_jobs.engines import Note
+from echopilot_jobs.executor import Heard, Said
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.runs import Outcome, Output, Progress, Run, State
+from echopilot_jobs.scheduler.telling import Teller
 from echopilot_jobs.testing import FakeClock
 
 NOW = SystemClock().now()
@@ -66,7 +70,7 @@ def test_following_a_run_ends_as_the_run_did_I12(call, house, job, outcome, code
         answer = call("run", job, "--wait")
 
     assert answer.code == code
-    assert f"of {job} {outcome.state.value}" in answer.out
+    assert f"of {job} {outcome.state.words}" in answer.out
 
 
 def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
@@ -92,6 +96,26 @@ def test_what_a_run_logs_is_data_and_the_rest_is_talk(call, house):
     assert re.fullmatch(r"run \d+ of export succeeded.*", lines[2])
     assert lines[-3:] == ["", "output", "  printed beside"]
     assert "is queued" in answer.err
+
+
+def test_a_line_told_while_the_run_went_on_is_not_told_again_whatever_its_fields_hold(call, house):
+    log = SchedulerLog(house.settings.logs_dir / "scheduler.log", FakeClock())
+    fields = {"file": None, "whole": True, "share": 0.5, "words": "two words", "level": "mine", "job": "its own"}
+
+    def ending(run: Run) -> Outcome:
+        if run.job_name != "export":
+            return Outcome(State.SUCCEEDED)
+        Teller(log).tell_said(Note(run, Heard((Said("info", "40 orders", fields),))))
+        return Outcome(State.SUCCEEDED, output=Output(line_of("info", "40 orders", fields) + "\n"))
+
+    with working(house.ledger, house.registry, ending):
+        answer = call("run", "export", "--logs")
+    log.close()
+
+    assert answer.out.count("40 orders") == 1
+    assert answer.out.startswith(
+        "info: 40 orders file=None whole=True share=0.5 words=two words level=mine job=its own\n"
+    )
 
 
 def test_without_a_terminal_every_step_of_progress_is_a_line(house, capsys):

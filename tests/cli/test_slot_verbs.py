@@ -21,6 +21,7 @@ from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, DailyAt, Every, OnRequest, Until
 from echopilot_jobs.wake import open_for_waiting
@@ -65,7 +66,8 @@ def lives_again(life: Life, *jobs: Job) -> None:
     ("arguments", "code", "said"),
     [
         (["why"], 2, "missing argument 'JOB'"),
-        (["why", "minutely"], 2, "missing argument 'TIME'"),
+        (["why", "minutely", "08:00", "Europe/Rigga"], 2, "did you mean 'Europe/Riga'?"),
+        (["why", "minutely", "08:00", "Europe/Riga", "--tz", "UTC"], 2, "the time is in 'Europe/Riga' and --tz says 'UTC'"),
         (["why", "minutley", "08:00"], 2, "no job named 'minutley'; did you mean 'minutely'?"),
         (["why", "minutely", "8:0"], 2, "'TIME': came '8:0'; wanted: a moment such as '2026-03-01 08:00'"),
         (["why", "minutely", ""], 2, "'TIME': came ''; wanted: a moment such as"),
@@ -109,7 +111,7 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["cancel"], 2, "missing argument 'RUN'"),
         (["cancel", "x"], 2, "came 'x'; wanted: a run's number"),
         (["cancel", "999999"], 2, "no run 999999"),
-        (["cancel", "1"], 3, "run 1 has ended as 'succeeded'; only an open run can be cancelled"),
+        (["cancel", "1"], 3, "run 1 has ended (succeeded); only an open run can be cancelled"),
         (["backfill", "minutely"], 2, "missing option '--from'"),
         (["backfill", "minutely", "--from", "2h", "--to", "tomorrow"], 2, "'--to': came 'tomorrow', which is in"),
         (["backfill", "minutely", "--from", "1h", "--to", "2h"], 2, "which is later than --to"),
@@ -248,6 +250,34 @@ def test_why_takes_and_answers_times_of_a_zone(call, life):
     assert answer.out.splitlines()[1].startswith("  its slots around that are ")
 
 
+def test_why_takes_a_moment_in_several_words_and_a_zone_behind_it(call, life):
+    moment = life.clock.now().replace(second=0) - 3 * MINUTE
+    wall = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+
+    plain = call("why", "minutely", f"{moment:%Y-%m-%d}", f"{moment:%H:%M}")
+    zoned = call("why", "minutely", f"{wall:%Y-%m-%d}", f"{wall:%H:%M}", "Asia/Kolkata")
+    quoted = call("why", "minutely", f"{wall:%Y-%m-%d %H:%M} Asia/Kolkata")
+
+    assert plain.out.startswith(f"minutely at {stamp(moment)}: it ran: run ")
+    assert zoned.out.startswith(f"minutely at {wall:%Y-%m-%d %H:%M}:00 Asia/Kolkata (")
+    assert zoned.out == quoted.out
+
+
+def test_why_without_a_time_explains_the_newest_due_slot_and_says_which(call, life):
+    before, answer, after = SystemClock().now(), call("why", "minutely"), SystemClock().now()
+
+    minutes = {stamp(moment.replace(second=0)) for moment in (before, after)}
+    assert any(answer.out.startswith(f"minutely at {each}: ") for each in minutes)
+    assert "the newest slot of minutely that has come due" in answer.err
+
+
+def test_why_without_a_time_of_a_job_without_slots_says_where_its_runs_are(call, house):
+    answer = call("why", "export")
+
+    assert answer.code == 3
+    assert "'export' (on request) has no slot up to now; its runs: `echopilot runs --job export`" in answer.err
+
+
 def test_why_of_a_job_that_no_scheduler_took_up_is_refused_with_3(call, life, registry):
     registry["young"] = Job("young", Every(HOUR), TICK)
 
@@ -292,6 +322,25 @@ def test_next_says_which_slots_a_pause_takes(call, life):
     assert [slot["paused"] for slot in slots][:2] == [True, True]
     assert slots[-1]["paused"] is False
     assert "paused, so it will not run" in call("next", "minutely").out
+
+
+def test_next_of_several_jobs_goes_by_time(call, life):
+    slots = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", call("next").out)
+
+    assert len(slots) == 10
+    assert slots == sorted(slots)
+
+
+def test_next_says_of_a_rule_with_two_day_fields_that_either_is_enough(call, settings):
+    (settings.home / "jobs.toml").write_text(
+        '[jobs.both]\ncron = "0 9 1 * 1"\nuntil = "2999-01-01"\ncommand = ["true"]\n'
+        '[jobs.one]\ncron = "0 9 * * 1"\ncommand = ["true"]\n'
+    )
+
+    answer = call("next", "both", "one")
+
+    assert "note: both (cron '0 9 1 * 1' UTC): At 09:00 on the first day of month or on Monday" in answer.err
+    assert answer.err.count("either day is enough") == 1
 
 
 def test_next_works_where_nothing_was_ever_started(call, registry):
@@ -547,7 +596,7 @@ def test_a_clock_on_hold_is_shown_and_trusted(call, settings, registry):
         assert ledger.generation().released
     assert re.search(r"^last set +forward by 4 h 58 min, to .*; clock generation 1$", shown.out, re.MULTILINE)
     assert "wait until the clock was stable for 10 min" in shown.out
-    assert "calendar jobs wait; see `echopilot clock`" in status.out
+    assert "calendar jobs wait: the machine's clock was set" in status.out
     assert "note: calendar jobs wait because the machine's clock was set" in coming.err
     assert "somebody said to trust the clock; they go on with the scheduler's next look" in trusted.out
     assert after.code == 3

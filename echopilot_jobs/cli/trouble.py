@@ -1,0 +1,133 @@
+"""What `status` says first: what is broken now, then which jobs fail, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from echopilot_jobs.accounting.overdue import overdue
+from echopilot_jobs.cli import rows, sight
+from echopilot_jobs.clock import iso
+from echopilot_jobs.ledger.keeping import refusal
+from echopilot_jobs.runs import BAD_ENDS
+from echopilot_jobs.spans import relative
+
+if TYPE_CHECKING:
+    from echopilot_jobs.definitions import InForce
+    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Generation, Run
+    from echopilot_jobs.settings import Settings
+    from echopilot_jobs.supervision import Program
+
+SETTLING = timedelta(seconds=60)  # how long a scheduler that was just started may be silent
+NAMED_MOST = 3
+START = "start it with `bin/stack`"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One thing that is not as it should be, and what to do."""
+
+    what: str
+    do: str
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON types only."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A job whose newest end is a bad one, and when it last went well."""
+
+    run: Run
+    succeeded_at: datetime | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        last = iso(self.succeeded_at) if self.succeeded_at else None
+        return {"job": self.run.job_name, "run": self.run.as_dict(), "succeeded_at": last}
+
+    @property
+    def remedy(self) -> str:
+        """How to look at it, and how to do it again."""
+        return f"`echopilot show {self.run.id}`, then `echopilot retry {self.run.id}`"
+
+    def words(self, now: datetime) -> str:
+        """Its newest end and its last good one, in a line."""
+        ended = relative(self.run.finished_at or self.run.claimed_at, now)
+        good = f"last success {relative(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
+        reason = rows.brief_error(self.run) or "no reason kept"
+        return f"{self.run.job_name}: run {self.run.id} {self.run.state.words} {ended}: {reason}; {good}"
+
+
+def of_programs(
+    programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool
+) -> Iterator[Trouble]:
+    """Programs that are down, and a scheduler that does not lead though its program is up."""
+    if away:
+        if standing.state in ("stopped", "silent"):
+            yield Trouble(f"the stack is not running; its scheduler: {_stands(standing)}", START)
+        return
+    for program in programs:
+        if program.trouble:
+            yield Trouble(program.trouble, program.remedy)
+    scheduler = next((program for program in programs if program.name == "scheduler" and not program.trouble), None)
+    if scheduler and not standing.leads and scheduler.started_at and now - scheduler.started_at > SETTLING:
+        do = "`supervisorctl restart scheduler`; its last words: `supervisorctl tail scheduler`"
+        yield Trouble(f"the program 'scheduler' runs but does not lead: {_stands(standing)}", do)
+
+
+def _stands(standing: sight.Standing) -> str:
+    sentence = standing.sentence.partition(";")[0]
+    return "it has planned nothing yet" if standing.state == "never" else f"{standing.state}, {sentence}"
+
+
+def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
+    """A ledger that is there and cannot be read, or that a scheduler refused."""
+    if refused := refusal(settings.ledger_path):
+        yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
+    elif absent and settings.ledger_path.exists():
+        what, _, do = absent.rpartition("; ")  # an error ends with what to do
+        yield Trouble(what or absent, do if what else "see `echopilot doctor`")
+
+
+def of_jobs_file(found: InForce) -> Iterator[Trouble]:
+    """A jobs file that is not what runs."""
+    if found.problems:
+        yield Trouble(
+            sight.not_in_force(found),
+            "mend it and save it; `echopilot check` lists every mistake, the last good set runs",
+        )
+
+
+def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
+    """A clock nobody trusts yet."""
+    if clock.held:
+        what = f"calendar jobs wait: the machine's clock was set {relative(clock.began_at, now)}"
+        yield Trouble(what, "look at the clock, then `echopilot clock trust`")
+
+
+def of_slots(ledger: SqliteLedger, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:
+    """Slots that came due without anybody planning them."""
+    late = overdue(ledger, found.registry.values(), paused, now)
+    if late:
+        named = ", ".join(each.job_name for each in late[:NAMED_MOST])
+        more = f" and {len(late) - NAMED_MOST} more" if len(late) > NAMED_MOST else ""
+        what = f"overdue, and nobody has decided about it: {named}{more}; the oldest slot came due "
+        yield Trouble(
+            what + relative(late[0].since, now), f"`echopilot why {late[0].job_name}` says what planning waits for"
+        )
+
+
+def failing(ledger: SqliteLedger, names: Iterable[str]) -> list[Failing]:
+    """The jobs among *names* that ended badly after their last success, the newest end first."""
+    ends = ledger.last_ends()
+    found = []
+    for name in names:
+        good, bad = ends.get(name, (None, None))
+        if bad is not None and (good is None or bad > good):
+            found += [Failing(run, good) for run in ledger.runs(job_name=name, states=BAD_ENDS, limit=1)]
+    return sorted(found, key=lambda each: each.run.id, reverse=True)

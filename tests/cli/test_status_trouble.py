@@ -1,0 +1,136 @@
+"""`echopilot status` says the worst first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from daykit import live, well
+
+from echopilot_jobs.cli import status
+from echopilot_jobs.cli.sight import Standing
+from echopilot_jobs.cli.trouble import of_programs
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.ledger import Limits
+from echopilot_jobs.runs import Outcome, State
+from echopilot_jobs.settings import Settings
+from echopilot_jobs.supervision import Program
+from echopilot_jobs.testing import FakeClock
+from tests.cli.conftest import Call, House
+
+NOW = SystemClock().now()
+LEADS, SILENT = Standing("leading", "beat 1 s ago, term 3"), Standing("silent", "last beat 5 min ago; see `it`")
+
+
+def program(name: str, state: str, *, age: int = 3_600) -> Program:
+    return Program(name, state, 7, NOW - timedelta(seconds=age), None, "its own words")
+
+
+def end(house: House, job: str, outcome: Outcome) -> int:
+    """The number of a run of *job* that ended so, just now."""
+    run, _ = house.ledger.request_run(job, NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(5))
+        work.finish(house.ledger.run(run.id), outcome)
+    return run.id
+
+
+def test_what_is_broken_now_stands_before_failing_jobs_and_those_before_all_else(call: Call, house: House) -> None:
+    number = end(house, "ceo_brief", Outcome(State.FAILED, error="no route to host"))
+    (house.settings.home / "jobs.toml").write_text("[jobs.export]\nevery = 'sometimes'\n")
+
+    answer = call("status")
+
+    lines = answer.out.splitlines()
+    assert lines[0] == "broken now"
+    assert any(line.startswith("! the jobs file is not in force: jobs.toml:") for line in lines)
+    assert f"    -> `echopilot show {number}`, then `echopilot retry {number}`" in lines
+    order = [lines.index(word) for word in ("broken now", "failing")]
+    order += [next(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("stack ", "JOB ")]
+    assert order == sorted(order)
+    assert answer.err == ""  # said once
+
+
+def test_a_job_that_went_well_since_is_not_failing_any_more_but_its_bad_end_is_told(call: Call, house: House) -> None:
+    end(house, "export", Outcome(State.FAILED, error="no route to host"))
+    end(house, "export", Outcome(State.SUCCEEDED))
+
+    answer = call("status")
+
+    assert "\nfailing\n" not in answer.out
+    assert "bad ends in the last 24 h, newest first" in answer.out
+    assert json.loads(call("status", "--json").out)["status"]["failing"] == []
+
+
+def test_slots_that_nobody_planned_are_overdue(call: Call, house: House) -> None:
+    past = FakeClock(SystemClock().now() + timedelta(minutes=-30))
+    live(house.ledger, house.registry, past, past.now())
+    with house.ledger._writing() as sql:  # as after an outage that goes on
+        sql.db.execute("update jobs set planned_through = ?", (round(past.now().timestamp() * 1000) - 1_800_000,))
+
+    status = json.loads(call("status", "--json").out)["status"]
+
+    assert any("overdue, and nobody has decided about it: heartbeat" in each["what"] for each in status["broken"])
+
+
+UP = program("scheduler", "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("programs", "standing", "expected"),
+    [
+        ([program("web", "RUNNING"), UP], LEADS, []),
+        ([program("web", "FATAL"), UP], LEADS, ["'web' keeps failing to start; supervisord has given up"]),
+        ([program("web", "EXITED")], LEADS, ["'web' is exited: its own words"]),
+        ([program("scheduler", "STOPPED")], SILENT, ["'scheduler' was stopped by an operator"]),
+        ([UP], SILENT, ["the program 'scheduler' runs but does not lead: silent, last beat 5 min ago"]),
+        ([program("scheduler", "RUNNING", age=5)], SILENT, []),
+    ],
+)
+def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
+    programs: list[Program], standing: Standing, expected: list[str]
+) -> None:
+    assert [each.what for each in of_programs(programs, standing, NOW, away=False)] == expected
+
+
+def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    up = replace(UP, started_at=SystemClock().now())
+    monkeypatch.setattr(status, "_programs", lambda _settings: ([up], None))
+
+    answer = call("status")
+
+    assert "scheduler  its program runs; it has planned nothing yet" in answer.out
+    assert "never" not in answer.out
+
+
+def test_a_stack_that_was_never_started_is_not_broken(call: Call) -> None:
+    answer = call("status")
+
+    assert answer.out.startswith("stack      not running")
+
+
+def test_of_a_ledger_that_cannot_be_read_nothing_is_claimed(call: Call, settings: Settings) -> None:
+    settings.var_dir.mkdir(mode=0o700)
+    settings.ledger_path.write_bytes(b"no ledger at all " * 100)
+
+    answer = call("status")
+
+    assert answer.out.startswith("broken now\n! the ledger is damaged or no ledger: file is not a database\n")
+    assert "scheduler  unknown: what it does is written in the ledger, and that cannot be read" in answer.out
+    assert answer.out.count("see `echopilot doctor`") == 1
+    assert "never" not in answer.out
+
+
+def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) -> None:
+    past = FakeClock(SystemClock().now() - timedelta(minutes=5))
+    live(house.ledger, house.registry, past, past.now(), ending=well, stop="orphaned")
+
+    answer = call("status")
+
+    first = answer.out.splitlines()[1]
+    assert first.startswith("! the stack is not running; its scheduler: stopped, ")
+    assert first.endswith(" ago, because supervisord died, and the scheduler ended with it")
+    assert answer.out.splitlines()[2] == "    -> start it with `bin/stack`"
