@@ -8,7 +8,6 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal as signals
@@ -281,6 +280,8 @@ def _resolve(folder: Path, ref: str) -> str:
 def _prctl(option: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes
+
     answer: int = ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
     return answer == 0
 

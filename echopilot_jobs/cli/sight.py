@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopilot_jobs.cli import out
@@ -14,7 +15,7 @@ from echopilot_jobs.spans import relative, span
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Registry
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteLedger, SqliteReading
     from echopilot_jobs.runs import Stint
     from echopilot_jobs.settings import Settings
 
@@ -47,14 +48,25 @@ def settings() -> Settings:
 
 def ledger(settings: Settings) -> SqliteLedger:
     """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
+    from echopilot_jobs.ledger import SqliteLedger
+
+    return SqliteLedger(_path(settings), create=False)
+
+
+def reading(settings: Settings) -> SqliteReading:
+    """As `ledger`, only to be asked: without what writes and plans, which takes longer to load than most answers."""
+    from echopilot_jobs.ledger import SqliteReading
+
+    return SqliteReading(_path(settings), create=False)
+
+
+def _path(settings: Settings) -> Path:
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
             "start it with `bin/stack`, or set ECHOPILOT_HOME to the folder that holds `var/`"
         )
-    from echopilot_jobs.ledger import SqliteLedger
-
-    return SqliteLedger(settings.ledger_path, create=False)
+    return settings.ledger_path
 
 
 def in_force(settings: Settings) -> InForce:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
-from echopilot_jobs.cli.following import progress_words
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
 from echopilot_jobs.spans import relative, span, stamped
 
@@ -88,7 +84,7 @@ def look(settings: Settings, now: datetime) -> Sight:
     jobs_file = sight.in_force(settings)
     registry = jobs_file.registry
     try:
-        ledger = sight.ledger(settings)
+        ledger = sight.reading(settings)
     except LedgerUnavailable as error:
         dues = _dues(registry, {}, now)
         standing = sight.standing(None, now)
@@ -191,6 +187,8 @@ def _show(seen: Sight) -> None:
 def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
     """What waits for a person."""
     if seen.hold:
+        from echopilot_jobs.accounting.reasons import unanswered_words
+
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
     if seen.clock and seen.clock.held:
@@ -227,6 +225,8 @@ def _program_row(program: Program, now: datetime) -> list[object]:
 def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     name = f"run {run.id} of {run.job_name}"
     if run.state is State.RUNNING and run.started_at:
+        from echopilot_jobs.cli.following import progress_words
+
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
         far = f": {progress_words(progress)}" if progress else ""
         return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
@@ -236,6 +236,10 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
 
 def _owner_alive(run: Run) -> bool | None:
     """Whether the scheduler that started the run lives; None where that cannot be told from here."""
+    import socket
+
+    from echopilot_jobs.processes import Owner, is_alive
+
     if run.owner is None or run.host != socket.gethostname():
         return None
     try:

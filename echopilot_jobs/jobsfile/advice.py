@@ -11,7 +11,7 @@ from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.request import texts_in
 from echopilot_jobs.placeholders import names_in
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until, dst_notes
+from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until
 
 AHEAD = timedelta(days=366)
 SHORTEST_WINDOW = timedelta(seconds=60)
@@ -150,6 +150,8 @@ def _of_clocks(job: Job, now: datetime) -> Iterator[Note]:
     if next(job.trigger.after(now), None) is None and not isinstance(job.trigger, OnRequest):
         yield ("until",), "its end has passed: it will not run again by itself"
         return
+    from echopilot_jobs.triggers.dst import dst_notes
+
     found = dst_notes(job.trigger, now, now + AHEAD)
     if found:
         more = f" (and {len(found) - 2} more within a year)" if len(found) > 2 else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keyword
 import re
-import shlex
 
 from echopilot_jobs.jobs.job import RETRY_RULE, RETRY_WANTED
 from echopilot_jobs.jobs.params import shown
@@ -63,6 +62,8 @@ def command(value: object) -> tuple[str, ...] | str:
 def as_list(line: str) -> str:
     """How a line would be written as a list, for a hint."""
     try:
+        import shlex
+
         words = shlex.split(line)
     except ValueError:
         words = line.split()
