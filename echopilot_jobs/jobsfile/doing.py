@@ -86,7 +86,7 @@ def env_value(name: str, value: object) -> str:
     if "\0" in value or len(value) > ENV_VALUE_MOST:
         raise unshown(f"at most {ENV_VALUE_MOST:,} characters without NUL")
     if looks_secret(name, value):
-        raise unshown(f"it looks like a key, so write '{placeholder_for(name)}' and set that in the environment")
+        raise unshown(f"it looks like a key, so write '{placeholder_for(name, value)}' and set that in the environment")
     return value
 
 

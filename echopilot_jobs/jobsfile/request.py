@@ -159,7 +159,7 @@ def header_value(name: str, value: object) -> str:
     if looks_secret(name, value):
         scheme = f"{value.split()[0]} " if re.match(r"(Bearer|Basic|Token) ", value) else ""
         raise unshown(
-            f"it looks like a key, so write '{scheme}{placeholder_for(name)}' and set that name in the environment"
+            f"it looks like a key, so write '{scheme}{placeholder_for(name, value)}' and set that name in the environment"
         )
     return value
 
