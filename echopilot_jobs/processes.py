@@ -152,6 +152,17 @@ def descendants(pid: int) -> list[int]:
     return [stat.pid for stat in _tree(pid)]
 
 
+def environment_of(pid: int) -> dict[str, str] | None:
+    """The environment *pid* was started with; None where we may not look or it is gone."""
+    try:
+        pairs = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return {
+        os.fsdecode(name): os.fsdecode(value) for name, _, value in (pair.partition(b"=") for pair in pairs) if name
+    }
+
+
 def marked(name: str, value: str, *, prefix: bool = False) -> list[int]:
     """Pids of living processes started with NAME=value in their environment, as far as we may look.
 
