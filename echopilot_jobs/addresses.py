@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 
 # The one range of IPv6 that is given out to the public (IANA). All else is not, whatever Python's own table knows of it:
 # the old site-local and IPv4-carrying forms, NAT64, discard-only and segment routing.
@@ -35,7 +34,10 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:
-        pass
+        if not host[:1].isdigit():
+            return None
+    import socket
+
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))  # '127.1', '0x7f000001' and '2130706433' are addresses too
     except (OSError, ValueError):

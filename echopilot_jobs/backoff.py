@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from datetime import timedelta
 
 LEAST = timedelta(seconds=1)
@@ -25,6 +24,8 @@ def delay(attempt: int, *, seed: int) -> timedelta:
     Full jitter as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): uniform between the least wait and a
     ceiling that doubles. The seed makes it repeatable, so that a test or a simulator sees the same wait.
     """
+    import random
+
     doubled: int = 2 ** min(attempt - 1, 30)
     ceiling = min(BASE * doubled, MOST)
     share = random.Random(f"{seed}:{attempt}").random()  # nosec B311  # spreading load, not secrets

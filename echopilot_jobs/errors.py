@@ -8,7 +8,6 @@ log.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 
 class EchoPilotError(Exception):
@@ -74,6 +73,8 @@ class SupervisorUnreachable(EchoPilotError):
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
     """The error for a name nobody knows, with the nearest known one when there is one."""
+    from difflib import get_close_matches
+
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
+# As a shell would write it, by the custom for names in capitals: not prices, `$$`, `US$`, `$ref` or a field of a query.
+SHELL_STYLE = re.compile(r"(?<![\w$\\])\$([A-Z][A-Z0-9_]{1,127})(?![\w(])")
 SHORTEST_SECRET = 8  # a shorter value would blacken ordinary words
 
 
@@ -27,6 +29,12 @@ class Unfilled(LookupError):
 def names_in(text: str) -> list[str]:
     """The names *text* asks for, in order."""
     return PLACEHOLDER.findall(text)
+
+
+def shell_name_in(text: str) -> str | None:
+    """The first name that *text* writes as a shell would, `$NAME`. Nothing fills it in, which may not be what was meant."""
+    found = SHELL_STYLE.search(text)
+    return found[1] if found else None
 
 
 def fill(text: str, environ: Mapping[str, str]) -> str:

@@ -8,7 +8,6 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal as signals
@@ -153,6 +152,17 @@ def descendants(pid: int) -> list[int]:
     return [stat.pid for stat in _tree(pid)]
 
 
+def environment_of(pid: int) -> dict[str, str] | None:
+    """The environment *pid* was started with; None where we may not look or it is gone."""
+    try:
+        pairs = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return {
+        os.fsdecode(name): os.fsdecode(value) for name, _, value in (pair.partition(b"=") for pair in pairs) if name
+    }
+
+
 def marked(name: str, value: str, *, prefix: bool = False) -> list[int]:
     """Pids of living processes started with NAME=value in their environment, as far as we may look.
 
@@ -281,6 +291,8 @@ def _resolve(folder: Path, ref: str) -> str:
 def _prctl(option: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
+    import ctypes
+
     answer: int = ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
     return answer == 0
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from echopilot_jobs.clock import EPOCH, iso
-from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.plain import plain
 from echopilot_jobs.spans import span
+
+if TYPE_CHECKING:
+    from echopilot_jobs.outages import Cause, Outage
 
 LATE_AFTER = timedelta(seconds=60)
 

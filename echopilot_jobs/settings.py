@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import time
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +83,8 @@ def strangers(environ: Mapping[str, str]) -> list[str]:
     ours = [name for name in environ if name.startswith(("SCHED_", "ECHOPILOT_")) and name not in known]
     lines = []
     for name in sorted(ours):
+        from difflib import get_close_matches
+
         near = get_close_matches(name, known, n=1, cutoff=0.85)
         if near:
             lines.append(f"{name}: no such setting; did you mean {near[0]}?")
@@ -224,6 +223,8 @@ def dashboard_key(settings: Settings) -> str:
     try:
         settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
+            import secrets
+
             _create_once(path, secrets.token_urlsafe(32))
         kept = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
@@ -237,6 +238,8 @@ def dashboard_key(settings: Settings) -> str:
 
 def _create_once(path: Path, text: str) -> None:
     """Write *text* to *path* unless somebody was first: whole or absent, because `link` decides the race."""
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
     draft = Path(name)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

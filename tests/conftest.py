@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from playwright.sync_api import Browser, sync_playwright
 
 from echopilot_jobs.ledger import SqliteLedger
@@ -14,6 +16,10 @@ from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+# No test judges wall time, and neither may the library that makes examples: a busy machine is no failure.
+examples.register_profile("here", examples(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("here")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -321,7 +321,7 @@ def test_a_life_that_still_beats_is_light_until_now_and_one_that_fell_silent_is_
     assert darkness([stint(-1, 9, live=True)], period, now) == [(START + 9 * HOUR, now)]
 
 
-@examples(max_examples=200, deadline=None)
+@examples(max_examples=200)
 @given(st.lists(st.tuples(st.integers(-120, 1500), st.integers(0, 600)), max_size=12))
 def test_dark_minutes_agree_with_counting_them_one_by_one(lives):
     period = Period(THE_DAY, START, START + DAY)
@@ -333,7 +333,7 @@ def test_dark_minutes_agree_with_counting_them_one_by_one(lives):
     assert dark == timedelta(minutes=len(set(range(1440)) - lit))
 
 
-@examples(max_examples=200, deadline=None)
+@examples(max_examples=200)
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300))
 def test_percentiles_are_values_that_occurred_with_enough_below_them(values):
     found = spread(values)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from echopilot_jobs import doctor
+from echopilot_jobs import definitions, doctor, processes
 from echopilot_jobs.cli import main
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.doctor.machine import deployment_target
@@ -113,7 +114,7 @@ def test_the_fixes_are_data_too(settings: Settings, var: Path, capsys: pytest.Ca
     assert not any(each["fixable"] for each in said["checks"])
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -190,6 +191,66 @@ def test_secrets_are_said_to_be_there_by_length_and_never_shown_I29(settings: Se
         (doctor.WARN, "OTHER_TOKEN, which 'other' asks for, is not set here")
     ]
     assert "nobody-sees" not in repr(here + lacking)
+
+
+MINE = '[jobs.mine]\nevery = "6h"\ncommand = ["true"]\nenv = { A = "${MY_TOKEN}" }\n'
+
+
+@pytest.fixture
+def scheduler(settings: Settings, var: Path) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Lets a process stand for a scheduler that judged `MINE` and lives, with an environment of its own."""
+    with contextlib.ExitStack() as started:
+
+        def live(environment: dict[str, str]) -> None:
+            process = subprocess.Popen(["sleep", "600"], env={**environment, "PATH": os.defpath})
+            started.callback(process.wait)
+            started.callback(process.kill)
+            (settings.home / "jobs.toml").write_text(MINE)
+            definitions.begin(settings, SystemClock().now())
+            (settings.var_dir / "scheduler.lock").write_text(str(processes.owner_of(process.pid)))
+
+        yield live
+
+
+@pytest.mark.process
+def test_what_runs_are_given_is_what_the_living_scheduler_has_whatever_this_shell_has(
+    settings: Settings, scheduler: Callable[[dict[str, str]], None]
+) -> None:
+    scheduler({"MY_TOKEN": "a-value-nobody-sees"})
+
+    (line,) = found("secrets", {})
+
+    assert (line.state, line.finding) == (
+        doctor.OK,
+        "set in the scheduler's environment: MY_TOKEN (19 bytes; not set in this shell, but the scheduler has it)",
+    )
+
+
+@pytest.mark.process
+def test_what_only_this_shell_has_is_missing_while_a_scheduler_lives(
+    settings: Settings, scheduler: Callable[[dict[str, str]], None]
+) -> None:
+    scheduler({})
+
+    (line,) = found("secrets", {"MY_TOKEN": "a-value-nobody-sees"})
+
+    assert (line.state, line.finding) == (
+        doctor.WARN,
+        "MY_TOKEN, which 'mine' asks for, is not set in the scheduler's environment; this shell has it",
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"MY_TOKEN": "a-value-nobody-sees"}], ids=["missing", "set"])
+def test_the_jobs_file_and_the_secrets_never_contradict_each_other(
+    settings: Settings, var: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    (settings.home / "jobs.toml").write_text(MINE)
+    definitions.begin(settings, SystemClock().now())  # judged by a scheduler that had no MY_TOKEN
+
+    told = [each.finding for each in (*found("jobs file", environment), *found("secrets", environment))]
+
+    assert sum("MY_TOKEN" in line for line in told) == 1
+    assert any("is not set" in line for line in told) is not bool(environment)
 
 
 # -- Replit

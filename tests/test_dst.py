@@ -20,9 +20,9 @@ from echopilot_jobs.triggers import (
     Trigger,
     Until,
     Weekly,
-    dst_notes,
     zone_named,
 )
+from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import Change, changes, first_instant, offset_at
 from tests.slotkit import ZONES
 

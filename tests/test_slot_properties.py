@@ -220,7 +220,7 @@ KINDS: dict[str, st.SearchStrategy[Trigger]] = {
 }
 of_every_kind = pytest.mark.parametrize("kind", KINDS)
 ENDS_OF_TIME = [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
-THOROUGHLY = settings(max_examples=150, deadline=None)
+THOROUGHLY = settings(max_examples=150)
 
 
 @of_every_kind
@@ -268,7 +268,7 @@ def test_a_rule_read_back_from_json_is_the_same_rule(kind: str, data: st.DataObj
 
 
 @of_every_kind
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_any_moment_of_the_calendar_may_be_asked_about(kind: str, data: st.DataObject) -> None:
     trigger = data.draw(KINDS[kind])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from echopilot_jobs.jobs import Job, next_wake
-from echopilot_jobs.ledger import Ledger
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger import SqliteReading
 
 GRACE = timedelta(seconds=60)  # a pass that a slow disk holds up is no trouble yet
 
@@ -20,7 +23,7 @@ class Overdue:
     since: datetime
 
 
-def overdue(ledger: Ledger, jobs: Iterable[Job], paused: Collection[str], now: datetime) -> list[Overdue]:
+def overdue(ledger: SqliteReading, jobs: Iterable[Job], paused: Collection[str], now: datetime) -> list[Overdue]:
     """The jobs that are overdue by more than a minute, the longest first. Disabled, *paused* and new ones owe nothing."""
     through, held = ledger.planned_through(), ledger.generation().held
     waiting = (

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job, planned_at
 from echopilot_jobs.runs import Pause, Slot
-from echopilot_jobs.triggers import DstNote, Trigger, dst_notes
+from echopilot_jobs.triggers import Trigger
+from echopilot_jobs.triggers.dst import DstNote, dst_notes
 
 MOST = 1_000
 FOLD_MOST = timedelta(days=1)  # the first copy of a repeated time comes before the jump that repeats it

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import iso
-from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import IN_WORDS, Outage
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
 from echopilot_jobs.runs import Hold, Origin, Pause, Run, SkipReason, State
 from echopilot_jobs.spans import relative, span
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger import Ledger
 
 Show = Callable[[datetime], str]  # a moment as it is to be read, in whatever zone was asked for
 LOOK_BACK = timedelta(days=1)
@@ -46,6 +47,8 @@ def skip_words(ledger: Ledger, reason: SkipReason, given: Given, show: Show) -> 
         return (
             f"{which} was still open, and its overlap rule '{given.definition.get('overlap', 'skip')}' allows no more"
         )
+    from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
+
     if given.definition.get("catch_up") == "all":
         return f"more slots were missed than are caught up at once ({CATCH_UP_MOST}), and this was an older one"
     return f"{WAITING_MOST} runs of the job waited already"

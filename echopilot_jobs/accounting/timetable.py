@@ -13,7 +13,8 @@ from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, secon
 from echopilot_jobs.accounting.preview import note_words, notes_at
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.triggers import Every, Trigger, dst_notes
+from echopilot_jobs.triggers import Every, Trigger
+from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
 
 LISTED_A_DAY = 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 from echopilot_jobs import jobsfile, placeholders
 from echopilot_jobs.jobs import Registry
@@ -15,7 +15,7 @@ NAME = "built-in"
 
 def document(settings: Settings) -> jobsfile.Document:
     """The definitions in `jobs.toml` beside this module, with the operator's times filled in."""
-    text = (files(__package__) / "jobs.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("jobs.toml").read_text(encoding="utf-8")
     filled = placeholders.fill(
         text,
         {

@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 
@@ -47,6 +46,8 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(args[0], VERBS, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise click.UsageError(f"no command '{args[0][:80]}'; {hint}known: {', '.join(VERBS)}")

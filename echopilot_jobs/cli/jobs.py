@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
     last: dict[str, Run] = {}
     paused: dict[str, Pause] = {}
     try:
-        ledger = sight.ledger(settings)
+        ledger = sight.reading(settings)
     except LedgerUnavailable as error:
         out.say(f"note: no history: {error}")
     else:

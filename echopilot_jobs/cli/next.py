@@ -69,7 +69,7 @@ def command(
 def _standing(start: datetime) -> tuple[list[Pause], bool]:
     """The pauses that go on, and whether calendar jobs wait for the clock; none where nothing was ever started."""
     try:
-        ledger = sight.ledger(sight.settings())
+        ledger = sight.reading(sight.settings())
     except LedgerUnavailable:
         return [], False
     with contextlib.closing(ledger):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.cli.out import Column, is_terminal
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
@@ -15,7 +14,7 @@ from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteReading
     from echopilot_jobs.runs import Pause, Run
 
 ERROR_MOST = 160
@@ -100,6 +99,8 @@ def _moment(moment: datetime, now: datetime) -> str:
 
 def job_json(job: Job, next_at: datetime | None, last: Run | None, pause: Pause | None = None) -> dict[str, Any]:
     """A job with its next slot, its newest run and the pause that holds now, JSON types only."""
+    from echopilot_jobs.accounting.reasons import pause_json
+
     return {
         **job.definition(),
         "next_at": iso(next_at) if next_at else None,
@@ -108,6 +109,6 @@ def job_json(job: Job, next_at: datetime | None, last: Run | None, pause: Pause 
     }
 
 
-def pauses_now(ledger: SqliteLedger, now: datetime) -> dict[str, Pause]:
+def pauses_now(ledger: SqliteReading, now: datetime) -> dict[str, Pause]:
     """By job name, the pause that holds now."""
     return {pause.job_name: pause for pause in ledger.pauses(now) if pause.covers(now)}

@@ -17,7 +17,7 @@ from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
 
 if TYPE_CHECKING:
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteReading
     from echopilot_jobs.runs import Run
 
 MOST = 200
@@ -79,7 +79,7 @@ def command(
         since=past_moment("--since", since, now) if since else None,
         until=past_moment("--until", until, now) if until else None,
     )
-    ledger = sight.ledger(sight.settings())
+    ledger = sight.reading(sight.settings())
     if job is not None:
         _known(ledger, job)
     found = list(islice(_matching(ledger, job, wanted, before), limit))
@@ -115,7 +115,7 @@ def _states(states: Sequence[str], *, failed: bool, is_open: bool) -> frozenset[
     return BAD_ENDS if failed else OPEN_STATES if is_open else frozenset(map(State, states))
 
 
-def _matching(ledger: SqliteLedger, job: str | None, wanted: Wanted, before: int | None) -> Iterator[Run]:
+def _matching(ledger: SqliteReading, job: str | None, wanted: Wanted, before: int | None) -> Iterator[Run]:
     """Page after page, as far back as anything may match; ids grow with the moment a run was queued."""
     while page := ledger.runs(job_name=job, states=wanted.states or None, before_id=before, limit=MOST):
         for run in page:
@@ -126,7 +126,7 @@ def _matching(ledger: SqliteLedger, job: str | None, wanted: Wanted, before: int
         before = page[-1].id
 
 
-def _known(ledger: SqliteLedger, job: str) -> None:
+def _known(ledger: SqliteReading, job: str) -> None:
     """History outlives definitions: every job the ledger ever saw may be asked for."""
     seen = ledger.first_seen()
     if job not in seen:

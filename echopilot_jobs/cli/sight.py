@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.outages import end_words
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Registry
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteLedger, SqliteReading
     from echopilot_jobs.runs import Stint
     from echopilot_jobs.settings import Settings
 
@@ -48,14 +48,25 @@ def settings() -> Settings:
 
 def ledger(settings: Settings) -> SqliteLedger:
     """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
+    from echopilot_jobs.ledger import SqliteLedger
+
+    return SqliteLedger(_path(settings), create=False)
+
+
+def reading(settings: Settings) -> SqliteReading:
+    """As `ledger`, only to be asked: without what writes and plans, which takes longer to load than most answers."""
+    from echopilot_jobs.ledger import SqliteReading
+
+    return SqliteReading(_path(settings), create=False)
+
+
+def _path(settings: Settings) -> Path:
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
             "start it with `bin/stack`, or set ECHOPILOT_HOME to the folder that holds `var/`"
         )
-    from echopilot_jobs.ledger import SqliteLedger
-
-    return SqliteLedger(settings.ledger_path, create=False)
+    return settings.ledger_path
 
 
 def in_force(settings: Settings) -> InForce:
@@ -79,6 +90,13 @@ def registry(settings: Settings) -> Registry:
     return in_force(settings).registry
 
 
+def _why_ended(stint: Stint) -> str:
+    from echopilot_jobs.outages import end_words
+
+    words = end_words(stint.ended_how)
+    return f", because {words}" if words else ""
+
+
 def standing(stint: Stint | None, now: datetime) -> Standing:
     """What the newest stint says about the scheduler."""
     if stint is None:
@@ -87,8 +105,8 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
 
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
-        how = f", because {words}" if (words := end_words(stint.ended_how)) else ""
-        return Standing("stopped", f"{relative(stint.ended_at, now)}{how}; start it with `bin/stack`", age)
+        why = "" if stint.ended_how == "stopped" else _why_ended(stint)
+        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; start it with `bin/stack`", age)
     if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)

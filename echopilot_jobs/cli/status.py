@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli import trouble as troubles
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
 from echopilot_jobs.spans import relative, span, stamped
 
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteReading
     from echopilot_jobs.runs import Generation, Hold, Pause, Progress, Run, Stint
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
@@ -92,7 +89,7 @@ def look(settings: Settings, now: datetime) -> Sight:
     programs, away = _programs(settings)
     jobs_file = _in_force(settings)  # that it is refused is told among what is broken
     try:
-        ledger = sight.ledger(settings)
+        ledger = sight.reading(settings)
     except LedgerUnavailable as error:
         dues = _dues(jobs_file.registry, {}, now)
         bare = Sight(now, sight.standing(None, now), dues, jobs_file, programs=programs, away=away, absent=str(error))
@@ -103,7 +100,7 @@ def look(settings: Settings, now: datetime) -> Sight:
         return replace(seen, broken=_broken(seen, settings, ledger))
 
 
-def _recorded(ledger: SqliteLedger, jobs_file: InForce, now: datetime) -> Sight:
+def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight:
     """What the ledger tells."""
     registry, stint = jobs_file.registry, ledger.stint()
     return Sight(
@@ -132,7 +129,7 @@ def _lately(bad: list[Run], now: datetime) -> list[Run]:
     return [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
 
 
-def _broken(seen: Sight, settings: Settings, ledger: SqliteLedger | None = None) -> list[Trouble]:
+def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None) -> list[Trouble]:
     """What does not work at this moment, causes before what follows from them."""
     found = [
         *troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None),
@@ -254,6 +251,8 @@ def _show_worst(seen: Sight) -> None:
 def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
     """What waits for a person."""
     if seen.hold:
+        from echopilot_jobs.accounting.reasons import unanswered_words
+
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
     for pause in seen.paused.values():
@@ -317,6 +316,10 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
 
 def _owner_alive(run: Run) -> bool | None:
     """Whether the scheduler that started the run lives; None where that cannot be told from here."""
+    import socket
+
+    from echopilot_jobs.processes import Owner, is_alive
+
     if run.owner is None or run.host != socket.gethostname():
         return None
     try:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
-from echopilot_jobs.ledger.keeping import refusal
+from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import BAD_ENDS
 from echopilot_jobs.spans import relative
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import SqliteReading
     from echopilot_jobs.runs import Generation, Run
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
@@ -110,7 +110,7 @@ def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
         yield Trouble(what, "look at the clock, then `echopilot clock trust`")
 
 
-def of_slots(ledger: SqliteLedger, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:
+def of_slots(ledger: SqliteReading, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:
     """Slots that came due without anybody planning them."""
     late = overdue(ledger, found.registry.values(), paused, now)
     if late:
@@ -122,7 +122,7 @@ def of_slots(ledger: SqliteLedger, found: InForce, paused: Collection[str], now:
         )
 
 
-def failing(ledger: SqliteLedger, names: Iterable[str]) -> list[Failing]:
+def failing(ledger: SqliteReading, names: Iterable[str]) -> list[Failing]:
     """The jobs among *names* that ended badly after their last success, the newest end first."""
     ends = ledger.last_ends()
     found = []

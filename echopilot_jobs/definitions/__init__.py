@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from echopilot_jobs.definitions.loading import Checked, Desk, InForce, begin, check, in_force, keep
+from echopilot_jobs.definitions.loading import Checked, Desk, InForce, begin, check, in_force, keep, living_scheduler
 
-__all__ = ["Checked", "Desk", "InForce", "begin", "check", "in_force", "keep"]
+__all__ = ["Checked", "Desk", "InForce", "begin", "check", "in_force", "keep", "living_scheduler"]

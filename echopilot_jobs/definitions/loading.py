@@ -135,12 +135,18 @@ def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...]) ->
     return InForce(composed.registry, problems, accepted.warnings, accepted.at, refused_at)
 
 
+def living_scheduler(settings: Settings) -> Owner | None:
+    """The scheduler of this folder, if one lives."""
+    try:
+        owner = Owner.parse((settings.var_dir / "scheduler.lock").read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return owner if is_alive(owner) else None
+
+
 def scheduler_lives(settings: Settings) -> bool:
     """Whether a scheduler of this folder is there to judge a new file."""
-    try:
-        return is_alive(Owner.parse((settings.var_dir / "scheduler.lock").read_text(encoding="ascii").strip()))
-    except (OSError, ValueError):
-        return False
+    return living_scheduler(settings) is not None
 
 
 # -- what a file would have to say

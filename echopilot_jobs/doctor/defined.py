@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from echopilot_jobs import definitions
+from echopilot_jobs import definitions, processes
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import ConfigError
-from echopilot_jobs.jobs import Command, Http, Job, Python
-from echopilot_jobs.jobs.actions import facts_of
+from echopilot_jobs.jobsfile.advice import UNSET, fillable
 from echopilot_jobs.placeholders import names_in
 
 SHOWN_MOST = 5
 
 
 def jobs_file(place: Place) -> Iterator[Finding]:
-    """Judged without starting anything: imports are tried by `echopilot check`."""
+    """Judged without starting anything: imports are tried by `echopilot check`.
+
+    What was not set when the file was judged is left out: `secrets` looks at what is set now, where it counts.
+    """
     try:
         found = definitions.in_force(place.settings)
     except ConfigError as error:
@@ -28,7 +30,7 @@ def jobs_file(place: Place) -> Iterator[Finding]:
         yield Finding(FAIL, str(problem), "correct it and save; until then the last good set stays in force")
     if more := found.problems[SHOWN_MOST:]:
         yield Finding(FAIL, f"and {len(more)} more like it", "see all of them with `echopilot check`")
-    for warning in found.warnings[:SHOWN_MOST]:
+    for warning in [each for each in found.warnings if UNSET not in each.message][:SHOWN_MOST]:
         yield Finding(WARN, str(warning), "change it, or leave it if it is meant so")
     if not found.problems:
         own = sum(job.declared_in != "built-in" for job in found.registry.values())
@@ -59,23 +61,32 @@ def secrets(place: Place) -> Iterator[Finding]:
         registry = definitions.in_force(place.settings).registry
     except ConfigError:
         return  # said by the jobs file's check
-    wanted = sorted({(name, job.name) for job in registry.values() for name in _names(job)})
-    missing = [(name, job) for name, job in wanted if not place.environment.get(name)]
-    for name, job in missing:
+    environment, where = _runs_environment(place)
+    wanted = {name: job.name for job in registry.values() for _, text in fillable(job) for name in names_in(text)}
+    missing = sorted(name for name in wanted if not environment.get(name))
+    for name in missing:
+        here = "; this shell has it" if place.environment.get(name) and environment is not place.environment else ""
         yield Finding(
             WARN,
-            f"{name}, which '{job}' asks for, is not set here",
-            f"set {name} where the stack is started, then `bin/stack stop` and start again; this shell may lack it",
+            f"{name}, which '{wanted[name]}' asks for, is not set {where or 'here'}{here}",
+            f"set {name} where the stack is started, then `bin/stack stop` and start again"
+            f"{'' if where else '; this shell may lack it'}",
         )
-    there = sorted({name for name, _ in wanted} - {name for name, _ in missing})
-    lengths = ", ".join(f"{name} ({len(os.fsencode(place.environment[name]))} bytes)" for name in there)
     if not missing:
-        yield Finding(OK, f"set: {lengths}" if there else "no job asks for a secret of the environment")
+        there = ", ".join(_length(name, environment, place) for name in sorted(wanted))
+        yield Finding(
+            OK,
+            f"set{f' {where}' if where else ''}: {there}" if there else "no job asks for a secret of the environment",
+        )
 
 
-def _names(job: Job) -> Iterator[str]:
-    texts = [*job.env.values(), job.ping or ""]
-    if isinstance(job.action, Http | Command | Python):
-        texts.append(str(facts_of(job.action)))
-    for text in texts:
-        yield from names_in(text)
+def _runs_environment(place: Place) -> tuple[Mapping[str, str], str]:
+    """The environment that runs are given, and whose it is: the living scheduler's, else this shell's, named by nothing."""
+    scheduler = definitions.living_scheduler(place.settings)
+    found = processes.environment_of(scheduler.pid) if scheduler else None
+    return (place.environment, "") if found is None else (found, "in the scheduler's environment")
+
+
+def _length(name: str, environment: Mapping[str, str], place: Place) -> str:
+    elsewhere = "" if place.environment.get(name) else "; not set in this shell, but the scheduler has it"
+    return f"{name} ({len(os.fsencode(environment[name]))} bytes{elsewhere})"

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from echopilot_jobs.errors import EchoPilotError
@@ -89,6 +88,8 @@ def shown(value: object) -> str:
 
 
 def _unknown(job_name: str, name: str, params: Mapping[str, Param]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, params, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     known = ", ".join(params) or "none"

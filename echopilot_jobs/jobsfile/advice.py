@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import PurePath
 
 from echopilot_jobs.backoff import BASE, LEAST, MOST
 from echopilot_jobs.jobs import Command, Http, Job
 from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.request import texts_in
-from echopilot_jobs.placeholders import names_in
+from echopilot_jobs.placeholders import names_in, shell_name_in
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until, dst_notes
+from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until
 
 AHEAD = timedelta(days=366)
 SHORTEST_WINDOW = timedelta(seconds=60)
 CAUGHT_UP_MOST = 10
+UNSET = "is not set in the environment"
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "busybox"})
 
 Note = tuple[tuple[str, ...], str]
 
@@ -35,6 +38,7 @@ def advise(
         *_of_group(job, limits),
         *_of_action(job),
         *_unset(job, environ),
+        *_as_in_a_shell(job),
         *(_of_clocks(job, now) if now else ()),
     ):
         notes.warn(path, text)
@@ -126,16 +130,36 @@ def _of_action(job: Job) -> Iterator[Note]:
                 ("command",),
                 (f"'${{{names[0]}}}' stays as it is in an argument; hand it over in env, where nobody else can see it"),
             )
+        elif name := _for_a_shell(job.action.argv):
+            yield (
+                ("command",),
+                f"'${name}' stays as it is: no shell reads a list; write its value, or one text with shell = true",
+            )
+
+
+def _for_a_shell(argv: tuple[str, ...]) -> str | None:
+    """The first `$NAME` among the arguments. A word with blanks in it is a program or a sentence in its own language."""
+    if any(PurePath(word).name in SHELLS for word in argv):
+        return None
+    return next(filter(None, (shell_name_in(word) for word in argv if len(word.split()) == 1)), None)
+
+
+def _as_in_a_shell(job: Job) -> Iterator[Note]:
+    for path, text in fillable(job):
+        if name := shell_name_in(text):
+            yield path, f"'${name}' stays as it is; did you mean '${{{name}}}'?"
+    if isinstance(job.action, Http) and (name := shell_name_in(job.action.url)):
+        yield ("http", "url"), f"'${name}' stays as it is in an address; write '${{{name}}}' in a header or the body"
 
 
 def _unset(job: Job, environ: Mapping[str, str]) -> Iterator[Note]:
-    for path, text in _fillable(job):
+    for path, text in fillable(job):
         for name in dict.fromkeys(names_in(text)):
             if name not in environ:
-                yield path, f"'${{{name}}}' is not set in the environment; set {name}, or the run fails"
+                yield path, f"'${{{name}}}' {UNSET}; set {name}, or the run fails"
 
 
-def _fillable(job: Job) -> Iterator[Note]:
+def fillable(job: Job) -> Iterator[Note]:
     """Every text that may hold `${NAME}`."""
     yield from ((("env", name), value) for name, value in job.env.items())
     if job.ping:
@@ -150,6 +174,8 @@ def _of_clocks(job: Job, now: datetime) -> Iterator[Note]:
     if next(job.trigger.after(now), None) is None and not isinstance(job.trigger, OnRequest):
         yield ("until",), "its end has passed: it will not run again by itself"
         return
+    from echopilot_jobs.triggers.dst import dst_notes
+
     found = dst_notes(job.trigger, now, now + AHEAD)
     if found:
         more = f" (and {len(found) - 2} more within a year)" if len(found) > 2 else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keyword
 import re
-import shlex
 
 from echopilot_jobs.jobs.job import RETRY_RULE, RETRY_WANTED
 from echopilot_jobs.jobs.params import shown
@@ -63,6 +62,8 @@ def command(value: object) -> tuple[str, ...] | str:
 def as_list(line: str) -> str:
     """How a line would be written as a list, for a hint."""
     try:
+        import shlex
+
         words = shlex.split(line)
     except ValueError:
         words = line.split()
@@ -85,7 +86,7 @@ def env_value(name: str, value: object) -> str:
     if "\0" in value or len(value) > ENV_VALUE_MOST:
         raise unshown(f"at most {ENV_VALUE_MOST:,} characters without NUL")
     if looks_secret(name, value):
-        raise unshown(f"it looks like a key, so write '{placeholder_for(name)}' and set that in the environment")
+        raise unshown(f"it looks like a key, so write '{placeholder_for(name, value)}' and set that in the environment")
     return value
 
 

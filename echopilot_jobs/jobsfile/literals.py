@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from echopilot_jobs.placeholders import names_in
+from echopilot_jobs.placeholders import names_in, shell_name_in
 
 _NAMES = re.compile(
     r"authori[sz]ation|cookie|credential|passw(or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|"
@@ -26,6 +26,8 @@ def looks_secret(name: str, value: str) -> bool:
     return bool(_VALUES.search(value)) or bool(_NAMES.search(name) and not _ORDINARY.fullmatch(value))
 
 
-def placeholder_for(name: str) -> str:
-    """The `${NAME}` one would write for a value of that name."""
+def placeholder_for(name: str, value: str = "") -> str:
+    """The `${NAME}` one would write for *value*, which has that name; the one it asks for where it is `$NAME`."""
+    if meant := shell_name_in(value):
+        return "${" + meant + "}"
     return "${" + (re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") or "NAME") + "}"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from echopilot_jobs.addresses import is_private
 from echopilot_jobs.jobs.params import LARGEST, shown
 from echopilot_jobs.jobsfile.literals import looks_secret, placeholder_for
 from echopilot_jobs.jobsfile.words import Wrong, came, unshown, wrong
@@ -129,6 +128,8 @@ def _check_query(said: str) -> None:
 
 def is_private_place(said: str) -> bool:
     """Whether the address itself says that it is a private or loopback one."""
+    from echopilot_jobs.addresses import is_private
+
     return not said.startswith("/") and is_private(urlsplit(said).hostname or "")
 
 
@@ -158,7 +159,7 @@ def header_value(name: str, value: object) -> str:
     if looks_secret(name, value):
         scheme = f"{value.split()[0]} " if re.match(r"(Bearer|Basic|Token) ", value) else ""
         raise unshown(
-            f"it looks like a key, so write '{scheme}{placeholder_for(name)}' and set that name in the environment"
+            f"it looks like a key, so write '{scheme}{placeholder_for(name, value)}' and set that name in the environment"
         )
     return value
 

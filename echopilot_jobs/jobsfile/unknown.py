@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from echopilot_jobs.jobs.params import shown
 
@@ -89,6 +88,8 @@ def about_unknown(key: str, value: object, known: Sequence[str], where: str) -> 
 
 
 def _guess(key: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(key, known, n=1, cutoff=0.7)
     other = _ELSEWHERE.get(key, "")
     return near[0] if near else other if other in known else ""

@@ -1,19 +1,28 @@
-"""What became of every slot, durably."""
+"""What became of every slot, durably.
 
-from echopilot_jobs.ledger.protocol import (
-    LEASE_TTL,
-    MAX_PAGE,
-    RENEW_EVERY,
-    Disposed,
-    Dispositions,
-    Lease,
-    Ledger,
-    Limits,
-    Obligation,
-    Pass,
-    Pruned,
-)
-from echopilot_jobs.ledger.sqlite import SqliteLedger
+Each name is fetched when it is asked for: most verbs of the command line only read, and what writes and plans is the larger
+part.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger.protocol import (
+        Disposed,
+        Dispositions,
+        Lease,
+        Ledger,
+        Limits,
+        Obligation,
+        Pass,
+        Pruned,
+    )
+    from echopilot_jobs.ledger.sqlite import SqliteLedger
+    from echopilot_jobs.ledger.sqlite_reading import SqliteReading
+    from echopilot_jobs.ledger.terms import LEASE_TTL, MAX_PAGE, RENEW_EVERY
 
 __all__ = [
     "LEASE_TTL",
@@ -28,4 +37,19 @@ __all__ = [
     "Pass",
     "Pruned",
     "SqliteLedger",
+    "SqliteReading",
 ]
+
+_HOMES = {
+    "LEASE_TTL": "terms",
+    "MAX_PAGE": "terms",
+    "RENEW_EVERY": "terms",
+    "SqliteLedger": "sqlite",
+    "SqliteReading": "sqlite_reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'protocol')}"), name)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from echopilot_jobs.ledger.backup import drop_unfinished
-from echopilot_jobs.ledger.durable import beside
 from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Continuity, Identity, LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import (
     Condition,
@@ -27,7 +25,6 @@ from echopilot_jobs.ledger.watch import adopt_rescued
 # The quick check of a million runs ends within the first from memory; a cold disk takes longer. The full check, of all but
 # small ledgers, ends beside the work.
 WAIT_SECONDS = 1.0
-REFUSED_SUFFIX = ".refused"
 WAIT_FOR_FULL_SECONDS = 0.1
 
 
@@ -83,20 +80,6 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
     judged = continuity(path, mark, health.identity)
     floor = _number_after(mark, lost) if judged.begins_empty else 0
     return Readiness(health, judged, mark, tuple(notes), floor, check)
-
-
-def note_refusal(path: Path, sentence: str | None) -> None:
-    """Leave word beside the ledger at *path* that no scheduler will lead it, and why; None takes the word back."""
-    note = beside(path, REFUSED_SUFFIX)
-    with suppress(OSError):
-        note.write_text(sentence, encoding="utf-8") if sentence else note.unlink(missing_ok=True)
-
-
-def refusal(path: Path) -> str | None:
-    """Why no scheduler leads the ledger at *path*, if one refused it."""
-    with suppress(OSError, ValueError):
-        return beside(path, REFUSED_SUFFIX).read_text(encoding="utf-8")
-    return None
 
 
 def _number_after(mark: LedgerMark | None, lost: Identity | None) -> int:

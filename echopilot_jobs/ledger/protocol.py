@@ -30,10 +30,6 @@ from echopilot_jobs.runs import (
     Stint,
 )
 
-RENEW_EVERY = timedelta(seconds=5)
-LEASE_TTL = 3 * RENEW_EVERY  # three beats missed: whoever judges a scheduler's beat calls it silent from here on
-MAX_PAGE = 200
-
 
 @dataclass(frozen=True)
 class Lease:

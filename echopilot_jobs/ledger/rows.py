@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
-from echopilot_jobs.outages import Cause, Outage, Reading
 from echopilot_jobs.runs import (
     Artefact,
     Event,
@@ -24,6 +23,9 @@ from echopilot_jobs.runs import (
     State,
     Stint,
 )
+
+if TYPE_CHECKING:
+    from echopilot_jobs.outages import Outage, Reading
 
 
 def run_of(row: sqlite3.Row) -> Run:
@@ -73,6 +75,8 @@ def stint_of(row: sqlite3.Row) -> Stint:
 
 def reading_of(row: sqlite3.Row) -> Reading:
     """All clocks at the last pass that planned, joined with its stint."""
+    from echopilot_jobs.outages import Reading
+
     boot_id = stint_of(row).boot_id
     return Reading(moment(row["wall_at"]), row["monotonic_ms"] / 1000, row["boottime_ms"] / 1000, boot_id)
 
@@ -85,6 +89,8 @@ def skip_of(row: sqlite3.Row) -> Skip:
 
 def gap_of(row: sqlite3.Row) -> Gap:
     """A gap from its row."""
+    from echopilot_jobs.outages import Cause
+
     reason, outage = word(SkipReason, row["reason"]), _outage(row)
     paused = Cause.PAUSED if reason is SkipReason.PAUSED else Cause.UNKNOWN
     return Gap(
@@ -101,6 +107,8 @@ def gap_of(row: sqlite3.Row) -> Gap:
 
 def outage_of(row: sqlite3.Row) -> Outage:
     """An outage from its row."""
+    from echopilot_jobs.outages import Cause, Outage
+
     return Outage(moment(row["since_at"]), moment(row["until_at"]), word(Cause, row["cause"]), row["detail"])
 
 

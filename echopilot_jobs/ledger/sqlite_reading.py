@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import to_ms
 from echopilot_jobs.errors import UnknownName, unknown_name
-from echopilot_jobs.ledger import retention
 from echopilot_jobs.ledger.connection import (
     Connector,
     connect,
@@ -21,7 +20,6 @@ from echopilot_jobs.ledger.connection import (
     require_version,
     transaction,
 )
-from echopilot_jobs.ledger.protocol import MAX_PAGE, Dispositions, Obligation
 from echopilot_jobs.ledger.rows import (
     artefact_of,
     event_of,
@@ -38,7 +36,7 @@ from echopilot_jobs.ledger.rows import (
 )
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, maybe_moment, moment, slot_moment
-from echopilot_jobs.outages import Outage, Reading
+from echopilot_jobs.ledger.terms import MAX_PAGE
 from echopilot_jobs.runs import (
     Artefact,
     Event,
@@ -53,6 +51,10 @@ from echopilot_jobs.runs import (
     State,
     Stint,
 )
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger.protocol import Dispositions, Obligation
+    from echopilot_jobs.outages import Outage, Reading
 
 _LAST_ID = 2**63 - 1
 
@@ -141,6 +143,8 @@ class SqliteReading:
         return outage_of(row) if row else None
 
     def obligations(self, job_name: str) -> list[Obligation]:
+        from echopilot_jobs.ledger.protocol import Obligation
+
         return [
             Obligation(
                 row["generation"], moment(row["from_at"]), moment(row["until_at"]), definition(row["definition"])
@@ -153,6 +157,8 @@ class SqliteReading:
         return [(moment(row["since"]), definition(row["definition"])) for row in rows]
 
     def dispositions(self, job_name: str, start: datetime, end: datetime) -> Dispositions:
+        from echopilot_jobs.ledger.protocol import Dispositions
+
         span = {"job_name": job_name, "start": to_ms(start), "end": to_ms(end)}
         return Dispositions(
             runs=[tuple(row) for row in self._rows("slot_runs", **span)],
@@ -161,6 +167,8 @@ class SqliteReading:
         )
 
     def prunable(self, older_than: datetime, keep_per_job: int) -> tuple[int, int]:
+        from echopilot_jobs.ledger import retention
+
         with self._reading() as sql:
             (slots,) = sql.rows("count_old_slots", older_than=to_ms(older_than))
             return retention.count(sql, to_ms(older_than), keep_per_job), int(slots["count"])

@@ -6,9 +6,9 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
-_HERE = resources.files("echopilot_jobs.ledger")
+_HERE = Path(__file__).parent
 
 
 @cache

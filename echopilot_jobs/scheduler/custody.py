@@ -10,7 +10,8 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import Continuation, continuity, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
-from echopilot_jobs.ledger.keeping import Readiness, make_ready, note_refusal
+from echopilot_jobs.ledger.keeping import Readiness, make_ready
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.reserve import Reserve, is_full
 from echopilot_jobs.ledger.watch import LedgerWatch, Sight
 from echopilot_jobs.logs import Log

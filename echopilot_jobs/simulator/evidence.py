@@ -5,7 +5,7 @@ Nothing here judges. Moments are true seconds unless they are called wall (epoch
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,8 +172,9 @@ class Evidence:
         """(running, waiting in front) of the job as the pass that committed at *at* found them."""
         running = waiting = 0
         for sights in self.by_job[name]:
-            before = next((s.row for s in reversed(sights) if s.at < at), None)
-            after = next((s.row for s in sights if s.at == at), None)
+            place = bisect_left(sights, at, key=lambda sight: sight.at)
+            before = sights[place - 1].row if place else None
+            after = sights[place].row if place < len(sights) and sights[place].at == at else None
             if before is not None and not (after and _just_ended(before, after)):
                 running += before["state"] == "running"
                 waiting += before["state"] == "queued" and before["rank"] == 0 and before["slot_at"] is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -116,13 +117,21 @@ def _changes() -> tuple[tuple[datetime, str], ...]:
     """Moments a little before offset changes of our zones in 2026, and whose."""
     found = []
     for name in ZONES:
-        zone, moment = ZoneInfo(name), datetime(2026, 1, 1, tzinfo=UTC)
-        for _ in range(365 * 48):
-            following = moment + timedelta(minutes=30)
-            if moment.astimezone(zone).utcoffset() != following.astimezone(zone).utcoffset():
-                found.append((following - timedelta(minutes=15), name))
-            moment = following
+        zone = ZoneInfo(name)
+        for day in (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(365)):
+            halves = [day + timedelta(minutes=30 * n) for n in range(49)]
+            if _offset(halves[0], zone) != _offset(halves[-1], zone):  # else there is no need to look closer
+                pairs = pairwise(halves)
+                found += [
+                    (late - timedelta(minutes=15), name)
+                    for early, late in pairs
+                    if _offset(early, zone) != _offset(late, zone)
+                ]
     return tuple(sorted(found))
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta | None:
+    return moment.astimezone(zone).utcoffset()
 
 
 def _beginning(dice: random.Random) -> tuple[datetime, tuple[str, ...]]:

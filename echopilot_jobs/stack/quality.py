@@ -5,18 +5,23 @@ Nothing but Python's own library here, like bootstrap: it runs before anything i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess  # nosec B404
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
+from echopilot_jobs.processes import die_with_parent
 from echopilot_jobs.stack.bootstrap import ROOT, SetupError, environment, say
 
 SCRIPTS = ("simulate", "soak", "stack", "supervisorctl", "echopilot", "test", "check", "lock")
+PLAYED = "tests/simulator"
 Phase = tuple[str, Callable[[], int]]
 
 
@@ -73,7 +78,51 @@ def lock(_arguments: list[str]) -> int:
 
 
 def _test_phases(tools: Path, arguments: list[str]) -> list[Phase]:
-    return [("programs", _system), ("tests", lambda: _tool(tools, "pytest", *arguments))]
+    return [("programs", _system), ("tests", lambda: _pytest(tools, arguments))]
+
+
+def _pytest(tools: Path, arguments: list[str]) -> int:
+    """What *arguments* say or, without any, everything.
+
+    The simulator's tests wait for nothing and nothing waits for them: their time is virtual. So they are played beside the
+    others, on whatever the others leave of the processors, and told of at the end.
+    """
+    if arguments:
+        return _tool(tools, "pytest", *arguments)
+    with tempfile.TemporaryFile() as told, _beside(tools, PLAYED, told) as played:
+        code = _tool(tools, "pytest", f"--ignore={PLAYED}")
+        played_code = played.wait()
+        told.seek(0)
+        sys.stdout.flush()
+        shutil.copyfileobj(told, sys.stdout.buffer)
+        sys.stdout.flush()
+    return code or played_code
+
+
+@contextlib.contextmanager
+def _beside(tools: Path, folder: str, told: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The tests of *folder*, running while the block does and giving way to it; what they say goes to *told*."""
+    ourselves = os.getpid()
+
+    def give_way() -> None:
+        os.nice(10)
+        die_with_parent(signal.SIGTERM, ourselves)
+
+    # A cache of its own, or the two would write over what the other found.
+    command = [str(tools / "pytest"), "-o", f"cache_dir=.pytest_cache/{Path(folder).name}", folder]
+    with subprocess.Popen(  # nosec B603
+        command,
+        cwd=ROOT,
+        env=_surroundings(tools),
+        stdin=subprocess.DEVNULL,
+        stdout=told,
+        stderr=told,
+        preexec_fn=give_way,  # noqa: PLW1509 - one thread only here
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()  # no effect on one that has ended
 
 
 def _run_phases(phases: Callable[[Path], list[Phase]]) -> int:
@@ -95,10 +144,13 @@ def _run_phases(phases: Callable[[Path], list[Phase]]) -> int:
 
 
 def _tool(tools: Path, name: str, *arguments: str, cwd: Path = ROOT) -> int:
-    path = os.pathsep.join([str(tools), os.environ.get("PATH", os.defpath)])
-    surroundings = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     command = [str(tools / name), *arguments]
-    return subprocess.run(command, cwd=cwd, env=surroundings, check=False).returncode  # nosec B603
+    return subprocess.run(command, cwd=cwd, env=_surroundings(tools), check=False).returncode  # nosec B603
+
+
+def _surroundings(tools: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(tools), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 def _system() -> int:

@@ -2,7 +2,6 @@
 
 from echopilot_jobs.triggers.calendar import DailyAt, Weekly
 from echopilot_jobs.triggers.cron import Cron
-from echopilot_jobs.triggers.dst import DstNote, dst_notes
 from echopilot_jobs.triggers.ends import OnRequest, Until
 from echopilot_jobs.triggers.facts import trigger_of
 from echopilot_jobs.triggers.intervals import Every, EveryBetween, jitter_of
@@ -12,14 +11,12 @@ from echopilot_jobs.triggers.zones import offsets_of, zone_named
 __all__ = [
     "Cron",
     "DailyAt",
-    "DstNote",
     "Every",
     "EveryBetween",
     "OnRequest",
     "Trigger",
     "Until",
     "Weekly",
-    "dst_notes",
     "jitter_of",
     "offsets_of",
     "trigger_of",

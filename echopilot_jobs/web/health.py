@@ -13,7 +13,7 @@ from flask import current_app
 from echopilot_jobs.definitions import InForce
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
-from echopilot_jobs.ledger.keeping import refusal
+from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program

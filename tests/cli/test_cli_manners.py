@@ -274,29 +274,85 @@ def test_ctrl_c_while_waiting_is_130_and_leaves_the_run_alone(lived, spawn):
     assert lived.runs(job_name="ceo_brief", limit=1)[0].is_open
 
 
-@pytest.mark.process
-def test_status_loads_nothing_it_does_not_need(lived, environment):
-    """Start-up time is measured in bench/; here stands what keeps it short."""
-    heavy = [
+HEAVY = {
+    *(
         "flask",
         "pydantic",
         "requests",
+        "urllib3",
         "jinja2",
         "loguru",
         "schedule",
         "supervisor",
         "psutil",
         "rich",
-        "xmlrpc",
         "gunicorn",
-    ]
-    script = (
-        "import sys\nfrom echopilot_jobs.cli import main\ncode = main(['status'])\n"
-        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)\nsys.exit(code)"
-    )
+    ),
+    *(
+        "xmlrpc",
+        "http.client",
+        "email",
+        "ssl",
+        "socket",
+        "subprocess",
+        "tempfile",
+        "shutil",
+        "secrets",
+        "random",
+        "ctypes",
+    ),
+    *("asyncio", "logging", "difflib", "shlex", "importlib.resources", "importlib.metadata", "multiprocessing"),
+    *(
+        f"echopilot_jobs.{name}"
+        for name in ("web", "simulator", "scheduler", "executor", "signals", "doctor", "reporting")
+    ),
+    *(
+        f"echopilot_jobs.ledger.{name}"
+        for name in ("protocol", "sqlite", "sqlite_pass", "watch", "identity", "inspection")
+    ),
+    *(f"echopilot_jobs.accounting.{name}" for name in ("audit", "preview", "reasons", "timetable", "why")),
+    *(f"echopilot_jobs.{name}" for name in ("stretches", "outages", "context", "logs", "triggers.dst")),
+}
 
+
+def loaded(environment: dict[str, str], program: str, *words: str) -> set[str]:
+    """Every module that *program* has loaded when it ends, given *words* as its command line."""
+    script = (
+        f"import atexit, sys\nsys.argv = {['echopilot', *words]}\n"
+        f"atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n{program}"
+    )
     process = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, check=False, text=True
     )
+    assert process.returncode == 0, process.stderr
+    return set(process.stderr.split())
 
-    assert (process.returncode, process.stderr) == (0, "[]\n")
+
+@pytest.mark.process
+@pytest.mark.parametrize("words", [["status"], ["runs"], ["jobs"], ["--version"]], ids=" ".join)
+def test_a_look_loads_nothing_it_does_not_need(lived, environment, words) -> None:
+    """Start-up time is measured in bench/; here stands what keeps it short."""
+    found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", *words)
+
+    assert found & HEAVY == set()
+
+
+@pytest.mark.process
+def test_next_loads_what_previews_and_nothing_that_writes(lived, environment) -> None:
+    found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", "next")
+
+    assert {name for name in found & HEAVY if not name.startswith("echopilot_jobs.")} == set()
+    assert "echopilot_jobs.ledger.sqlite_pass" not in found
+
+
+@pytest.mark.process
+def test_the_way_to_an_environment_that_is_ready_loads_nothing_that_only_makes_one(environment) -> None:
+    program = (
+        "from echopilot_jobs.stack import bootstrap\nlock = bootstrap.ROOT / 'locks' / 'base.lock'\n"
+        "bootstrap.ready_python({**bootstrap.read_pins(lock), 'not-here': '1'}, bootstrap.ROOT.parent)\n"
+        "bootstrap.ready_venv(lock, bootstrap.ROOT)"
+    )
+
+    found = loaded(environment, program)
+
+    assert found & {*HEAVY, "dataclasses", "inspect", "platform"} == set()

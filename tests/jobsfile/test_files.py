@@ -263,13 +263,13 @@ def test_every_prefix_of_a_good_file_composes_or_is_refused_with_a_place_I28_F65
     assert len(composed(GOOD, over=BUILT_IN).registry) == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_any_bytes_compose_or_are_refused_I28(content: bytes) -> None:
     is_read(content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_good_file_with_pieces_moved_and_changed_composes_or_is_refused_I28(data: st.DataObject) -> None:
     content = bytearray(GOOD.encode())
@@ -300,7 +300,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_value_under_any_key_composes_or_is_refused_I28(data: st.DataObject) -> None:
     from echopilot_jobs.jobsfile.tables import FileTable, HttpTable, JobTable, ParamTable, keys_of

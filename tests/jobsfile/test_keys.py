@@ -305,6 +305,19 @@ def test_a_broken_rule_in_code_is_an_error_of_that_module() -> None:
         ('every = "6h"\nrun = "a:b"\nretry_on = "failed"', "retry_on: it changes nothing without 'retries'"),
         ('every = "6h"\ncommand = "ls | wc"\nshell = true', "shell: a shell reads this command"),
         ('every = "6h"\ncommand = ["ls", "${HOME}"]', "command: '${HOME}' stays as it is in an argument"),
+        (
+            'every = "6h"\ncommand = ["ls", "$HOME/x", "$PWD"]',
+            "command: '$HOME' stays as it is: no shell reads a list; write its value, or one text with shell = true",
+        ),
+        ('every = "6h"\nrun = "a:b"\nenv = { A = "$SET" }', "env.A: '$SET' stays as it is; did you mean '${SET}'?"),
+        ('every = "6h"\nrun = "a:b"\nenv = { PATH = "$PATH:/opt" }', "env.PATH: '$PATH' stays as it is; did you mean"),
+        (
+            'every = "6h"\nhttp = { url = "/x", headers = { X-A = "for $SET" } }',
+            "http.headers.X-A: '$SET' stays as it is",
+        ),
+        ('every = "6h"\nhttp = { url = "/x", body = "by=$SET&" }', "http.body: '$SET' stays as it is; did you mean"),
+        ('every = "6h"\nhttp = { url = "/x", json = ["$SET"] }', "http.json: '$SET' stays as it is; did you mean"),
+        ('every = "6h"\nhttp = { url = "/x?by=$SET" }', "http.url: '$SET' stays as it is in an address"),
         ('every = "6h"\nrun = "a:b"\ngroup = "db"', "group: 'db' has no limit; give it one under [groups]: db = 1"),
         ('every = "6h"\nrun = "a:b"\nenv = { A = "x${MISSING}" }', "env.A: '${MISSING}' is not set in the environment"),
         ('every = "6h"\nrun = "a:b"\nping = "${MISSING}"', "ping: '${MISSING}' is not set"),
@@ -318,6 +331,35 @@ def test_a_warning_says_what_is_worth_knowing(lines: str, said: str) -> None:
 
     assert line.startswith("jobs.toml:")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'run = "a:b"\nenv = { A = "$5 or US$AMOUNT", B = "$$HOME", C = "$ref", D = "$(DATE)", E = "\\\\$HOME" }',
+        'http = { url = "/x?$filter=a", body = "costs $50" }',
+        'http = { url = "/x", json = { "$group" = "$status" } }',
+        'command = ["awk", "{ print $NF }", "a.txt"]',
+        'command = ["sh", "-c", "$HOME/bin/x"]',
+        'command = ["/bin/bash", "-c", "echo $HOME"]',
+    ],
+    ids=lambda value: value[:60],
+)
+def test_a_dollar_that_is_no_slip_is_not_warned_of(lines: str) -> None:
+    assert warned(f'[jobs.j]\nevery = "6h"\n{lines}\n') == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "meant"),
+    [
+        ('run = "a:b"\nenv = { API_TOKEN = "$MY_SECRET" }', "write '${MY_SECRET}'"),
+        ('http = { url = "/x", headers = { Authorization = "Bearer $MY_SECRET" } }', "write 'Bearer ${MY_SECRET}'"),
+    ],
+)
+def test_what_looks_like_a_key_and_names_one_is_told_to_name_it_in_braces(lines: str, meant: str) -> None:
+    (problem,) = refused(f'[jobs.j]\nevery = "6h"\n{lines}\n')
+
+    assert meant in problem.message
 
 
 def test_what_is_in_order_has_no_warning() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
@@ -171,9 +171,7 @@ def standing_of(ledger: SqliteLedger, name: str) -> datetime:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestHistories.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @pytest.mark.parametrize("state", list(State))

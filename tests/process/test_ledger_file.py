@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from echopilot_jobs.ledger.keeping import refusal
+from echopilot_jobs.ledger.refusing import refusal
 from tests.process.lone import Lone
 from tests.process.stacks import eventually
 

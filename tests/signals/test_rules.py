@@ -91,7 +91,7 @@ def test_a_quiet_and_healthy_file_gives_no_risk_at_all(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_chance_alone_is_never_called_a_limit(seed: int) -> None:
     from echopilot_jobs.signals.reading import FileFacts, Signal
     from echopilot_jobs.signals.table import Table

@@ -324,7 +324,7 @@ any_json = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(body=st.binary(max_size=400) | any_json.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
 def test_any_body_is_an_object_or_a_refusal(body: bytes) -> None:
     found = _read(body)
@@ -343,7 +343,7 @@ def _read(body: bytes) -> dict[str, Any] | EchoPilotError:
         return error
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     method=st.sampled_from(["GET", "POST", "PUT"]),
     path=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.ledger.keeping import note_refusal
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.health import DISK_FLOOR
