@@ -1,0 +1,49 @@
+"""A run's facts as a person reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from echopilot_jobs.runs import Origin, Run, State
+
+BEGAN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+ONCE = Run(7, "export", Origin.SCHEDULE, State.SUCCEEDED, BEGAN).changed(
+    attempt=1, started_at=BEGAN, finished_at=BEGAN + timedelta(seconds=9), duration_ms=40
+)
+
+
+def at(moment: datetime) -> str:
+    return f"{moment:%H:%M} UTC"
+
+
+def test_a_run_of_one_attempt_took_what_was_measured() -> None:
+    assert (ONCE.took, ONCE.took_words) == (timedelta(milliseconds=40), "40 ms")
+
+
+def test_a_retried_run_took_the_time_from_its_first_start_to_its_end_and_says_the_attempts() -> None:
+    run = ONCE.changed(attempt=3, finished_at=BEGAN + timedelta(minutes=3, seconds=20))
+
+    assert run.took_words == "3 min 20 s in 3 attempts"
+
+
+def test_a_clock_set_back_between_attempts_leaves_at_least_what_was_measured() -> None:
+    assert ONCE.changed(attempt=2, finished_at=BEGAN - timedelta(hours=1)).took == timedelta(milliseconds=40)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.RETRY_WAIT, State.ABANDONED])
+def test_what_has_no_end_or_none_that_anybody_saw_took_nothing_yet(state: State) -> None:
+    run = ONCE.changed(state=state, attempt=2)
+
+    assert (run.took, run.took_words) == (None, None)
+
+
+def test_states_are_words_and_a_wait_says_until_when() -> None:
+    waits = ONCE.changed(state=State.RETRY_WAIT, not_before=BEGAN + timedelta(minutes=5))
+    leaves = ONCE.changed(state=State.RUNNING, cancel_wanted="mia")
+
+    assert [state.words for state in State if "_" in state.words] == []
+    assert waits.state_words(at) == "waiting to retry at 08:05 UTC"
+    assert leaves.state_words(at) == "running, asked to stop"
+    assert ONCE.changed(state=State.TIMED_OUT).state_words(at) == "timed out"
