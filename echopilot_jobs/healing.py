@@ -141,7 +141,7 @@ def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: boo
     """
     if run.is_open:
         raise WrongState(
-            f"run {run.id} is {run.state.value}; wait for its end, or end it with `echopilot cancel {run.id}`"
+            f"run {run.id} is {run.state.words}; wait for its end, or end it with `echopilot cancel {run.id}`"
         )
     if run.state is State.SUCCEEDED and not force:
         raise WrongState(f"run {run.id} succeeded; to do it all again give --force (force: true)")

@@ -19,7 +19,7 @@ from echopilot_jobs.definitions import Desk
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.plain import plain
+from echopilot_jobs.plain import coded_parts, plain
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Supervisor
@@ -98,7 +98,9 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
         plain=plain,
         printed=words.printed,
         excerpt=words.excerpt,
+        coded_parts=coded_parts,
         clock_text=words.clock_text,
+        state_words=words.state_words,
         milliseconds=words.milliseconds,
         lateness=words.lateness,
         amount=words.amount,

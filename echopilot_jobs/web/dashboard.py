@@ -12,6 +12,7 @@ from typing import Literal
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
+from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span
@@ -31,13 +32,14 @@ Tone = Literal["good", "warn", "bad"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it should be: what, since when, what to do, and the run that shows it."""
+    """One thing that is not as it should be: what, since when, what to do, and the run or the mistakes that show it."""
 
     tone: Tone
     what: str
     since: datetime | None = None
     do: str = ""
     run_id: int | None = None
+    mistakes: tuple[Mistake, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class RunLine:
     count: int = 1
     first: Run | None = None
     lateness: timedelta | None = None
-    duration_ms: int | None = None
+    took: str = "—"
 
 
 @dataclass(frozen=True)
@@ -160,13 +162,13 @@ def _folded(job: JobLine) -> list[RunLine]:
 
 
 def _single(run: Run) -> RunLine:
-    return RunLine(run, lateness=run.lateness, duration_ms=run.duration_ms)
+    return RunLine(run, lateness=run.lateness, took=run.took_words or "—")
 
 
 def _stretch(runs: Sequence[Run]) -> RunLine:
     late = max((run.lateness for run in runs if run.lateness is not None), default=None)
-    took = max((run.duration_ms for run in runs if run.duration_ms is not None), default=None)
-    return RunLine(runs[-1], len(runs), runs[0], late, took)
+    took = max((run.took for run in runs if run.took is not None), default=None)
+    return RunLine(runs[-1], len(runs), runs[0], late, "—" if took is None else span(took))
 
 
 def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
@@ -209,17 +211,21 @@ def verdict(
 
     *waits* is what stands still until a person says a word.
     """
-    broken = [Problem("bad", check.what, check.since, check.do) for check in _causes_first(health.failing)]
+    broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
     broken += [problem for problem in waits if problem.tone == "bad"]
     watch = [problem for problem in waits if problem.tone == "warn"]
-    watch += [Problem("warn", check.what, check.since, check.do) for check in health.checks if check.level == "warn"]
+    watch += [_of_check("warn", check) for check in health.checks if check.level == "warn"]
     watch += dark_hours(day, lost)
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
     if watch:
         return Verdict("warn", "All jobs are well; " + counted(len(watch), "thing") + " to know", tuple(watch))
     return Verdict("good", _all_well(jobs, health))
+
+
+def _of_check(tone: Tone, check: Check) -> Problem:
+    return Problem(tone, check.what, check.since, check.do, mistakes=check.mistakes)
 
 
 def _causes_first(failing: Sequence[Check]) -> list[Check]:
@@ -235,12 +241,12 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     if not row:
         return None
     newest, oldest = row[0], row[-1]
-    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.value.replace("_", " ")
+    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.words
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
     coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else ""
     do = f"{coming}read the run, mend the cause, run it again"
-    return Problem("bad", f"{line.job.name} {times}{words}", oldest.finished_at, do, newest.id)
+    return Problem("bad", f"'{line.job.name}' {times}{words}", oldest.finished_at, do, newest.id)
 
 
 def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
@@ -288,7 +294,9 @@ def _headline(broken: Sequence[Problem]) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    """A clause as a headline; a name at its beginning keeps its spelling."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def _all_well(jobs: Sequence[JobLine], health: Health) -> str:

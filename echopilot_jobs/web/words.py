@@ -6,19 +6,19 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from echopilot_jobs.plain import plain_lines, shorten
-from echopilot_jobs.runs import SkipReason, State
+from echopilot_jobs.runs import Run, SkipReason, State
 from echopilot_jobs.spans import span
 
-# Colour never speaks alone: each state has a sign and a word as well.
+# Colour never speaks alone: each state has a sign beside its words.
 SIGNS = {
-    State.QUEUED: ("…", "queued", "open"),
-    State.RUNNING: ("▸", "running", "open"),
-    State.RETRY_WAIT: ("↻", "waits to retry", "open"),
-    State.SUCCEEDED: ("✓", "succeeded", "good"),
-    State.FAILED: ("✕", "failed", "bad"),
-    State.TIMED_OUT: ("✕", "timed out", "bad"),
-    State.ABANDONED: ("✕", "abandoned", "bad"),
-    State.CANCELLED: ("—", "cancelled", "dull"),
+    State.QUEUED: ("…", "open"),
+    State.RUNNING: ("▸", "open"),
+    State.RETRY_WAIT: ("↻", "open"),
+    State.SUCCEEDED: ("✓", "good"),
+    State.FAILED: ("✕", "bad"),
+    State.TIMED_OUT: ("✕", "bad"),
+    State.ABANDONED: ("✕", "bad"),
+    State.CANCELLED: ("—", "dull"),
 }
 REASONS = {
     SkipReason.EXPIRED: "too old to run",
@@ -41,6 +41,11 @@ def clock_text(moment: datetime, now: datetime) -> str:
         return f"{utc:%H:%M:%S}"
     year = f" {utc.year}" if utc.year != now.year else ""
     return f"{utc.day} {utc:%b}{year} {utc:%H:%M:%S}"
+
+
+def state_words(run: Run, now: datetime) -> str:
+    """The run's state, and until when it waits: `waiting to retry at 08:05:00`."""
+    return run.state_words(lambda moment: clock_text(moment, now))
 
 
 def milliseconds(count: int | None) -> str:
