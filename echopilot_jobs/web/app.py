@@ -91,6 +91,7 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
     state.app.extensions[DESK] = HealthDesk(services)
     # The problem page is also drawn for addresses that no blueprint matched.
     state.app.context_processor(_for_templates)
+    state.app.jinja_env.globals["here"] = lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", **values)
     state.app.jinja_env.filters.update(
         iso=iso,
         span=span,
@@ -102,7 +103,7 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
         clock_text=words.clock_text,
         state_words=words.state_words,
         milliseconds=words.milliseconds,
-        lateness=words.lateness,
+        lasting=words.lasting,
         amount=words.amount,
         counted=words.counted,
         pretty=words.pretty,
@@ -132,7 +133,6 @@ def _for_templates() -> dict[str, Any]:
     return {
         "jobs_file": _services().jobs.now() if found else None,
         "asset": _asset,
-        "here": lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", **values),
         "signs": words.SIGNS,
         "reasons": words.REASONS,
         "version": __version__,

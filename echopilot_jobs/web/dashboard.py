@@ -26,6 +26,7 @@ from echopilot_jobs.web.words import clock_text, counted, excerpt
 DAY = timedelta(days=1)
 RECENT_RUNS = 12
 MARKS = 30
+RESUMES_MOST = 6
 
 Tone = Literal["good", "warn", "bad"]
 
@@ -39,6 +40,9 @@ class Problem:
     since: datetime | None = None
     do: str = ""
     run_id: int | None = None
+    job_name: str = ""
+    may_retry: bool = False
+    paused: tuple[str, ...] = ()  # jobs that somebody may let go on
     mistakes: tuple[Mistake, ...] = ()
 
 
@@ -53,7 +57,7 @@ class Verdict:
     @property
     def says_it_all(self) -> bool:
         """Whether the headline is the first problem itself, which then need not be said twice."""
-        return bool(self.problems) and self.headline == _sentence(self.problems[0].what)
+        return bool(self.problems) and self.headline == sentence(self.problems[0].what)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class RunLine:
     count: int = 1
     first: Run | None = None
     lateness: timedelta | None = None
-    took: str = "—"
+    took: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -162,13 +166,13 @@ def _folded(job: JobLine) -> list[RunLine]:
 
 
 def _single(run: Run) -> RunLine:
-    return RunLine(run, lateness=run.lateness, took=run.took_words or "—")
+    return RunLine(run, lateness=run.lateness, took=run.took)
 
 
 def _stretch(runs: Sequence[Run]) -> RunLine:
     late = max((run.lateness for run in runs if run.lateness is not None), default=None)
     took = max((run.took for run in runs if run.took is not None), default=None)
-    return RunLine(runs[-1], len(runs), runs[0], late, "—" if took is None else span(took))
+    return RunLine(runs[-1], len(runs), runs[0], late, took)
 
 
 def plain_lines(runs: Iterable[Run]) -> list[RunLine]:
@@ -246,7 +250,8 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     words = f": {excerpt(newest.error)}" if newest.error else ""
     coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else ""
     do = f"{coming}read the run, mend the cause, run it again"
-    return Problem("bad", f"'{line.job.name}' {times}{words}", oldest.finished_at, do, newest.id)
+    what, may_retry = f"'{line.job.name}' {times}{words}", line.can_be_asked_for
+    return Problem("bad", what, oldest.finished_at, do, newest.id, line.job.name, may_retry)
 
 
 def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
@@ -286,14 +291,14 @@ def _paused(paused: Sequence[Pause]) -> Problem:
     others = " and others" if len({pause.actor for pause in paused}) > 1 else ""
     what = f"{names} {'is' if len(paused) == 1 else 'are'} paused by {excerpt(first.actor)}{others}{note}"
     do = f"`echopilot resume {names if len(paused) == 1 else '--all'}` when it is time"
-    return Problem("warn", what, first.since, do)
+    return Problem("warn", what, first.since, do, paused=tuple(pause.job_name for pause in paused)[:RESUMES_MOST])
 
 
 def _headline(broken: Sequence[Problem]) -> str:
-    return _sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
+    return sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
     """A clause as a headline; a name at its beginning keeps its spelling."""
     first = words.partition(" ")[0]
     return words[:1].upper() + words[1:] if first.isalpha() else words

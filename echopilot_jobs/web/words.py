@@ -53,9 +53,9 @@ def milliseconds(count: int | None) -> str:
     return "—" if count is None else span(timedelta(milliseconds=count))
 
 
-def lateness(late: timedelta | None) -> str:
-    """How long after its slot something began; a dash for none."""
-    return "—" if late is None else span(max(late, timedelta(0)))
+def lasting(length: timedelta | None) -> str:
+    """A length of time, never less than none: `1.2 s`, `3 min 20 s`; a dash where there is none."""
+    return "—" if length is None else span(max(length, timedelta(0)))
 
 
 def amount(count: int) -> str:

@@ -24,7 +24,8 @@ SCENES: dict[str, Any] = {
     "empty": (lambda _, path: scenes.SqliteLedger(path), EMPTY),
     "gone": (None, scenes.Table([scenes.program("scheduler", "FATAL"), scenes.program("web", pid=1)])),
 }
-PATHS = ["/", "/jobs/export/run", "/runs", "/runs?state=failed", "/runs/19", "/nope", "/login"]
+PATHS = ["/", "/jobs/export/run", "/jobs/export", "/jobs/ceo_brief", "/jobs/ceo_breif", "/runs", "/runs?state=failed"]
+PATHS += ["/runs/19", "/nope", "/login"]
 
 # Every piece of text with the contrast it has on what lies behind it.
 CONTRAST = """() => {

@@ -1,7 +1,7 @@
 // Keeps the relative times of the page moving between two refreshes, and says so when the refreshes stop coming.
 "use strict";
 (function () {
-  const REFRESH_WHEN_SHOWN = ["live", "run"];
+  const REFRESH_WHEN_SHOWN = ["live", "run", "job-now"];
   let ahead = 0; // how far the server's clock is ahead of this one, in ms
   let heard = Date.now();
   let tone = null;
