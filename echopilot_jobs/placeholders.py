@@ -44,3 +44,18 @@ def hide(text: str, names: Iterable[str], environ: Mapping[str, str]) -> str:
         if len(value) >= SHORTEST_SECRET:
             text = text.replace(value, f"[{name}]")
     return text
+
+
+def hide_growing(text: str, names: Iterable[str], environ: Mapping[str, str]) -> str:
+    """*text* hidden while more of it comes: an end that may be the first part of a value waits for the rest."""
+    wanted = list(names)
+    values = [value for name in wanted if len(value := environ.get(name, "")) >= SHORTEST_SECRET]
+    end = len(text.rstrip("\ufffd"))  # a letter of which only some bytes have come
+    while begun := max((_begun(text, end, value) for value in values), default=0):
+        end -= begun  # and what stands before it may be the first part of another one
+    return hide(text[:end], wanted, environ)
+
+
+def _begun(text: str, end: int, value: str) -> int:
+    """How many letters of *value* stand at the end of *text* up to *end*."""
+    return next((n for n in range(min(len(value), end), 0, -1) if text.endswith(value[:n], 0, end)), 0)

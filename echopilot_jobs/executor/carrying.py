@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor import child_process, http
 from echopilot_jobs.executor.cancel import Cancel
+from echopilot_jobs.executor.capture import newest_part
 from echopilot_jobs.executor.http import OwnWeb
 from echopilot_jobs.executor.report import Heard
 from echopilot_jobs.executor.starting import ForkServer
 from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Python
-from echopilot_jobs.placeholders import Unfilled, fill, hide, names_in
+from echopilot_jobs.placeholders import Unfilled, fill, hide, hide_growing, names_in
 from echopilot_jobs.processes import PROJECT_ROOT
 from echopilot_jobs.runs import Outcome, Output, Run, State
 
@@ -49,7 +50,7 @@ class Executor:
         started = self.clock.monotonic()
         secrets = _secrets_of(job)
         try:
-            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_without(heard, secrets)))
+            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_as_told(heard, secrets)))
         except (BadParameters, Unfilled) as error:
             outcome = Outcome(State.FAILED, error=str(error), final=True)
         except Exception:  # whatever it is, the run must end with its reason recorded and the next one start
@@ -107,15 +108,25 @@ def _without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
     )
 
 
-def _heard_without(heard: Heard, secrets: Iterable[str]) -> Heard:
-    if not secrets:
-        return heard
+def _heard_as_told(heard: Heard, secrets: Collection[str]) -> Heard:
+    """*heard* without secrets, and of what was printed so far only the newest part: cut after it was hidden (S25)."""
+    if secrets:
+        heard = _heard_without(heard, secrets)
+    return replace(heard, output=newest_part(heard.output)) if heard.output else heard
+
+
+def _heard_without(heard: Heard, secrets: Collection[str]) -> Heard:
     said = [
         replace(each, message=_hidden(each.message, secrets), fields=_hidden(each.fields, secrets))
         for each in heard.said
     ]
     progress = heard.progress and replace(heard.progress, note=_hidden(heard.progress.note, secrets))
-    return Heard(tuple(said), progress)
+    return Heard(tuple(said), progress, heard.output and _growing_without(heard.output, secrets))
+
+
+def _growing_without(output: Output, secrets: Collection[str]) -> Output:
+    head, tail = (hide_growing(text, secrets, os.environ) for text in (output.head, output.tail))
+    return Output(head, tail, output.dropped_bytes)
 
 
 def _hidden(value: Any, secrets: Iterable[str]) -> Any:
