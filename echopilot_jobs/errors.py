@@ -29,9 +29,13 @@ class ConfigError(EchoPilotError):
 
 
 class UnknownName(EchoPilotError):
-    """A job, run or program that does not exist; the message names those that do."""
+    """A job, run or program that does not exist; the message names those that do, `near` those that may be meant."""
 
     status = 404
+
+    def __init__(self, message: str, near: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.near = tuple(near)
 
 
 class WrongState(EchoPilotError):
@@ -75,6 +79,6 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
     """The error for a name nobody knows, with the nearest known one when there is one."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=3)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}")
+    return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}", near)

@@ -68,7 +68,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "run.abandoned": "its owner died while it ran (job, run, owner)",
         "run.cancelled": "it ended before it started (job, run, error)",
         "job.failed_to_plan": "a job could not be planned and was passed over (job, error)",
-        "jobs.accepted": "another set of definitions is in force (count, added, changed, removed, revision, unkept)",
+        "jobs.accepted": "another set of definitions is in force (count, added, changed, removed, version, unkept)",
         "jobs.refused": "the jobs file is not in force; the last good set is (problem: one line each)",
         "ping.failed": "an outside watcher could not be told of a run; said once until one arrives again (job, error)",
         "ping.recovered": "an outside watcher can be told of runs again (job)",

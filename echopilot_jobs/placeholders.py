@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
@@ -48,18 +48,35 @@ def fill(text: str, environ: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(value, text)
 
 
-def hider(names: Iterable[str], environ: Mapping[str, str]) -> Callable[[str], str]:
-    """What replaces the values of *names* in a text by `[NAME]`: what a run was told must not come back by its output.
+class Hider:
+    """Replaces the values of *names* in a text by `[NAME]`: what a run was told must not come back by its output.
 
     Hidden is a value as it is and each line of one that has several, and what JSON, a URL, base64 and hex make of it.
     Whatever else a run does to it stays; so does what has fewer than `SHORTEST_SECRET` characters.
     """
-    known = {form: f"[{name}]" for name in names for form in _forms(environ.get(name, ""))}
-    if not known:
-        return str
-    longest_first = sorted(known, key=len, reverse=True)  # one may hold another
-    found = re.compile("|".join(map(re.escape, longest_first)))
-    return lambda text: found.sub(lambda match: known[match[0]], text)
+
+    def __init__(self, names: Iterable[str], environ: Mapping[str, str]) -> None:
+        self._known = {form: f"[{name}]" for name in names for form in _forms(environ.get(name, ""))}
+        longest_first = sorted(self._known, key=len, reverse=True)  # one may hold another
+        self._found = re.compile("|".join(map(re.escape, longest_first)))
+
+    def __call__(self, text: str) -> str:
+        """*text*, hidden."""
+        return self._found.sub(lambda match: self._known[match[0]], text) if self._known else text
+
+    def growing(self, text: str) -> str:
+        """*text* hidden while more of it comes: an end that may be the first part of a value waits for the rest."""
+        if not self._known:
+            return text
+        end = len(text.rstrip("\ufffd"))  # a letter of which only some bytes have come
+        while begun := max(_begun(text, end, form) for form in self._known):
+            end -= begun  # and what stands before it may be the first part of another one
+        return self(text[:end])
+
+
+def _begun(text: str, end: int, form: str) -> int:
+    """How many letters of *form* stand at the end of *text* up to *end*."""
+    return next((n for n in range(min(len(form), end), 0, -1) if text.endswith(form[:n], 0, end)), 0)
 
 
 def _forms(value: str) -> set[str]:

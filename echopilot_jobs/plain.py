@@ -29,6 +29,12 @@ def plain_lines(text: str) -> list[str]:
     return [plain(line.removesuffix("\r").expandtabs(4)) for line in lines]
 
 
+def coded_parts(text: object) -> list[tuple[str, bool]]:
+    """*text* made plain, in pieces: (piece, whether it stood between two backticks). A lone backtick stays what it is."""
+    pieces = re.split(r"`([^`]+)`", plain(text))
+    return [(piece, place % 2 == 1) for place, piece in enumerate(pieces) if piece]
+
+
 def shorten(text: str, limit: int) -> str:
     """At most *limit* characters of *text* and how many were left out: `the first wor… (+12)`.
 

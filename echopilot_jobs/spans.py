@@ -41,6 +41,12 @@ def stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def day_clock(moment: datetime) -> str:
+    """The moment in UTC to the minute, as it is said: `27 Nov 2026 08:00 UTC`."""
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b} {utc.year} {utc:%H:%M} UTC"
+
+
 def near_stamp(moment: datetime, now: datetime) -> str:
     """The moment and where it lies from *now*, its date left out when it is today's: `08:00:00Z (in 3 min)`."""
     return f"{near(moment, now)} ({relative(moment, now)})"

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from echopilot_jobs.plain import plain, plain_lines, shorten
+from echopilot_jobs.plain import coded_parts, plain, plain_lines, shorten
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
@@ -57,6 +57,12 @@ def test_a_shortened_text_says_how_much_is_missing():
 def test_a_letter_keeps_its_marks_and_an_emoji_its_parts():
     assert shorten("xe\u0301\u0301y", 2) == "x… (+4)"
     assert "\u200d…" not in shorten("ab👩\u200d🚀cd", 4)
+
+
+def test_code_stands_between_two_backticks_and_a_lone_one_is_text():
+    assert coded_parts("see `a b` or `c`") == [("see ", False), ("a b", True), (" or ", False), ("c", True)]
+    assert coded_parts("one ` alone") == [("one ` alone", False)]
+    assert coded_parts("``") == [("``", False)]
 
 
 def test_a_flood_of_marks_is_still_cut():

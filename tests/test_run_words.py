@@ -15,7 +15,7 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.executor import Heard, Said
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Artefact, Outcome, Progress, Run, State
+from echopilot_jobs.runs import Artefact, Outcome, Output, Progress, Run, State
 from echopilot_jobs.scheduler import Scheduler
 from echopilot_jobs.scheduler.chores import EVERY_SECONDS, Chores
 from echopilot_jobs.scheduler.custody import Custody
@@ -100,6 +100,58 @@ def test_a_new_attempt_begins_without_the_progress_of_the_last(world: World) -> 
 
     assert world.ledger.run(run.id).attempt == 2
     assert world.ledger.progress(run.id) is None
+
+
+def prints(world: World, run: Run, text: str) -> None:
+    world.engine.said.append(Note(run, Heard(output=Output(text))))
+
+
+def test_what_a_running_run_has_printed_is_in_the_ledger_until_its_end_brings_all_of_it(world: World) -> None:
+    scheduler, run = started(world)
+
+    prints(world, run, "one\n")
+    prints(world, run, "one\ntwo\n")
+    scheduler.beat()
+    so_far = world.ledger.output(run.id).text
+    end(world, Outcome(State.SUCCEEDED, output=Output("one\ntwo\nthree\n")))
+    scheduler.beat()
+
+    assert so_far == "one\ntwo\n"
+    assert world.ledger.output(run.id).text == "one\ntwo\nthree\n"
+
+
+def test_what_was_printed_before_its_scheduler_died_stays_with_the_run(world: World) -> None:
+    scheduler, run = started(world)
+
+    prints(world, run, "half way\n")
+    scheduler.beat()
+    world.ledger.abandon_owned_by(world.ledger.running_owners(), world.clock.now(), "it died")
+
+    assert world.ledger.run(run.id).state is State.ABANDONED
+    assert world.ledger.output(run.id).text == "half way\n"
+
+
+def test_a_new_attempt_begins_without_the_output_of_the_last(world: World) -> None:
+    scheduler, run = started(world, retries=1)
+
+    end(world, Outcome(State.FAILED, output=Output("no answer\n")))
+    scheduler.beat()
+    between = world.ledger.output(run.id).text
+    world.run_for(scheduler, 50)
+
+    assert world.ledger.run(run.id).attempt == 2
+    assert (between, world.ledger.output(run.id).text) == ("no answer\n", "")
+
+
+def test_a_word_that_comes_after_the_end_changes_nothing(world: World) -> None:
+    scheduler, run = started(world)
+    end(world, Outcome(State.SUCCEEDED, output=Output("all of it\n")))
+    scheduler.beat()
+
+    prints(world, run, "late")
+    scheduler.beat()
+
+    assert world.ledger.output(run.id).text == "all of it\n"
 
 
 def test_progress_waits_for_the_ledger_and_lines_do_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,15 @@ class InForce:
     accepted_at: datetime | None = None
     refused_at: datetime | None = None
 
+    @property
+    def refusal(self) -> str:
+        """In one short sentence: that the jobs file is not in force, and what runs instead. Empty when it is in force."""
+        if not self.problems:
+            return ""
+        many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
+        what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
+        return f"{what}; {'the last good set keeps running' if self.accepted_at else 'only the built-in jobs run'}"
+
     def as_dict(self) -> dict[str, Any]:
         """How the jobs file stands, as plain JSON; field names are kept from release to release."""
         return {

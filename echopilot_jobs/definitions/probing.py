@@ -12,7 +12,7 @@ from typing import Any
 
 from echopilot_jobs.definitions.importing import Answers, Item, import_all
 from echopilot_jobs.jobsfile import Document, Problem, modules_of
-from echopilot_jobs.placeholders import Unfilled, fill, hider, names_in
+from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
 
 FIRST_LINE_MOST = 256
 
@@ -152,7 +152,7 @@ def _take_target(probed: Probed, world: World, said: _Said, answers: Answers, nu
     answer = answers.by_item[number]
     for words, found in ((answer.problem, probed.problems), (answer.warning, probed.warnings)):
         if words:
-            safe = hider(said.placeholders, world.environ)(words)  # an exception may quote what it was given
+            safe = Hider(said.placeholders, world.environ)(words)  # an exception may quote what it was given
             problem = said.problem("run", f"came '{said.text('run')}'; {safe}")
             (probed.warnings if said.is_off else found).append(problem)
 

@@ -21,7 +21,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Note:
-    """What a run said while it goes on: lines of its log, and how far it is."""
+    """What a run said while it goes on: lines of its log, how far it is, what it has printed so far."""
 
     run: Run
     heard: Heard

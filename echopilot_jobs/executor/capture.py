@@ -8,6 +8,7 @@ from echopilot_jobs.runs import Output
 
 HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 192 * 1024
+SO_FAR_BYTES = 16 * 1024
 
 
 class Capture:
@@ -45,6 +46,17 @@ class Capture:
         if not self._dropped:
             return Output(head=_text(bytes(self._head) + b"".join(self._tail)))
         return Output(head=_text(bytes(self._head)), tail=_text(b"".join(self._tail)), dropped_bytes=self._dropped)
+
+
+def newest_part(output: Output, most_bytes: int = SO_FAR_BYTES) -> Output:
+    """The end of *output*, whole lines where there are any: what is worth showing while more comes. The rest is counted."""
+    newest = (output.tail if output.dropped_bytes else output.head).encode()
+    if not output.dropped_bytes and len(newest) <= most_bytes:
+        return output
+    cut = newest[-most_bytes:]
+    kept = cut.partition(b"\n")[2] or cut
+    whole = len(output.head.encode()) + len(output.tail.encode()) + output.dropped_bytes
+    return Output(tail=kept.decode("utf-8", "ignore"), dropped_bytes=whole - len(kept))
 
 
 def _text(data: bytes) -> str:

@@ -13,15 +13,14 @@ from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor import child_process, http
 from echopilot_jobs.executor.cancel import Cancel
+from echopilot_jobs.executor.capture import newest_part
 from echopilot_jobs.executor.http import OwnWeb
 from echopilot_jobs.executor.report import Heard
 from echopilot_jobs.executor.starting import ForkServer
 from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Python
-from echopilot_jobs.placeholders import Unfilled, fill, hider, names_in
+from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
 from echopilot_jobs.processes import PROJECT_ROOT
 from echopilot_jobs.runs import Artefact, Outcome, Output, Run, State
-
-Hide = Callable[[str], str]
 
 
 def _to_nobody(_heard: Heard) -> None:
@@ -49,9 +48,9 @@ class Executor:
         from the environment comes out hidden, wherever the run repeats it.
         """
         started = self.clock.monotonic()
-        hide = hider(_secrets_of(job), os.environ)
+        hide = Hider(_secrets_of(job), os.environ)
         try:
-            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_without(heard, hide)))
+            outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_as_told(heard, hide)))
         except (BadParameters, Unfilled) as error:
             outcome = Outcome(State.FAILED, error=str(error), final=True)
         except Exception:  # whatever it is, the run must end with its reason recorded and the next one start
@@ -80,7 +79,7 @@ class Executor:
             case Inline():
                 raise TypeError(f"job '{job.name}' is carried out inside the scheduler, not here")
 
-    def _without(self, outcome: Outcome, hide: Hide) -> Outcome:
+    def _without(self, outcome: Outcome, hide: Hider) -> Outcome:
         output = outcome.output
         return replace(
             outcome,
@@ -113,13 +112,19 @@ def _secrets_of(job: Job) -> set[str]:
     return names | {*http.secret_names(job.action)} if isinstance(job.action, Http) else names
 
 
-def _heard_without(heard: Heard, hide: Hide) -> Heard:
+def _heard_as_told(heard: Heard, hide: Hider) -> Heard:
+    """*heard* without secrets, and of what was printed so far only the newest part: cut after it was hidden (S25)."""
     said = [replace(each, message=hide(each.message), fields=_hidden(each.fields, hide)) for each in heard.said]
     progress = heard.progress and replace(heard.progress, note=hide(heard.progress.note))
-    return Heard(tuple(said), progress)
+    output = heard.output and newest_part(_growing_without(heard.output, hide))
+    return Heard(tuple(said), progress, output)
 
 
-def _hidden(value: Any, hide: Hide) -> Any:
+def _growing_without(output: Output, hide: Hider) -> Output:
+    return Output(hide.growing(output.head), hide.growing(output.tail), output.dropped_bytes)
+
+
+def _hidden(value: Any, hide: Hider) -> Any:
     """*value* with every text in it hidden."""
     if isinstance(value, str):
         return hide(value)

@@ -8,7 +8,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from select import select
 from typing import Any
@@ -105,6 +105,8 @@ class _Watch:
         self._deadline = deadline
         self._hear = hear
         self._hear_at = clock.monotonic()
+        self._show_at = self._hear_at + HEAR_EVERY_SECONDS  # a run shorter than that is shown once, by its end
+        self._has_printed = False
         self._kill_at: float | None = None
         self._pidfd: int | None = None
         self._status: int | None = None
@@ -139,6 +141,7 @@ class _Watch:
     def _take_output(self) -> bool:
         data = os.read(self._begun.output, READ_AT_ONCE)
         self.output.add(data)
+        self._has_printed = self._has_printed or bool(data)
         return bool(data)
 
     def _take_report(self) -> bool:
@@ -186,6 +189,8 @@ class _Watch:
         until = self._deadline if self._kill_at is None else self._kill_at
         if self.report.is_waiting:
             until = min(until, self._hear_at)
+        if self._has_printed:
+            until = min(until, self._show_at)
         return max(until - self._clock.monotonic(), 0.0)
 
     def _mind_deadline(self) -> None:
@@ -206,9 +211,15 @@ class _Watch:
             signal_tree(self.pid, signal.SIGTERM)
 
     def _pass_on(self) -> None:
-        if self.report.is_waiting and self._clock.monotonic() >= self._hear_at:
-            self._hear_at = self._clock.monotonic() + HEAR_EVERY_SECONDS
-            self._hear(self.report.heard())
+        now = self._clock.monotonic()
+        shows = self._has_printed and now >= self._show_at
+        if not shows and not (self.report.is_waiting and now >= self._hear_at):
+            return
+        heard, self._hear_at = self.report.heard(), now + HEAR_EVERY_SECONDS
+        if shows:
+            self._show_at, self._has_printed = self._hear_at, False
+            heard = replace(heard, output=self.output.output())
+        self._hear(heard)
 
     # -- after the end
 

@@ -23,7 +23,7 @@ from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request
 from echopilot_jobs.executor.line import bare_session
 from echopilot_jobs.jobs import Http
-from echopilot_jobs.placeholders import fill, hider, names_in
+from echopilot_jobs.placeholders import Hider, fill, names_in
 from echopilot_jobs.runs import Outcome, State
 
 READY_PROBE_SECONDS = 2.0
@@ -82,7 +82,7 @@ def request_of(action: Http, context: RunContext, environ: Mapping[str, str]) ->
         action.contains,
         action.redirects,
         action.allow_private,
-        hider(secret_names(action), environ),
+        Hider(secret_names(action), environ),
     )
 
 

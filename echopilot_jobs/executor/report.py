@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from echopilot_jobs.plain import plain
-from echopilot_jobs.runs import Artefact, Progress
+from echopilot_jobs.runs import Artefact, Output, Progress
 
 RESULT_MOST_BYTES = 64 * 1024
 LINE_MOST_BYTES = 64 * 1024
@@ -41,13 +41,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a run said since it was last listened to."""
+    """What a run said since it was last listened to, and, when it printed something, what it has printed so far."""
 
     said: tuple[Said, ...] = ()
     progress: Progress | None = None
+    output: Output | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.said) or self.progress is not None
+        return bool(self.said) or self.progress is not None or self.output is not None
 
 
 class Report:

@@ -146,7 +146,7 @@ class Job:
         }
 
     @cached_property
-    def revision(self) -> str:
+    def version(self) -> str:
         """Twelve hex digits that change whenever the definition does."""
         text = json.dumps(self.definition(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

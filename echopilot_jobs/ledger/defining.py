@@ -34,10 +34,10 @@ class Definitions:
 
         New times owe nothing for the time before the change.
         """
-        if row is not None and row["revision"] == job.revision and row["is_defined"]:
+        if row is not None and row["revision"] == job.version and row["is_defined"]:
             return None
         if row is None:
-            row = self._sql.one("register_job", name=job.name, revision=job.revision, now=self._now)
+            row = self._sql.one("register_job", name=job.name, revision=job.version, now=self._now)
             self._put(job, row["id"], owed_from=self._now)
         else:
             self._redefine(job, row, generation)
@@ -61,7 +61,7 @@ class Definitions:
             self._supersede(job, row, before["rule"], generation)
         owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
         self._sql.do("close_obligation", job_id=row["id"])
-        self._sql.do("redefine_job", job_id=row["id"], revision=job.revision, owes_nothing_before=owed_from)
+        self._sql.do("redefine_job", job_id=row["id"], revision=job.version, owes_nothing_before=owed_from)
         self._put(job, row["id"], owed_from=owed_from)
 
     def _supersede(self, job: Job, row: sqlite3.Row, rule: Any, generation: int) -> None:
@@ -76,6 +76,6 @@ class Definitions:
         self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
 
     def _put(self, job: Job, job_id: int, owed_from: int) -> None:
-        facts = {"revision": job.revision, "definition": to_json(job.definition()), "now": self._now}
+        facts = {"revision": job.version, "definition": to_json(job.definition()), "now": self._now}
         kept = self._sql.one("put_definition", job_id=job_id, **facts)
         self._sql.do("open_obligation", job_id=job_id, definition_id=kept["id"], from_at=owed_from)

@@ -132,6 +132,10 @@ class Pass(Protocol):
         """Keep how far runs say they are, by their ids; of a run only the newest word, and none of one that has ended."""
         ...
 
+    def note_outputs(self, outputs: Mapping[int, Output]) -> None:
+        """Keep what runs have printed so far, by their ids, until their end brings all of it; none of one that has ended."""
+        ...
+
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
         """Record how an attempt ended and the files it left; with *retry_at* it waits for the next.
 
@@ -296,7 +300,7 @@ class Ledger(Protocol):
         ...
 
     def output(self, run_id: int) -> Output:
-        """What the run's last attempt printed."""
+        """What the run's last attempt printed; while it goes on, the newest part of what it has printed so far."""
         ...
 
     def progress(self, run_id: int) -> Progress | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from echopilot_jobs.ledger.protocol import Limits
 
@@ -37,3 +39,10 @@ class Room:
         self._running[name] += 1
         self._in_group[group] += 1
         return True
+
+
+def by_priority(ready: Iterator[sqlite3.Row], priorities: Mapping[str, int]) -> Iterator[sqlite3.Row]:
+    """The rows of each rank with the higher priority first, the oldest first among equals (F61)."""
+    if not priorities:  # then nobody has to read them all
+        return ready
+    return iter(sorted(ready, key=lambda row: (row["rank"], -priorities.get(row["job_name"], 0), row["id"])))

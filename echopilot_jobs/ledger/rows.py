@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
@@ -14,6 +15,7 @@ from echopilot_jobs.runs import (
     Generation,
     Hold,
     Origin,
+    Outcome,
     Pause,
     Progress,
     Run,
@@ -169,3 +171,17 @@ def _slot(row: sqlite3.Row) -> Slot | None:
 
 def _json(text: str | None) -> Any:
     return None if text is None else document(text)
+
+
+def after_attempt(run: Run, outcome: Outcome, state: State, now: datetime, retry_at: datetime | None) -> Run:
+    """*run* as the ledger has it once the attempt's end is written."""
+    return run.changed(
+        state=state,
+        finished_at=None if retry_at else now,
+        not_before=retry_at,
+        duration_ms=outcome.duration_ms,
+        error=outcome.error,
+        result=outcome.result,
+        exit_status=outcome.exit_status,
+        http_status=outcome.http_status,
+    )

@@ -13,13 +13,25 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.defining import Definitions
 from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
-from echopilot_jobs.ledger.room import Room
-from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of, to_json
+from echopilot_jobs.ledger.room import Room, by_priority
+from echopilot_jobs.ledger.rows import after_attempt, generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
-from echopilot_jobs.runs import BAD_ENDS, Generation, Hold, Origin, Outcome, Pause, Progress, Run, SkipReason, State
+from echopilot_jobs.runs import (
+    BAD_ENDS,
+    Generation,
+    Hold,
+    Origin,
+    Outcome,
+    Output,
+    Pause,
+    Progress,
+    Run,
+    SkipReason,
+    State,
+)
 from echopilot_jobs.stretches import SkippedStretch
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -180,7 +192,7 @@ class SqlitePass:
     # -- starting and finishing
 
     def start_ready(self, limits: Limits) -> list[Run]:
-        chosen = self._choose(_by_priority(self._sql.each("ready", now=self._now), limits.priorities), limits)
+        chosen = self._choose(by_priority(self._sql.each("ready", now=self._now), limits.priorities), limits)
         if not chosen:
             return []
         started = [self._started(self._fresh.get(run_id) or self._run(run_id)) for run_id in chosen]
@@ -190,6 +202,7 @@ class SqlitePass:
             if run.attempt > 1:
                 self._event(run)
                 self._sql.do("forget_progress", run_id=run.id)
+                self._sql.do("forget_output", run_id=run.id)
         return started
 
     def _choose(self, ready: Iterator[sqlite3.Row], limits: Limits) -> list[int]:
@@ -236,6 +249,9 @@ class SqlitePass:
         rows = [{"run_id": run_id, **each.__dict__, "at": to_ms(each.at)} for run_id, each in progresses.items()]
         self._sql.many("put_progress", rows)
 
+    def note_outputs(self, outputs: Mapping[int, Output]) -> None:
+        self._sql.many("put_output_so_far", [{"run_id": run_id, **each.__dict__} for run_id, each in outputs.items()])
+
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state
         changed = self._sql.do(
@@ -257,7 +273,7 @@ class SqlitePass:
             raise WrongState(f"run {run.id} attempt {run.attempt} is no longer ours to finish")
         self._keep_output(run.id, outcome)
         self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
-        ended = _after(run, outcome, state, self._at, retry_at)
+        ended = after_attempt(run, outcome, state, self._at, retry_at)
         if retry_at:
             self._event(ended, outcome.error)
         elif state is State.SUCCEEDED:
@@ -364,13 +380,6 @@ class SqlitePass:
         self._sql.do("event", run_id=run.id, now=self._now, **facts)
 
 
-def _by_priority(ready: Iterator[sqlite3.Row], priorities: Mapping[str, int]) -> Iterator[sqlite3.Row]:
-    """The rows of each rank with the higher priority first, the oldest first among equals (F61)."""
-    if not priorities:  # then nobody has to read them all
-        return ready
-    return iter(sorted(ready, key=lambda row: (row["rank"], -priorities.get(row["job_name"], 0), row["id"])))
-
-
 def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:
     """What `claim` is given of one slot."""
     slot, caught_up = claim.slot, claim.origin is Origin.CATCH_UP
@@ -386,17 +395,3 @@ def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_
         "hold_id": hold_id if caught_up else None,
         "outage_id": outage_id if caught_up else None,
     }
-
-
-def _after(run: Run, outcome: Outcome, state: State, now: datetime, retry_at: datetime | None) -> Run:
-    """*run* as the ledger has it once the attempt's end is written."""
-    return run.changed(
-        state=state,
-        finished_at=None if retry_at else now,
-        not_before=retry_at,
-        duration_ms=outcome.duration_ms,
-        error=outcome.error,
-        result=outcome.result,
-        exit_status=outcome.exit_status,
-        http_status=outcome.http_status,
-    )

@@ -15,7 +15,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import SILENT_ABOVE, Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Progress, Run, State
+from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Output, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at, why_no_more
 from echopilot_jobs.scheduler.telling import Teller
@@ -88,6 +88,7 @@ class Scheduler:
         self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
         self._unrecorded: list[Ended] = []
         self._progress: dict[int, Progress] = {}
+        self._outputs: dict[int, Output] = {}
         self._out: set[int] = set()
         self._in_doubt = False
         self._cancelled: dict[int, str] = {}
@@ -168,6 +169,8 @@ class Scheduler:
                 done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=unreachable)
             if self._progress:
                 leading.note_progress(self._progress)
+            if self._outputs:
+                leading.note_outputs(self._outputs)
             self._record(leading, reading.wall, done)
             if done.footing is not None:
                 # A pass that failed may have been committed all the same: what it started was never begun (F28).
@@ -197,12 +200,13 @@ class Scheduler:
         self._unplanned.update(self._registry)
 
     def _listen(self) -> None:
-        """Write what runs said to the log; how far they are waits for the pass that commits."""
+        """Write what runs said to the log; how far they are and what they printed wait for the pass that commits."""
         notes = self._engine.notes()
         with self._log.batch():
             for note in notes:
                 self._teller.tell_said(note)
         self._progress.update((note.run.id, note.heard.progress) for note in notes if note.heard.progress)
+        self._outputs.update((note.run.id, note.heard.output) for note in notes if note.heard.output)
 
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
         wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
@@ -267,6 +271,7 @@ class Scheduler:
         self._tell_reachable()
         self._unrecorded.clear()
         self._progress.clear()
+        self._outputs.clear()
         self._renew_at = self._clock.monotonic() + self._renew_every
         self._timekeeper.committed(reading, planned=planning)
         if done.footing is not None:

@@ -67,9 +67,9 @@ class Reloading:
             "jobs.accepted",
             count=len(registry),
             added=[name for name in registry if name not in before],
-            changed=[name for name in shared if registry[name].revision != before[name].revision],
+            changed=[name for name in shared if registry[name].version != before[name].version],
             removed=[name for name in before if name not in registry],
-            revision=_revision(registry),
+            version=_version(registry),
             unkept=unkept,
         )
 
@@ -92,7 +92,7 @@ def _differ(one: Registry, other: Registry) -> bool:
     return limits or list(one.values()) != list(other.values())
 
 
-def _revision(registry: Registry) -> str:
+def _version(registry: Registry) -> str:
     """Twelve hex digits that change whenever any definition does."""
-    text = " ".join(sorted(f"{job.name}:{job.revision}" for job in registry.values()))
+    text = " ".join(sorted(f"{job.name}:{job.version}" for job in registry.values()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from echopilot_jobs.clock import EPOCH
+from echopilot_jobs.spans import day_clock
 
 # Before this a clock was not set (1970 and 1980 are what machines without a battery say); the rules leave those out.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
@@ -93,8 +94,8 @@ def at(seconds: float) -> datetime:
 
 
 def minute(seconds: float) -> str:
-    """`2025-10-27 21:25 UTC`."""
-    return at(seconds).strftime("%Y-%m-%d %H:%M UTC")
+    """`27 Oct 2025 21:25 UTC`."""
+    return day_clock(at(seconds))
 
 
 def second(seconds: float) -> str:

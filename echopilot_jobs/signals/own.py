@@ -11,11 +11,11 @@ from typing import Any
 
 import psutil
 
-from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import BAD_ENDS, Run, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, count, percent, quoted
 from echopilot_jobs.signals.moments import lasting
+from echopilot_jobs.spans import day_clock
 from echopilot_jobs.supervision import Program
 
 LEDGER, PROCESSES, HOST = "run ledger", "process table", "host"
@@ -45,7 +45,7 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
     bad = [run for run in runs if run.state in BAD_ENDS]
     late = [run for run in runs if run.is_late]
     dark = dark_minutes(stints, since, now)
-    states = Counter(run.state.value for run in runs)
+    states = Counter(run.state.words for run in runs)
     starts = [stint for stint in stints if stint.started_at >= since]
     said = ", ".join(f"{n:,} {state}" for state, n in states.most_common())
     return OwnSignal(
@@ -102,8 +102,8 @@ def _bad_runs(bad: Sequence[Run], ledger: Ledger) -> list[Finding]:
 def _last_error(name: str, bad: Iterable[Run]) -> str:
     newest = [run for run in bad if run.job_name == name][-1]
     said = (newest.error or "").strip().splitlines()
-    when = f", the last one at {iso(newest.finished_at)}" if newest.finished_at else ""
-    return f"{when} ({newest.state.value}){': ' + quoted(said[-1], 160) if said else ''}"
+    when = f", the last one at {day_clock(newest.finished_at)}" if newest.finished_at else ""
+    return f"{when} ({newest.state.words}){': ' + quoted(said[-1], 160) if said else ''}"
 
 
 def _late(late: Sequence[Run]) -> list[Finding]:
@@ -164,7 +164,7 @@ def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:
             if dark
             else f"the scheduler started {count(len(starts), 'time')} in the last 24 h",
             tuple(
-                f"started {iso(s.started_at)}, last beat {iso(s.beat_at)}, {s.ended_how or 'no end seen'}"
+                f"started {day_clock(s.started_at)}, last beat {day_clock(s.beat_at)}, {s.ended_how or 'no end seen'}"
                 for s in starts[-5:]
             ),
             "read logs/scheduler.log around those starts; an outside check should tell you when the machine is down",
@@ -200,7 +200,7 @@ def from_processes(programs: Sequence[Program], now: datetime) -> OwnSignal:
                     Severity.LOW,
                     PROCESSES,
                     f"the program {quoted(program.name)} started less than five minutes ago",
-                    (f"running since {iso(program.started_at)}",),
+                    (f"running since {day_clock(program.started_at)}",),
                     "if nobody restarted it, see its log for the reason",
                 )
                 for program in young

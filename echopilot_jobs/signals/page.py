@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import groupby
 from math import isnan
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.plain import coded_parts, plain, shorten
 from echopilot_jobs.signals.brief import Brief
 from echopilot_jobs.signals.charts import Bar, Line, Strip, bar, line, strip
 from echopilot_jobs.signals.fields import Verdict
@@ -18,6 +19,7 @@ from echopilot_jobs.signals.moments import lasting, minute
 from echopilot_jobs.signals.reading import Signal
 from echopilot_jobs.signals.rules_numbers import Limit, series
 from echopilot_jobs.signals.rules_state import in_order
+from echopilot_jobs.spans import day_clock
 
 STRIPS_MOST, LINES_MOST, BARS_MOST, MARKS_MOST = 12, 6, 16, 200
 
@@ -32,7 +34,13 @@ def render(template: str, /, **facts: Any) -> str:
         lstrip_blocks=True,
         finalize=_visible,
     )
+    environment.filters.update(coded_parts=coded_parts, day_clock=_day_clock)
     return environment.get_template(template).render(**facts)
+
+
+def _day_clock(moment: str) -> str:
+    """An ISO moment of the data as a person says it."""
+    return day_clock(datetime.fromisoformat(moment))
 
 
 def _visible(value: Any) -> Any:

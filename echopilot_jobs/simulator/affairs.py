@@ -54,9 +54,9 @@ def definitions(record: Evidence) -> Iterator[str]:
             if job is None or (record.has_leapt and not job.trigger.follows_real_time):
                 continue  # a clock nobody trusts must not become a job's marker
             saved_since = {
-                d.job.revision for d in record.truth.defined if d.job and d.name == name and born < d.at <= at
+                d.job.version for d in record.truth.defined if d.job and d.name == name and born < d.at <= at
             }
-            if not {job.revision, *saved_since} & {*known[-1:]} and record.leader(at) == sight.row["owner"]:
+            if not {job.version, *saved_since} & {*known[-1:]} and record.leader(at) == sight.row["owner"]:
                 yield f"I2 {name} is not in the ledger {SETTLING:g} s after its scheduler began"
 
 
@@ -68,7 +68,7 @@ def reloads(record: Evidence) -> Iterator[str]:
         until, leader = deed.at + SETTLING, record.leader(deed.at)
         if leader is None or leader != record.leader(until) or not record.steady(deed.at, until):
             continue
-        wanted = [d.job.revision for d in record.truth.defined if d.job and d.name == deed.job and d.at >= deed.at]
+        wanted = [d.job.version for d in record.truth.defined if d.job and d.name == deed.job and d.at >= deed.at]
         known = [s.row["revision"] for s in record.seen.jobs if s.row["name"] == deed.job and s.at <= until]
         if record.stayed(leader, until) and not {*wanted} & {*known[-1:]}:
             yield f"F64 {deed.job} was redefined and is not in force {SETTLING:g} s later"

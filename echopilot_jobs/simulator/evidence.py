@@ -110,7 +110,7 @@ class Evidence:
     # -- definitions and slots
 
     def _eras(self, name: str) -> Iterator[Era]:
-        known = {d.job.revision: d.job for d in self.truth.defined if d.job and d.name == name}
+        known = {d.job.version: d.job for d in self.truth.defined if d.job and d.name == name}
         sights = [sight for sight in self.seen.jobs if sight.row["name"] == name]
         before: Job | None = None
         for sight, following in zip(sights, [*[s.at for s in sights[1:]], self.truth.ended], strict=True):

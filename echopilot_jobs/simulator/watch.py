@@ -44,7 +44,7 @@ class Seen:
     skips: list[Sight] = field(default_factory=list)
     gaps: list[Sight] = field(default_factory=list)
     pauses: list[Row] = field(default_factory=list)  # as the ledger has them at the end
-    jobs: list[Sight] = field(default_factory=list)  # a job's registration and every new revision
+    jobs: list[Sight] = field(default_factory=list)  # a job's registration and every new version
     leases: list[Sight] = field(default_factory=list)
     deposed: list[str] = field(default_factory=list)  # writes of schedulers whose term was over
     changed: list[str] = field(default_factory=list)  # terminal rows that changed, rows that vanished

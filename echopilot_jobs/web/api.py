@@ -53,7 +53,8 @@ def health() -> Response:
 
 def _detail(check: Check) -> dict[str, Any]:
     since = iso(check.since) if check.since else None
-    return {"level": check.level, "what": check.what, "since": since, "do": check.do}
+    said = {"level": check.level, "what": check.what, "since": since, "do": check.do}
+    return {**said, "mistakes": [str(each) for each in check.mistakes]} if check.mistakes else said
 
 
 # -- runs by hand
@@ -76,7 +77,7 @@ def _execute(job_name: str) -> Response:
     if run.is_open:
         return _accepted(run)
     if run.state is not State.SUCCEEDED:
-        words = f"run {run.id} of {job_name} {run.state.value}: {run.error or 'no reason given'}"
+        words = f"run {run.id} of {job_name} {run.state.words}: {run.error or 'no reason given'}"
         raise Refused(502, words, facts={"data": None, "run": run.as_dict()})
     return reply(
         {

@@ -19,7 +19,7 @@ from echopilot_jobs.definitions import Desk
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.plain import plain
+from echopilot_jobs.plain import coded_parts, plain
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Supervisor
@@ -91,6 +91,7 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
     state.app.extensions[DESK] = HealthDesk(services)
     # The problem page is also drawn for addresses that no blueprint matched.
     state.app.context_processor(_for_templates)
+    state.app.jinja_env.globals["here"] = lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", **values)
     state.app.jinja_env.filters.update(
         iso=iso,
         span=span,
@@ -98,9 +99,11 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
         plain=plain,
         printed=words.printed,
         excerpt=words.excerpt,
+        coded_parts=coded_parts,
         clock_text=words.clock_text,
+        state_words=words.state_words,
         milliseconds=words.milliseconds,
-        lateness=words.lateness,
+        lasting=words.lasting,
         amount=words.amount,
         counted=words.counted,
         pretty=words.pretty,
@@ -130,7 +133,6 @@ def _for_templates() -> dict[str, Any]:
     return {
         "jobs_file": _services().jobs.now() if found else None,
         "asset": _asset,
-        "here": lambda endpoint, **values: url_for(f"{NAME}.{endpoint}", **values),
         "signs": words.SIGNS,
         "reasons": words.REASONS,
         "version": __version__,

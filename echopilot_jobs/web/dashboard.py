@@ -12,6 +12,7 @@ from typing import Literal
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
+from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span
@@ -25,19 +26,24 @@ from echopilot_jobs.web.words import clock_text, counted, excerpt
 DAY = timedelta(days=1)
 RECENT_RUNS = 12
 MARKS = 30
+RESUMES_MOST = 6
 
 Tone = Literal["good", "warn", "bad"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it should be: what, since when, what to do, and the run that shows it."""
+    """One thing that is not as it should be: what, since when, what to do, and the run or the mistakes that show it."""
 
     tone: Tone
     what: str
     since: datetime | None = None
     do: str = ""
     run_id: int | None = None
+    job_name: str = ""
+    may_retry: bool = False
+    paused: tuple[str, ...] = ()  # jobs that somebody may let go on
+    mistakes: tuple[Mistake, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Verdict:
     @property
     def says_it_all(self) -> bool:
         """Whether the headline is the first problem itself, which then need not be said twice."""
-        return bool(self.problems) and self.headline == _sentence(self.problems[0].what)
+        return bool(self.problems) and self.headline == sentence(self.problems[0].what)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class RunLine:
     count: int = 1
     first: Run | None = None
     lateness: timedelta | None = None
-    duration_ms: int | None = None
+    took: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -160,12 +166,12 @@ def _folded(job: JobLine) -> list[RunLine]:
 
 
 def _single(run: Run) -> RunLine:
-    return RunLine(run, lateness=run.lateness, duration_ms=run.duration_ms)
+    return RunLine(run, lateness=run.lateness, took=run.took)
 
 
 def _stretch(runs: Sequence[Run]) -> RunLine:
     late = max((run.lateness for run in runs if run.lateness is not None), default=None)
-    took = max((run.duration_ms for run in runs if run.duration_ms is not None), default=None)
+    took = max((run.took for run in runs if run.took is not None), default=None)
     return RunLine(runs[-1], len(runs), runs[0], late, took)
 
 
@@ -209,17 +215,21 @@ def verdict(
 
     *waits* is what stands still until a person says a word.
     """
-    broken = [Problem("bad", check.what, check.since, check.do) for check in _causes_first(health.failing)]
+    broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
     broken += [problem for problem in waits if problem.tone == "bad"]
     watch = [problem for problem in waits if problem.tone == "warn"]
-    watch += [Problem("warn", check.what, check.since, check.do) for check in health.checks if check.level == "warn"]
+    watch += [_of_check("warn", check) for check in health.checks if check.level == "warn"]
     watch += dark_hours(day, lost)
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
     if watch:
         return Verdict("warn", "All jobs are well; " + counted(len(watch), "thing") + " to know", tuple(watch))
     return Verdict("good", _all_well(jobs, health))
+
+
+def _of_check(tone: Tone, check: Check) -> Problem:
+    return Problem(tone, check.what, check.since, check.do, mistakes=check.mistakes)
 
 
 def _causes_first(failing: Sequence[Check]) -> list[Check]:
@@ -235,12 +245,13 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     if not row:
         return None
     newest, oldest = row[0], row[-1]
-    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.value.replace("_", " ")
+    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.words
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
     coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else ""
     do = f"{coming}read the run, mend the cause, run it again"
-    return Problem("bad", f"{line.job.name} {times}{words}", oldest.finished_at, do, newest.id)
+    what, may_retry = f"'{line.job.name}' {times}{words}", line.can_be_asked_for
+    return Problem("bad", what, oldest.finished_at, do, newest.id, line.job.name, may_retry)
 
 
 def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
@@ -280,15 +291,17 @@ def _paused(paused: Sequence[Pause]) -> Problem:
     others = " and others" if len({pause.actor for pause in paused}) > 1 else ""
     what = f"{names} {'is' if len(paused) == 1 else 'are'} paused by {excerpt(first.actor)}{others}{note}"
     do = f"`echopilot resume {names if len(paused) == 1 else '--all'}` when it is time"
-    return Problem("warn", what, first.since, do)
+    return Problem("warn", what, first.since, do, paused=tuple(pause.job_name for pause in paused)[:RESUMES_MOST])
 
 
 def _headline(broken: Sequence[Problem]) -> str:
-    return _sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
+    return sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
 
 
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def sentence(words: str) -> str:
+    """A clause as a headline; a name at its beginning keeps its spelling."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def _all_well(jobs: Sequence[JobLine], health: Health) -> str:

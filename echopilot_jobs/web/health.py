@@ -12,6 +12,7 @@ from flask import current_app
 
 from echopilot_jobs.definitions import InForce
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import Stint
@@ -39,6 +40,7 @@ class Check:
     what: str
     since: datetime | None = None
     do: str = ""
+    mistakes: tuple[Problem, ...] = ()  # of the jobs file, each for a line of its own
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,8 @@ def jobs_file(found: InForce) -> Check:
     """Whether the jobs that run are those the jobs file defines now."""
     if not found.problems:
         return Check("jobs_file", "ok", "ok", f"{len(found.registry)} jobs", found.accepted_at)
-    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
-    what = f"the jobs file is not in force: {found.problems[0]}{more}"
-    do = "mend the file and save it; `echopilot check` lists what is wrong, and the last good set runs until then"
-    return Check("jobs_file", "fail", "refused", what, found.refused_at, do)
+    do = "mend the file and save it; it is read within two seconds"
+    return Check("jobs_file", "fail", "refused", found.refusal, found.refused_at, do, found.problems)
 
 
 def public(checks: Iterable[Check]) -> dict[str, str]:

@@ -6,8 +6,10 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
+from echopilot_jobs import typed
 from echopilot_jobs.errors import EchoPilotError, UnknownName
 from echopilot_jobs.ledger import MAX_PAGE
 from echopilot_jobs.runs import State
@@ -15,6 +17,7 @@ from echopilot_jobs.runs import State
 MAX_DEPTH = 32
 MAX_DIGITS = 20
 MAX_KEY = 200
+NOTE_MOST = 500
 # The closing quote is optional, so that a string without an end is passed over once and not tried again at each quote.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
@@ -100,11 +103,47 @@ def idempotency_key(text: str | None) -> str | None:
     return text
 
 
+def moment(name: str, text: str, now: datetime) -> datetime:
+    """The moment *text* names, the next one where it is a time of day."""
+    try:
+        return typed.moment(text, now, prefer="future")
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}; a '+' in an address is written '%2B'") from None
+
+
+def pause_end(lasting: str | None, until: str | None, now: datetime) -> datetime | None:
+    """When a pause ends by itself: after a length, or at a moment to come; None for neither."""
+    if lasting is not None and until is not None:
+        raise BadInput("both 'for' and 'until'; wanted: one of them, or neither")
+    if lasting is not None:
+        return (now + _length(lasting)).replace(microsecond=0)
+    if until is None:
+        return None
+    end = moment("until", until, now)
+    if end <= now:
+        raise BadInput(f"until '{shown(until)}' is over; wanted: a moment to come")
+    return end
+
+
+def note(text: str) -> str:
+    """Why somebody does what they do, at most 500 characters."""
+    if len(text) > NOTE_MOST:
+        raise BadInput(f"note of {len(text):,} characters; wanted: at most {NOTE_MOST}")
+    return text
+
+
 def shown(text: str) -> str:
     """A caller's own text, fit to be repeated in a message."""
     safe = text.encode("ascii", "backslashreplace").decode("ascii")
     safe = re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", safe)
     return safe if len(safe) <= 80 else safe[:77] + "..."
+
+
+def _length(text: str) -> timedelta:
+    try:
+        return typed.length(text)
+    except ValueError as error:
+        raise BadInput(f"for: {error}") from None
 
 
 def _text(body: bytes) -> str:

@@ -1,13 +1,16 @@
-"""Runs that a person asks for: queued in the ledger, carried out by the scheduler, waited for at most a while."""
+"""What people do by hand: ask for runs, repeat and end them, hold jobs and let them go on. Each leaves a line in the log."""
 
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
+from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import UnknownName, WrongState
+from echopilot_jobs.healing import retry_key, retry_run
 from echopilot_jobs.jobs import values_of
-from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.runs import Origin, Pause, Run, State
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.guard import actor
@@ -36,11 +39,65 @@ def queue(
     try:
         run, is_new = services.ledger.request_run(job.name, now, request_key=request_key, actor=actor(), params=given)
     except UnknownName:
-        raise Refused(503, f"the scheduler has not registered '{job.name}' yet; wait until it has started") from None
+        raise _unregistered(job.name) from None
     if is_new:
-        nudge(services.settings.wake_path)
-        audit.note("web.run_requested", now, job=job.name, run=run.id, actor=actor())
+        acted(services, "web.run_requested", job=job.name, run=run.id)
     return run, is_new
+
+
+def repeat(services: Services, run_id: int, *, force: bool = False) -> tuple[Run, bool]:
+    """One more run of what run *run_id* was for: (the run, whether it is new). It is durable when this returns (I24).
+
+    Raises `UnknownName`, `WrongState` for a run that is open, for one that succeeded unless *force*, and for a disabled
+    job, and 429 for more than ten a minute.
+    """
+    before = services.ledger.run(run_id)
+    _ = services.registry.switched_on(before.job_name)
+    _hold_back(services, before.job_name, retry_key(before.id))
+    run, is_new = retry_run(services.ledger, before, services.clock.now(), actor(), force=force)
+    if is_new:
+        acted(services, "web.run_retried", job=run.job_name, run=run.id)
+    return run, is_new
+
+
+def cancel(services: Services, run_id: int) -> Run:
+    """End a run that has not started, or ask one that runs to stop. Raises `UnknownName`, `WrongState` for an ended one."""
+    run = services.ledger.cancel(run_id, services.clock.now(), actor())
+    acted(services, "web.run_cancelled", job=run.job_name, run=run.id)
+    return run
+
+
+def pause(services: Services, job_name: str, until: datetime | None, note: str) -> Pause:
+    """Let the job's slots pass unrun. Raises `UnknownName`, `WrongState` when it is paused, 503 before it is registered."""
+    _taken_up(services, job_name)
+    made = services.ledger.pause(job_name, services.clock.now(), until, actor(), note)
+    acted(services, "web.job_paused", job=job_name, until=iso(until) if until else None)
+    return made
+
+
+def resume(services: Services, job_name: str) -> list[Pause]:
+    """End the job's pause; the slots that passed stay skipped. Raises `UnknownName`, and `WrongState` when there is none."""
+    _taken_up(services, job_name)
+    ended = services.ledger.resume(job_name, services.clock.now(), actor())
+    acted(services, "web.job_resumed", job=job_name)
+    return ended
+
+
+def acted(services: Services, event: str, **facts: Any) -> None:
+    """Wake the scheduler, look at health anew, and write down who it was."""
+    nudge(services.settings.wake_path)
+    desk().forget()
+    audit.note(event, services.clock.now(), **facts, actor=actor())
+
+
+def _taken_up(services: Services, job_name: str) -> None:
+    _ = services.registry[job_name]  # raises with the nearest name
+    if job_name not in services.ledger.job_names():
+        raise _unregistered(job_name)
+
+
+def _unregistered(job_name: str) -> Refused:
+    return Refused(503, f"the scheduler has not registered '{job_name}' yet; wait until it has started")
 
 
 def queue_or_attach(services: Services, job_name: str) -> Run:
@@ -87,7 +144,8 @@ def _hold_back(services: Services, job_name: str, request_key: str | None) -> No
     if request_key and any(run.request_key == request_key for run in newest):
         return
     a_minute_ago = services.clock.now() - timedelta(minutes=1)
-    recent = [run for run in newest if run.origin is Origin.MANUAL and run.claimed_at > a_minute_ago]
+    by_hand = (run for run in newest if run.origin is Origin.MANUAL or (run.origin is Origin.RETRY and run.actor))
+    recent = [run for run in by_hand if run.claimed_at > a_minute_ago]
     if len(recent) >= A_MINUTE_MOST:
         raise Refused(
             429, f"'{job_name}' was asked for {len(recent)} times within a minute; wait", {"Retry-After": "60"}

@@ -10,13 +10,16 @@ from urllib.parse import quote
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName
+from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
+from echopilot_jobs.healing import repeated_by, retry_key
 from echopilot_jobs.jobs import BadParameters, Job
 from echopilot_jobs.jobs.params import WORDS
-from echopilot_jobs.runs import State
+from echopilot_jobs.runs import BAD_ENDS, State
+from echopilot_jobs.typed import LENGTHS
 from echopilot_jobs.web import artefacts, entrance, guard, inputs, manual
 from echopilot_jobs.web.dashboard import gather, plain_lines, without_ledger
 from echopilot_jobs.web.health import desk, examine
+from echopilot_jobs.web.jobpage import job_sheet
 from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import NAME, services
 from echopilot_jobs.web.words import typed
@@ -51,7 +54,8 @@ def run_job(name: str) -> AnyResponse:
         return _form(services().registry[name], given, error)
     except EchoPilotError as error:
         return _said(str(error), error)
-    return _said(f"run {run.id} of {run.job_name} is queued", run_id=run.id)
+    to = _address("run", run_id=run.id) if request.form.get("then") == "run" else None
+    return _said(f"run {run.id} of {run.job_name} is queued", run_id=run.id, to=to)
 
 
 def ask(name: str) -> Response:
@@ -66,6 +70,66 @@ def _form(job: Job, given: Mapping[str, object], error: BadParameters | None = N
     return page
 
 
+def job(name: str) -> Response:
+    """One job: how it stands, what it is, what comes, what it did, and what can be done about it."""
+    return _job(name)
+
+
+def _job(name: str, given: Mapping[str, str] | None = None, error: EchoPilotError | None = None) -> Response:
+    """The page of a job; with *error* the form to hold it comes back with what was *given*."""
+    now = services().clock.now()
+    sheet = job_sheet(services(), name, now)
+    page = _page(
+        "job.html",
+        sheet=sheet,
+        now=now,
+        given={},
+        held=given or {},
+        mistakes=[str(error)] if error else [],
+        wanted=WORDS,
+        words_of=typed,
+        lengths=LENGTHS,
+        note_most=inputs.NOTE_MOST,
+    )
+    page.status_code = error.status if error else 200
+    return page
+
+
+def pause_job(name: str) -> AnyResponse:
+    """Hold a job: for a length, or until somebody resumes it."""
+    form = request.form
+    try:
+        end = inputs.pause_end(form.get("for", "").strip() or None, None, services().clock.now())
+        pause = manual.pause(services(), name, end, inputs.note(form.get("note", "").strip()))
+    except (inputs.BadInput, WrongState) as error:
+        return _job(name, form, error)
+    return _said(f"{pause.job_name} is paused", to=_address("job", name=name))
+
+
+def resume_job(name: str) -> AnyResponse:
+    """Let a job go on."""
+    try:
+        manual.resume(services(), name)
+    except WrongState as error:
+        return _said(str(error), error)
+    return _said(f"{name} goes on", to=_address("job", name=name))
+
+
+def cancel_run(run_id: str) -> AnyResponse:
+    """End a run, or ask it to stop."""
+    run = manual.cancel(services(), inputs.run_id(run_id))
+    return redirect(_address("run", run_id=run.id), 303)
+
+
+def retry_run(run_id: str) -> AnyResponse:
+    """Repeat a run that ended badly, with its slot and its parameters."""
+    try:
+        run, _ = manual.repeat(services(), inputs.run_id(run_id))
+    except WrongState as error:
+        return _said(str(error), error)
+    return _said(f"run {run.id} repeats run {run_id}", run_id=run.id, to=_address("run", run_id=run.id))
+
+
 def run_scheduler(verb: str) -> AnyResponse:
     """Start or restart the scheduler."""
     if verb not in ("start", "restart"):
@@ -77,13 +141,21 @@ def run_scheduler(verb: str) -> AnyResponse:
     return _said(f"the scheduler is asked to {verb}")
 
 
-def _said(message: str, error: EchoPilotError | None = None, run_id: int | None = None) -> AnyResponse:
-    """What came of a button: in place for htmx, else back to the dashboard or a page with the refusal."""
+def _said(
+    message: str, error: EchoPilotError | None = None, run_id: int | None = None, to: str | None = None
+) -> AnyResponse:
+    """What came of a button: in place for htmx, which only the dashboard uses; else on to *to*, the dashboard where there
+    is none, or a page with the refusal.
+    """
     if "HX-Request" in request.headers:
         return _dashboard("live.html", said=message, said_run=run_id, said_tone="bad" if error else "good")
     if error is not None:
         raise error
-    return redirect(url_for(f"{NAME}.home", run=run_id), 303)
+    return redirect(to or _address("home", run=run_id), 303)
+
+
+def _address(endpoint: str, **values: Any) -> str:
+    return url_for(f"{NAME}.{endpoint}", **values)
 
 
 def _dashboard(template: str, **facts: Any) -> Response:
@@ -121,6 +193,7 @@ def run(run_id: str) -> Response:
     ledger = services().ledger
     found = ledger.run(inputs.run_id(run_id))
     job = services().registry.get(found.job_name)
+    repeated = ledger.requested(retry_key(found.id))
     template = "run_live.html" if "HX-Request" in request.headers else "run.html"
     return _page(
         template,
@@ -131,7 +204,10 @@ def run(run_id: str) -> Response:
         progress=ledger.progress(found.id),
         files=ledger.artefacts(found.id),
         kinds=[kind for kind in artefacts.KINDS if artefacts.named(found, kind)],
-        may_repeat=not found.is_open and job is not None and job.enabled,
+        may_run=not found.is_open and job is not None and job.enabled,
+        may_repeat=found.state in (*BAD_ENDS, State.CANCELLED) and repeated is None,
+        repeats=repeated_by(found),
+        repeated=repeated,
         asks_for_params=job is not None and bool(job.params),
     )
 
@@ -169,11 +245,16 @@ def _page(template: str, **facts: Any) -> Response:
 ROUTES = (
     ("GET", "/", home),
     ("GET", "/live", live),
+    ("GET", "/jobs/<name>", job),
     ("GET", "/jobs/<name>/run", ask),
     ("POST", "/jobs/<name>/run", run_job),
+    ("POST", "/jobs/<name>/pause", pause_job),
+    ("POST", "/jobs/<name>/resume", resume_job),
     ("POST", "/scheduler/<verb>", run_scheduler),
     ("GET", "/runs", runs),
     ("GET", "/runs/<run_id>", run),
+    ("POST", "/runs/<run_id>/cancel", cancel_run),
+    ("POST", "/runs/<run_id>/retry", retry_run),
     ("GET", "/artefacts/<run_id>/<kind>", artefact),
     ("GET", "/runs/<run_id>/files/<name>", kept_file),
 )

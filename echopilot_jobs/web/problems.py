@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.errors import EchoPilotError, UnknownName
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.services import services
 
@@ -70,30 +70,36 @@ def reply(body: Mapping[str, Any], status: int = 200) -> Response:
     return Response(text + "\n", status, mimetype="application/json")
 
 
-def answer(status: int, message: str, headers: Mapping[str, str] | None = None, **facts: Any) -> Response:
-    """The problem as a response: `{"ok": false, "error": …, "request_id": …}`, or a page that says the same."""
+def answer(
+    status: int, message: str, headers: Mapping[str, str] | None = None, near: Sequence[str] = (), **facts: Any
+) -> Response:
+    """The problem as a response: `{"ok": false, "error": …, "request_id": …}`, or a page that says the same.
+
+    *near* are the jobs that may have been meant; the page leads to them.
+    """
     if "HX-Request" in request.headers:
-        response = _page("problem_live.html", status, message)
+        response = _page("problem_live.html", status, message, near)
     elif wants_json():
         response = reply({"ok": False, "error": message, "request_id": request_id(), **facts})
     else:
-        response = _page("problem.html", status, message)
+        response = _page("problem.html", status, message, near)
     response.status_code = status
     response.headers.update(dict(headers or {}))
     return response
 
 
-def _page(template: str, status: int, message: str) -> Response:
+def _page(template: str, status: int, message: str, near: Sequence[str]) -> Response:
     title = TITLES.get(status, "Something is wrong")
     facts = {"status": status, "title": title, "message": message, "request_id": request_id(), "now": _now()}
-    return make_response(render_template(template, **facts))
+    return make_response(render_template(template, near=near, **facts))
 
 
 def on_ours(error: EchoPilotError) -> Response:
     """An error that is meant for a person."""
     headers = error.headers if isinstance(error, Refused) else {}
     facts = error.facts if isinstance(error, Refused) else {}
-    return answer(error.status, str(error), headers, **facts)
+    near = [name for name in error.near if name in services().registry] if isinstance(error, UnknownName) else []
+    return answer(error.status, str(error), headers, near, **facts)
 
 
 def on_http(error: HTTPException) -> Response | HTTPException:

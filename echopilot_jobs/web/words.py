@@ -6,19 +6,19 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from echopilot_jobs.plain import plain_lines, shorten
-from echopilot_jobs.runs import SkipReason, State
+from echopilot_jobs.runs import Run, SkipReason, State
 from echopilot_jobs.spans import span
 
-# Colour never speaks alone: each state has a sign and a word as well.
+# Colour never speaks alone: each state has a sign beside its words.
 SIGNS = {
-    State.QUEUED: ("…", "queued", "open"),
-    State.RUNNING: ("▸", "running", "open"),
-    State.RETRY_WAIT: ("↻", "waits to retry", "open"),
-    State.SUCCEEDED: ("✓", "succeeded", "good"),
-    State.FAILED: ("✕", "failed", "bad"),
-    State.TIMED_OUT: ("✕", "timed out", "bad"),
-    State.ABANDONED: ("✕", "abandoned", "bad"),
-    State.CANCELLED: ("—", "cancelled", "dull"),
+    State.QUEUED: ("…", "open"),
+    State.RUNNING: ("▸", "open"),
+    State.RETRY_WAIT: ("↻", "open"),
+    State.SUCCEEDED: ("✓", "good"),
+    State.FAILED: ("✕", "bad"),
+    State.TIMED_OUT: ("✕", "bad"),
+    State.ABANDONED: ("✕", "bad"),
+    State.CANCELLED: ("—", "dull"),
 }
 REASONS = {
     SkipReason.EXPIRED: "too old to run",
@@ -43,14 +43,19 @@ def clock_text(moment: datetime, now: datetime) -> str:
     return f"{utc.day} {utc:%b}{year} {utc:%H:%M:%S}"
 
 
+def state_words(run: Run, now: datetime) -> str:
+    """The run's state, and until when it waits: `waiting to retry at 08:05:00`."""
+    return run.state_words(lambda moment: clock_text(moment, now))
+
+
 def milliseconds(count: int | None) -> str:
     """A measured duration: `4 ms`, `1.2 s`, `3 min 20 s`; a dash for none."""
     return "—" if count is None else span(timedelta(milliseconds=count))
 
 
-def lateness(late: timedelta | None) -> str:
-    """How long after its slot something began; a dash for none."""
-    return "—" if late is None else span(max(late, timedelta(0)))
+def lasting(length: timedelta | None) -> str:
+    """A length of time, never less than none: `1.2 s`, `3 min 20 s`; a dash where there is none."""
+    return "—" if length is None else span(max(length, timedelta(0)))
 
 
 def amount(count: int) -> str:

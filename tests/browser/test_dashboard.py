@@ -24,7 +24,8 @@ SCENES: dict[str, Any] = {
     "empty": (lambda _, path: scenes.SqliteLedger(path), EMPTY),
     "gone": (None, scenes.Table([scenes.program("scheduler", "FATAL"), scenes.program("web", pid=1)])),
 }
-PATHS = ["/", "/jobs/export/run", "/runs", "/runs?state=failed", "/runs/19", "/nope", "/login"]
+PATHS = ["/", "/jobs/export/run", "/jobs/export", "/jobs/ceo_brief", "/jobs/ceo_breif", "/runs", "/runs?state=failed"]
+PATHS += ["/runs/19", "/nope", "/login"]
 
 # Every piece of text with the contrast it has on what lies behind it.
 CONTRAST = """() => {
@@ -117,6 +118,61 @@ def test_a_refresh_moves_nothing_and_keeps_the_focus_and_the_scroll(bad: Site, w
     assert page.evaluate(boxes) == before
     assert page.evaluate("document.activeElement.id") == "run-self_heal"
     assert page.evaluate("scrollY") == 400
+
+
+def test_a_job_s_page_brings_what_happened_and_keeps_what_is_being_typed(quiet: Site, window: Any) -> None:
+    page = window.sign_in(quiet)
+    page.goto(quiet.address + "/jobs/ceo_brief")
+    page.fill("#pause-note", "moving house")
+    assert quiet.ledger is not None
+    quiet.ledger.request_run("ceo_brief", scenes.NOW)
+
+    page.wait_for_function("() => window.htmx")
+    page.evaluate("htmx.trigger(document.getElementById('job-now'), 'refresh')")
+    page.wait_for_selector("#job-now .going")
+
+    assert "queued" in page.inner_text("#job-past table.runs")
+    assert page.input_value("#pause-note") == "moving house"
+    assert page.evaluate("document.activeElement.id") == "pause-note"
+
+
+def test_a_job_is_held_and_let_go_without_scripts(quiet: Site, window_of: Callable[..., Any]) -> None:
+    page = window_of(java_script_enabled=False).sign_in(quiet)
+    page.click("table.jobs >> text=ceo_brief")
+    page.fill("#pause-for", "2h")
+
+    page.click("text=Pause")
+    held = page.inner_text("#job-now")
+    page.click("#resume")
+
+    assert "Paused by session" in held
+    assert "Next run at" in page.inner_text("#job-now")
+
+
+def test_what_a_run_prints_is_followed_to_its_end_unless_somebody_has_scrolled_up(quiet: Site, window: Any) -> None:
+    assert quiet.ledger is not None
+    past = scenes.Past(quiet.settings, quiet.ledger, scenes.NOW)
+    run, _ = quiet.ledger.request_run("ceo_brief", scenes.NOW)
+    with quiet.ledger.leading(past.lease, scenes.NOW) as leading:
+        leading.start_ready(Limits(1))
+
+    def print_lines(count: int) -> None:
+        with quiet.ledger.leading(past.lease, scenes.NOW) as leading:
+            leading.note_outputs({run.id: Output("".join(f"line {n}\n" for n in range(count)))})
+
+    at_end = "() => (e => e.scrollTop + e.clientHeight >= e.scrollHeight - 2)(document.getElementById('said'))"
+    print_lines(200)
+    page = window.sign_in(quiet)
+    page.goto(f"{quiet.address}/runs/{run.id}")
+    page.wait_for_function(at_end)
+    print_lines(300)
+    page.wait_for_function("() => document.getElementById('said').textContent.includes('line 299')")
+    page.wait_for_function(at_end)
+    page.evaluate("document.getElementById('said').scrollTop = 40")
+    print_lines(400)
+    page.wait_for_function("() => document.getElementById('said').textContent.includes('line 399')")
+
+    page.wait_for_function("() => document.getElementById('said').scrollTop === 40")
 
 
 def test_a_refresh_brings_what_happened_meanwhile(quiet: Site, window: Any) -> None:

@@ -246,6 +246,6 @@ def test_the_definition_shows_that_there_is_a_ping_and_changes_with_it_but_never
 
     assert SECRET not in repr(one.definition())
     assert SECRET not in repr(one)
-    assert len({one.revision, other.revision, none.revision}) == 3
+    assert len({one.version, other.version, none.version}) == 3
     with pytest.raises(Unfilled):
         request_of("${NOPE}", "", "r", "", {})

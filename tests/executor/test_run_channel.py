@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.executor import Heard
 from echopilot_jobs.executor import report as report_module
+from echopilot_jobs.executor.capture import newest_part
 from echopilot_jobs.executor.report import SAID_MOST_LINES, Report
-from echopilot_jobs.jobs import Python
-from echopilot_jobs.runs import State
+from echopilot_jobs.jobs import Command, Python
+from echopilot_jobs.runs import Output, State
 from tests.executor.runkit import NOON, Project, a_run, job
 
 pytestmark = pytest.mark.process
@@ -83,6 +86,71 @@ def test_progress_is_heard_while_the_run_goes_on(project: Project) -> None:
     assert (told[0].done, told[0].total, told[0].note) == (3, 10, "rows")
     assert (told[-1].done, told[-1].total, told[-1].note) == (0.5, None, "nearly")
     assert len(told) < 50
+
+
+def test_what_a_run_prints_is_heard_while_it_goes_on_lines_of_its_log_among_it(project: Project) -> None:
+    """The run waits until somebody has heard it."""
+    heard_of = project.home / "heard"
+    body = f"""
+        import os
+        os.mkfifo({str(heard_of)!r})
+        def run(ctx):
+            print("loading")
+            ctx.log.info("loaded", rows=3)
+            open({str(heard_of)!r}).read()
+            print("done")
+    """
+
+    outcome = project.python(body, hear=telling(project, heard_of))
+
+    (so_far,) = [each.output for each in project.heard if each.output]
+    assert so_far.text == "loading\ninfo: loaded rows=3\n"
+    assert outcome.output.text == "loading\ninfo: loaded rows=3\ndone\n"
+
+
+def telling(project: Project, heard_of: Path) -> Callable[[Heard], None]:
+    """A listener that lets the run go on once it has heard something printed."""
+
+    def hear(heard: Heard) -> None:
+        project.heard.append(heard)
+        if heard.output and heard_of.is_fifo():
+            heard_of.write_text("go on")
+
+    return hear
+
+
+def test_half_a_secret_is_not_shown_while_the_other_half_is_still_to_come_S25(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "open-sesame-123")
+    heard_of = project.home / "heard"
+    line = f"mkfifo '{heard_of}'; printf 'with open-ses'; cat '{heard_of}' > /dev/null; printf 'ame-123 done'"
+    wanted = job(Command((line,), shell=True), env={"TOKEN": "${DEPLOY_TOKEN}"})
+
+    outcome = project.carry_out(wanted, hear=telling(project, heard_of))
+
+    assert [each.output.text for each in project.heard if each.output] == ["with "]
+    assert outcome.output.text == "with [DEPLOY_TOKEN] done"
+
+
+def test_a_short_run_is_shown_once_by_its_end(project: Project) -> None:
+    outcome = project.shell("echo quick")
+
+    assert (outcome.output.text, project.heard) == ("quick\n", [])
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        (Output("ab\ncd\nef\n"), Output("ab\ncd\nef\n")),
+        (Output("0123456789\nab\ncd\n"), Output("", "ab\ncd\n", 11)),
+        (Output("0123456789" * 3), Output("", "0123456789", 20)),
+        (Output("head\n", "tail\n", 7), Output("", "tail\n", 12)),
+        (Output("é" * 9), Output("", "é" * 5, 8)),
+    ],
+)
+def test_of_much_that_was_printed_the_newest_whole_lines_are_shown(output: Output, shown: Output) -> None:
+    assert newest_part(output, 10) == shown
 
 
 def test_a_flood_of_words_is_kept_in_bounds_counted_and_costs_no_answer_I14(project: Project) -> None:

@@ -81,6 +81,7 @@ def test_a_saved_job_runs_without_a_restart_and_a_removed_one_no_longer_I28_F64(
     eventually(lambda: followed.has_run("two"))
     taken = followed.accepted()[-1]
     assert (taken["added"], taken["changed"], taken["removed"]) == (["two"], [], ["one"])
+    assert len(taken["version"]) == 12
     assert followed.ledger().job_names() == sorted({"two", "ceo_brief", "daily_report", "heartbeat", "self_heal"})
     assert process.poll() is None
 

@@ -28,8 +28,8 @@ PROOF = {
     "uptime.ndjson": {
         "silence": [
             "1,272 of 23,837 minutes have a record (5.3 %)",
-            "silent for 220.7 h from 2025-10-27 21:25 UTC",
-            "silent for 143.1 h from 2025-10-21 12:34 UTC",
+            "silent for 220.7 h from 27 Oct 2025 21:25 UTC",
+            "silent for 143.1 h from 21 Oct 2025 12:34 UTC",
         ],
         "failures": ["9 failed probes of 1,318 (0.7 %): 'ok' is false", "the longest streak is 3 in a row"],
         "doubled_cadence": ["47 of 1,317 intervals are under 30 s"],
@@ -76,7 +76,7 @@ def test_the_headline_on_that_record_is_the_silence(folder: Path) -> None:
 
     assert brief["headline"] == (
         "uptime.ndjson has records for only 5.3 % of its time (1,272 of 23,837 minutes); "
-        "the longest outage lasted 220.7 h from 2025-10-27 21:25 UTC, the next 143.1 h from 2025-10-21 12:34 UTC"
+        "the longest outage lasted 220.7 h from 27 Oct 2025 21:25 UTC, the next 143.1 h from 21 Oct 2025 12:34 UTC"
     )
 
 

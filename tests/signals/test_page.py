@@ -13,6 +13,7 @@ from signalkit import NOW, brief_facts, level_log, minutes, sentinel_like, stamp
 
 from echopilot_jobs.signals.brief import Brief, as_json
 from echopilot_jobs.signals.charts import WIDTH, bar, line, strip
+from echopilot_jobs.signals.findings import Finding, Severity
 from echopilot_jobs.signals.page import page, render
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "echopilot_jobs" / "builtin" / "templates"
@@ -28,7 +29,7 @@ ZOO = [
 ]  # fmt: skip
 ALLOWED = set(re.findall(r"\S+", """
     html head meta title style body header h1 h2 h3 p main dl div dt dd small ol ul li strong span article figure
-    figcaption svg desc rect polyline line table thead tbody tr th td br footer"""))  # fmt: skip
+    figcaption svg desc rect polyline line table thead tbody tr th td br footer code"""))  # fmt: skip
 
 
 class Tags(HTMLParser):
@@ -125,9 +126,22 @@ def test_the_page_shows_headline_figures_risks_charts_sources_and_what_is_missin
     assert html.count('<figure class="bar">') == 3
     assert html.count('<figure class="line">') == 1
     assert "limit about 90" in html
-    assert "silent 10.0 h from 2026-03-01 18:30 UTC" in html
+    assert "silent 10.0 h from 1 Mar 2026 18:30 UTC" in html
     assert "<strong>gone.ndjson</strong>: is gone" in html
     assert html.count("<svg") == html.count("</svg>")
+
+
+def test_what_is_to_be_typed_is_code_and_moments_are_said_as_people_say_them(tmp_path: Path) -> None:
+    brief = brief_facts(tmp_path)
+    fix = "`echopilot runs` lists them, a lone ` stays"
+    brief.findings.append(Finding("x", Severity.HIGH, "run ledger", "`ceo_brief` failed", ("since today",), fix))
+
+    html = page_of(brief)
+
+    assert '<p class="headline"><code>ceo_brief</code> failed</p>' in html
+    assert "<strong>Do:</strong> <code>echopilot runs</code> lists them, a lone ` stays" in html
+    assert "<h1>Brief, 2 Mar 2026 08:00 UTC</h1>" in html
+    assert not re.search(r"\d{4}-\d\d-\d\dT", html)
 
 
 def test_every_picture_has_a_name_and_a_description(tmp_path: Path) -> None:

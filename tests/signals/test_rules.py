@@ -34,12 +34,12 @@ def test_coverage_outages_and_failed_probes_of_an_uptime_file(tmp_path: Path) ->
     brief = brief_of(tmp_path)
     silence, failed = told(brief, "silence"), told(brief, "failures")
 
-    assert "270 of 989 minutes have a record (27.3 %), between 2026-03-01 15:31 UTC and 2026-03-02 08:00 UTC" in silence
-    assert "silent for 10.0 h from 2026-03-01 18:30 UTC to 2026-03-02 04:31 UTC" in silence
-    assert "silent for 2.0 h from 2026-03-02 05:30 UTC to 2026-03-02 07:31 UTC" in silence
+    assert "270 of 989 minutes have a record (27.3 %), between 1 Mar 2026 15:31 UTC and 2 Mar 2026 08:00 UTC" in silence
+    assert "silent for 10.0 h from 1 Mar 2026 18:30 UTC to 2 Mar 2026 04:31 UTC" in silence
+    assert "silent for 2.0 h from 2 Mar 2026 05:30 UTC to 2 Mar 2026 07:31 UTC" in silence
     assert "2 outages in all, 12.0 h together; a record every 60 s is usual" in silence
     assert "3 failed probes of 270 (1.1 %): 'alive' is false" in failed
-    assert "the longest streak is 3 in a row, 2026-03-01 16:11 UTC to 2026-03-01 16:13 UTC" in failed
+    assert "the longest streak is 3 in a row, 1 Mar 2026 16:11 UTC to 1 Mar 2026 16:13 UTC" in failed
     assert brief["headline"].startswith("web.ndjson has records for only 27.3 % of its time (270 of 989 minutes)")
     assert not risks(brief, "stale")
     assert not risks(brief, "doubled_cadence")
@@ -125,7 +125,7 @@ def test_a_signal_that_stopped_is_told_and_those_that_stopped_together_are_one(t
     (stale,) = risks(brief_of(tmp_path), "stale")
 
     assert (stale["severity"], stale["signal"]) == ("critical", "a.ndjson")
-    assert stale["title"] == "nothing from a.ndjson and b.ndjson since 2026-03-01 21:59 UTC, 10.0 h ago"
+    assert stale["title"] == "nothing from a.ndjson and b.ndjson since 1 Mar 2026 21:59 UTC, 10.0 h ago"
 
 
 def test_a_signal_without_a_cadence_is_stale_only_when_it_is_long_overdue(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_shift_of_level_is_told_with_both_medians_and_a_counter_is_none(tmp_pa
 
     (shift,) = risks(brief_of(tmp_path), "level_shift")
 
-    assert shift["title"] == "a.ndjson: 'latency_ms' rose from about 22 to 57 at 2026-03-02 06:20 UTC"
+    assert shift["title"] == "a.ndjson: 'latency_ms' rose from about 22 to 57 at 2 Mar 2026 06:20 UTC"
     assert shift["severity"] == "medium"
 
 
@@ -186,8 +186,8 @@ def test_trouble_that_piles_up_in_an_hour_is_told(tmp_path: Path) -> None:
 
     (burst,) = risks(brief_of(tmp_path), "failure_burst")
 
-    assert burst["title"] == "a.ndjson: 20 of 60 records in the hour from 2026-03-02 03:00 UTC report trouble"
-    assert "the longest streak is 20 in a row, 2026-03-02 03:00 UTC to 2026-03-02 03:19 UTC" in burst["evidence"]
+    assert burst["title"] == "a.ndjson: 20 of 60 records in the hour from 2 Mar 2026 03:00 UTC report trouble"
+    assert "the longest streak is 20 in a row, 2 Mar 2026 03:00 UTC to 2 Mar 2026 03:19 UTC" in burst["evidence"]
 
 
 def test_clocks_that_cannot_be_right_are_told(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_clocks_that_cannot_be_right_are_told(tmp_path: Path) -> None:
     (clock,) = risks(brief_of(tmp_path), "clock")
 
     assert clock["title"] == "a.ndjson: 115 records with a time that cannot be right"
-    assert "114 records stamped after 2026-03-02 08:00 UTC, up to 2.0 h ahead" in clock["evidence"][0]
+    assert "114 records stamped after 2 Mar 2026 08:00 UTC, up to 2.0 h ahead" in clock["evidence"][0]
     assert "1 record stamped before 1990, left out of the timeline" in clock["evidence"]
 
 
@@ -221,7 +221,7 @@ def test_a_share_that_is_used_up_is_told(tmp_path: Path) -> None:
 
     assert ended["title"] == "a.ndjson: 'budget.remaining_pct' stands at 0 %"
     assert ended["evidence"] == [
-        "the newest of 60 values is 0 (5 or less is near the end), beyond that mark since 2026-03-02 07:45 UTC"
+        "the newest of 60 values is 0 (5 or less is near the end), beyond that mark since 2 Mar 2026 07:45 UTC"
     ]
 
 

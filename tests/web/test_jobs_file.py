@@ -74,14 +74,15 @@ def app_with_jobs(file: File, home: Settings, ledger: SqliteLedger, clock: FakeC
     return app
 
 
-def test_every_page_shows_a_refused_file_with_its_mistakes_and_nothing_in_them_is_markup_I28_S13(
+def test_every_page_says_once_that_a_file_is_refused_with_each_mistake_on_a_line_and_none_of_it_markup_I28_S13(
     refused: Flask,
 ) -> None:
     browser = Browser(refused)
 
     for path in ("/", "/live", "/runs"):
         page = browser.client.get(path).text
-        assert "The jobs file is not in force: 2 problems" in page
+        assert page.lower().count("jobs.toml is refused: 2 mistakes; the last good set keeps running") == 1
+        assert page.count("jobs.toml:19:1") == 1
         assert "<code>jobs.toml:19:1</code> job &#39;evil&#39;: every" in page
         assert "<script>alert" not in page
 
@@ -98,7 +99,9 @@ def test_health_is_red_while_the_file_is_not_in_force_I26(refused: Flask, file: 
     green = with_key(refused).get("/health")
 
     assert (red.status_code, red.json["checks"]["jobs_file"]) == (503, "refused")
-    assert red.json["details"]["jobs_file"]["what"].startswith("the jobs file is not in force: jobs.toml:17:1: job")
+    said = red.json["details"]["jobs_file"]
+    assert said["what"] == "jobs.toml is refused: 2 mistakes; the last good set keeps running"
+    assert said["mistakes"][0].startswith("jobs.toml:17:1: job 'other': run")
     assert green.json["checks"]["jobs_file"] == "ok"
 
 
@@ -191,6 +194,8 @@ def test_the_dashboard_asks_for_parameters_where_a_job_has_any(app_with_jobs: Fl
     assert 'name="p.day" type="date" value="" required' in form
     assert '<option value="csv">csv</option>' in form
     assert "the day to export: a date YYYY-MM-DD" in form
+    assert "empty means csv" not in form
+    assert '<option value="">csv (default)</option>' in form
     assert "style=" not in form
 
 

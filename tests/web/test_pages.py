@@ -12,9 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from echopilot_jobs.ledger import Limits
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Outcome, Output, SkipReason, Slot, State
+from echopilot_jobs.runs import Outcome, Output, Run, SkipReason, Slot, State
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.history import strip
 from tests.schedulekit import dispose, stretch
@@ -118,7 +119,7 @@ def test_a_failed_job_is_named_with_its_error_and_what_to_do(browser: Browser, s
     page = browser.client.get("/").text
     text = seen(page)
 
-    assert "Ceo_brief ended badly 3 times in a row: OSError: no space left" in text
+    assert "'ceo_brief' ended badly 3 times in a row: OSError: no space left" in text
     assert "since 07:59:30" in text
     assert "mend the cause" in text
     assert 'href="/runs/3"' in page
@@ -321,6 +322,38 @@ def test_the_list_of_runs_pages_and_filters(browser: Browser, stack: Stack) -> N
     assert 'id="row-2"' in second
     assert 'id="row-3"' not in second
     assert "No such runs." in none
+
+
+def waits_to_retry(stack: Stack, clock: FakeClock) -> Run:
+    """A run whose first attempt failed at 07:59:30, to be repeated ten minutes later."""
+    stack.ledger.request_run("ceo_brief", clock.now())
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        (run,) = leading.start_ready(Limits(1))
+        outcome = Outcome(State.FAILED, error="no answer", duration_ms=40)
+        return leading.finish(run, outcome, clock.now() + timedelta(minutes=10))
+
+
+def test_a_run_between_attempts_says_until_when_it_waits(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    waits_to_retry(stack, clock)
+
+    for path in ("/", "/runs", "/runs/1"):
+        text = seen(browser.client.get(path).text)
+        assert "waiting to retry" in text
+        assert "08:09:30" in text
+        assert "retry_wait" not in text
+        assert "took 40 ms" not in text
+
+
+def test_a_retried_run_took_all_of_its_time_and_says_its_attempts(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    waits_to_retry(stack, clock)
+    clock.sleep(600)
+    stack.finish(stack.start(), Outcome(State.SUCCEEDED, duration_ms=70))
+
+    for path in ("/", "/runs", "/runs/1"):
+        assert "10 min in 2 attempts" in seen(browser.client.get(path).text)
+    assert "Last attempt70 ms" in seen(browser.client.get("/runs/1").text)
 
 
 # -- other people's text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from echopilot_jobs.runs import Artefact, Origin, Outcome, Progress, Run, State
+from echopilot_jobs.runs import Artefact, Origin, Outcome, Output, Progress, Run, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
 
@@ -43,6 +43,27 @@ def test_how_far_a_run_is_stands_on_its_page_on_the_dashboard_and_in_the_api(
         assert '<progress class="far" value="0.4" max="1"' in answer.text
     said = api.get(f"/api/runs/{run.id}").json["progress"]
     assert (said["done"], said["total"], said["note"]) == (40, 100, "<b>orders</b>")
+
+
+def test_a_running_run_shows_what_it_has_printed_so_far(
+    browser: Browser, api: FlaskClient, stack: Stack, clock: FakeClock
+) -> None:
+    run = started(stack, clock)
+
+    def shows(output: Output) -> str:
+        with stack.ledger.leading(stack.lease, clock.now()) as leading:
+            leading.note_outputs({run.id: output})
+        return browser.client.get(f"/runs/{run.id}").text
+
+    nothing = browser.client.get(f"/runs/{run.id}").text
+    some, much = shows(Output("info: loaded <b>\n")), shows(Output("", "newest\n", 12_345))
+
+    assert "Nothing printed yet." in nothing
+    assert "Output so far" in some
+    assert "info: loaded &lt;b&gt;" in some
+    assert "12,345 bytes came before" in much
+    assert ">newest</pre>" in much
+    assert api.get(f"/api/runs/{run.id}").json["output"]["tail"] == "newest\n"
 
 
 def test_progress_without_a_whole_has_words_and_no_share(browser: Browser, stack: Stack, clock: FakeClock) -> None:

@@ -31,6 +31,14 @@ select at, state, attempt, note from events where run_id = :run_id order by seq
 insert into outputs (run_id, head, tail, dropped_bytes) values (:run_id, :head, :tail, :dropped_bytes)
 on conflict (run_id) do update set head = excluded.head, tail = excluded.tail, dropped_bytes = excluded.dropped_bytes
 
+-- name: put_output_so_far
+insert into outputs (run_id, head, tail, dropped_bytes)
+select :run_id, :head, :tail, :dropped_bytes where exists (select 1 from runs where id = :run_id and state = 'running')
+on conflict (run_id) do update set head = excluded.head, tail = excluded.tail, dropped_bytes = excluded.dropped_bytes
+
+-- name: forget_output
+delete from outputs where run_id = :run_id
+
 -- name: output_of
 select head, tail, dropped_bytes from outputs where run_id = :run_id
 

@@ -1,10 +1,11 @@
 // Keeps the relative times of the page moving between two refreshes, and says so when the refreshes stop coming.
 "use strict";
 (function () {
-  const REFRESH_WHEN_SHOWN = ["live", "run"];
+  const REFRESH_WHEN_SHOWN = ["live", "run", "job-now"];
   let ahead = 0; // how far the server's clock is ahead of this one, in ms
   let heard = Date.now();
   let tone = null;
+  let reading = null; // how far down somebody reads what a run prints; null at its end
 
   function span(seconds) {
     const units = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
@@ -41,6 +42,18 @@
     tick();
   }
 
+  // What a run prints grows at its end: that is shown, unless somebody has scrolled up to read.
+  function follow() {
+    const said = document.getElementById("said");
+    if (said && "grows" in said.dataset) said.scrollTop = reading === null ? said.scrollHeight : reading;
+  }
+
+  function remember() {
+    const said = document.getElementById("said");
+    const reads = said && said.scrollTop + said.clientHeight < said.scrollHeight - 4;
+    reading = reads ? said.scrollTop : null;
+  }
+
   function fresh() {
     heard = Date.now();
     const stale = document.getElementById("stale");
@@ -62,7 +75,9 @@
     if (event.detail.xhr && event.detail.xhr.status > 0) fresh();
     else silent();
   });
+  document.addEventListener("htmx:beforeSwap", remember);
   document.addEventListener("htmx:afterSettle", learn);
+  document.addEventListener("htmx:afterSettle", follow);
   document.addEventListener("visibilitychange", function () {
     if (document.hidden || !window.htmx) return;
     for (const id of REFRESH_WHEN_SHOWN) {
@@ -71,5 +86,6 @@
     }
   });
   learn();
+  follow();
   window.setInterval(tick, 1000);
 })();

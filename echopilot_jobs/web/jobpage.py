@@ -1,0 +1,93 @@
+"""What the page of one job shows: its definition in words, what comes, what became of the last slots, what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from echopilot_jobs.accounting.preview import Coming, coming
+from echopilot_jobs.accounting.reasons import pause_words
+from echopilot_jobs.jobs import Job
+from echopilot_jobs.runs import OPEN_STATES, Progress, Run
+from echopilot_jobs.spans import day_clock, relative
+from echopilot_jobs.web.dashboard import JobLine, RunLine, Tone, failing, job_line, plain_lines, sentence
+from echopilot_jobs.web.defined import definition_words
+from echopilot_jobs.web.history import Missed, missed
+from echopilot_jobs.web.services import Services
+from echopilot_jobs.web.words import clock_text
+
+NEXT = 5
+LAST = 15
+OPEN_MOST = 20
+MISSED_MOST = 30
+LOOK_BACK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class JobSheet:
+    """Everything on the page, of one moment. Of a job that is no longer defined only its past is known: *line* is None."""
+
+    name: str
+    tone: Tone | None
+    sentence: str
+    line: JobLine | None
+    definition: tuple[tuple[str, str], ...]
+    next: tuple[Coming, ...]
+    going: tuple[tuple[Run, Progress | None], ...]
+    runs: tuple[RunLine, ...]
+    missed: tuple[Missed, ...]
+
+
+def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
+    """The page of the job *name*. Raises `UnknownName` for one that was never there, and `LedgerUnavailable`."""
+    ledger = services.ledger
+    job, far = services.registry.get(name), ledger.progresses()
+    if job is None and name not in ledger.first_seen():
+        _ = services.registry[name]  # raises with the nearest name
+    line = _line(services, job, now, far) if job else None
+    tone, words = _standing(line, now)
+    return JobSheet(
+        name=name,
+        tone=tone,
+        sentence=sentence(words),
+        line=line,
+        definition=tuple(_definition(services, job)) if job else (),
+        next=tuple(coming(job, now, NEXT, pauses=ledger.pauses(now, name))) if job else (),
+        going=tuple((run, far.get(run.id)) for run in ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST)),
+        runs=tuple(plain_lines(ledger.runs(job_name=name, limit=LAST))),
+        missed=tuple(each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name)[:MISSED_MOST],
+    )
+
+
+def _line(services: Services, job: Job, now: datetime, far: Mapping[int, Progress]) -> JobLine:
+    paused = next((pause for pause in services.ledger.pauses(now, job.name) if pause.covers(now)), None)
+    return job_line(services.ledger, job, now, paused, far)
+
+
+def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
+    yield from definition_words(job, services.registry.group_limits)
+    versions = services.ledger.definitions(job.name)
+    if versions:
+        yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
+
+
+def _standing(line: JobLine | None, now: datetime) -> tuple[Tone | None, str]:
+    """How the job stands, in one sentence: its trouble first, then what holds it, then what comes."""
+    if line is None:
+        return None, "no longer defined; what it did stays here until retention removes it"
+    held = _held(line, now)
+    if problem := failing(line, now):
+        return "bad", f"{problem.what}{f'; {held}' if held else ''}"
+    if held:
+        return "warn", held
+    if line.next_at:
+        return "good", f"next run at {clock_text(line.next_at, now)}, {relative(line.next_at, now)}"
+    return "good", "runs only by hand" if line.is_by_hand else "no more runs are to come"
+
+
+def _held(line: JobLine, now: datetime) -> str:
+    """What keeps the job from running; empty when nothing does."""
+    if not line.job.enabled:
+        return "disabled by its definition: `enabled = false`"
+    return pause_words(line.pause, lambda moment: clock_text(moment, now)) if line.pause else ""
