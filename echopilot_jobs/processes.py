@@ -114,6 +114,14 @@ def take_exit_words(var_dir: Path, program: str) -> str:
     return words
 
 
+def stack_owner(var_dir: Path) -> Owner | None:
+    """The living supervisord that holds the stack's lock in *var_dir*; None when none does, or its note is unreadable."""
+    with contextlib.suppress(OSError, ValueError):
+        owner = Owner.parse((var_dir / "stack.lock").read_text(encoding="ascii").strip())
+        return owner if is_alive(owner) else None
+    return None
+
+
 def ancestors(pid: int) -> list[int]:
     """The parent of *pid*, its parent and so on, as far as they can be seen."""
     found: list[int] = []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
+from echopilot_jobs.processes import stack_owner
 
 ANSWER_SECONDS = 3.0
 # The kernel takes 108 bytes with the closing zero, and supervisord binds NAME.PID before it links NAME.
@@ -115,6 +116,9 @@ class Supervisor:
     def _why(self, error: Exception) -> str:
         where = f"'{self.socket}'"
         match error:
+            case FileNotFoundError() if owner := stack_owner(self.socket.parent):
+                lost = f"{where} is gone, though supervisord lives (pid {owner.pid}): nobody can steer it"
+                return f"{lost}; end it with `bin/stack stop`, then start the stack with `bin/stack`"
             case FileNotFoundError():
                 return f"no supervisord at {where}; the stack is not running here, start it with `bin/stack`"
             case ConnectionRefusedError():

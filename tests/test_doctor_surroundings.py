@@ -16,7 +16,10 @@ import pytest
 from echopilot_jobs import doctor
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, files, leavings, limits, machine, owners
+from echopilot_jobs.errors import SupervisorUnreachable
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.supervision import Supervisor
 
 GIB = 1024**3
 
@@ -225,6 +228,19 @@ def test_a_program_whose_supervisord_listens_is_no_orphan(lived: Settings, progr
         ear.listen()
 
         assert [each.state for each in leavings.orphans(doctor.Place(lived, SystemClock().now(), {}))] == [OK]
+
+
+def test_a_supervisord_whose_socket_is_gone_is_told_from_one_that_died(lived: Settings) -> None:
+    (lived.var_dir / "stack.lock").write_text(f"{this_process()}\n", encoding="ascii")
+
+    (told,) = found("orphans")
+    with pytest.raises(SupervisorUnreachable, match="is gone, though supervisord lives") as refused:
+        Supervisor(lived.supervisor_socket).programs()
+
+    assert told.state == FAIL
+    assert f"supervisord lives (pid {os.getpid()})" in told.finding
+    assert "end it with `bin/stack stop`" in str(told.fix)
+    assert "bin/stack stop" in str(refused.value)
 
 
 # -- the rest

@@ -29,11 +29,15 @@ def actor() -> str:
 
 
 def wake(ledger: SqliteLedger, settings: Settings, now: datetime, so: str) -> bool:
-    """Nudge the scheduler; when none is there, say *so*. Whether one leads."""
+    """Nudge the scheduler; when none is there, or it does not move, say *so*. Whether one leads."""
     woken = nudge(settings.wake_path)
     standing = sight.standing(ledger.stint(), now)
-    if woken or standing.leads:
+    if standing.leads or (woken and standing.state != "silent"):  # one that begins just now has no stint yet
         return True
+    if woken:
+        what, _, do = standing.sentence.partition("; ")
+        out.say(f"note: the scheduler is silent ({what}); nothing moves until it answers again; {do}")
+        return False
     why = f"{standing.state} {standing.sentence.partition(';')[0]}"
     out.say(f"note: no scheduler is running ({why}), so {so}; start it with `bin/stack`")
     return False

@@ -79,6 +79,9 @@ def echopilot() -> None:
 
 def carry_out(arguments: list[str]) -> int:
     """The exit code of one command line; everything a person can act on becomes one `error:` line."""
+    if sys.stdout is None:  # closed by whoever called; the next file opened would take its place
+        say("error: standard output is closed; give it a place to go, such as `> FILE` or `> /dev/null`")
+        return USAGE
     _forgiving_streams()
     try:
         asked = os.environ.get(COMPLETING)

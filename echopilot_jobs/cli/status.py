@@ -210,7 +210,7 @@ def _show(seen: Sight) -> None:
     _show_worst(seen)
     out.facts(
         [
-            ("stack", f"not running: {seen.away}" if seen.away else _programs_in_words(seen.programs)),
+            ("stack", _away_words(seen) if seen.away else _programs_in_words(seen.programs)),
             ("scheduler", _scheduler_words(seen)),
             *([("ledger", seen.absent)] if seen.absent and not (seen.is_unreadable or _is_starting(seen)) else []),
             *_waiting(seen),
@@ -275,6 +275,10 @@ def _show_trouble(seen: Sight) -> None:
         out.line(
             f"  run {run.id} of {run.job_name} {run.state.words} {ended}: {rows.brief_error(run) or 'no reason kept'}"
         )
+
+
+def _away_words(seen: Sight) -> str:
+    return f"{'out of reach' if seen.standing.leads else 'not running'}: {seen.away}"
 
 
 def _programs_in_words(programs: list[Program]) -> str:

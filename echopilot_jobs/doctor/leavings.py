@@ -120,6 +120,13 @@ def orphans(place: Place) -> Iterator[Finding]:
     if _listens(socket_file):
         yield Finding(OK, "the programs that run here have their supervisord")
         return
+    if owner := processes.stack_owner(place.settings.var_dir):
+        yield Finding(
+            FAIL,
+            f"supervisord lives (pid {owner.pid}), but its socket '{socket_file.name}' is gone, so nobody can steer it",
+            "end it with `bin/stack stop`, then start the stack with `bin/stack`",
+        )
+        return
     spared = {os.getpid(), *processes.ancestors(os.getpid())}
     found = [pid for pid in processes.marked("SUPERVISOR_SERVER_URL", f"unix://{socket_file}") if pid not in spared]
     for pid in found:

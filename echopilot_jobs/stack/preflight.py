@@ -88,10 +88,7 @@ class StackLock:
 
     def holder(self) -> processes.Owner | None:
         """Who has the lock now; None when nobody has, or the note in it is unreadable."""
-        with contextlib.suppress(OSError, ValueError):
-            owner = processes.Owner.parse(self._path.read_text(encoding="ascii").strip())
-            return owner if processes.is_alive(owner) else None
-        return None
+        return processes.stack_owner(self._path.parent)
 
     def _taken(self) -> str:
         owner = self.holder()

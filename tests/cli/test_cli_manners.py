@@ -237,12 +237,16 @@ def test_a_full_disk_behind_the_output_is_said(lived, spawn):
 
 
 @pytest.mark.process
-def test_no_standard_streams_at_all_is_no_crash(lived, environment):
-    line = f"'{sys.executable}' -m echopilot_jobs runs <&- >&-"
+@pytest.mark.parametrize("verb", ["runs", "doctor", "run heartbeat"])
+def test_without_standard_output_nothing_is_done_in_silence(lived, environment, verb):
+    line = f"'{sys.executable}' -m echopilot_jobs {verb} <&- >&-"
+    before = lived.runs(limit=1)
+
     shell = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, check=False)
 
-    assert b"Traceback" not in shell.stderr
-    assert shell.returncode == 0
+    words = b"error: standard output is closed; give it a place to go, such as `> FILE` or `> /dev/null`\n"
+    assert (shell.stderr, shell.returncode) == (words, 2)
+    assert lived.runs(limit=1) == before
 
 
 @pytest.mark.process

@@ -25,7 +25,7 @@ from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Origin, Outcome, Output, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.wake import open_for_waiting
+from echopilot_jobs.wake import Waiter, open_for_waiting
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -78,6 +78,19 @@ def test_status_calls_a_beat_older_than_three_beats_silent(call, store, settings
     answer = call("status")
 
     assert re.search(r"scheduler +silent \(last beat 5 min.* ago; see `echopilot doctor`\)", answer.out)
+
+
+def test_who_asks_something_of_a_scheduler_that_does_not_move_is_told(call, store, settings):
+    past = FakeClock(SystemClock().now())
+    past.step(-300)
+    live(store, jobs(settings), past, past.now(), stop=None)
+    waiter = Waiter(settings.wake_path)  # its program runs, and hears
+
+    answer = call("run", "heartbeat")
+
+    waiter.close()
+    assert answer.code == 0
+    assert re.search(r"note: the scheduler is silent \(last beat 5 min.*\); nothing moves until it answers", answer.err)
 
 
 def test_status_tells_a_run_of_a_dead_scheduler_from_a_living_one(call, store, settings):
