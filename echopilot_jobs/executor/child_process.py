@@ -187,6 +187,9 @@ class _Watch:
 
     def _seconds_left(self) -> float:
         until = self._deadline if self._kill_at is None else self._kill_at
+        if self.pid is None:
+            self._begun.wake()
+            until = min(until, self._clock.monotonic() + HEAR_EVERY_SECONDS)
         if self.report.is_waiting:
             until = min(until, self._hear_at)
         if self._has_printed:
@@ -235,6 +238,7 @@ class _Watch:
 
     def exit_status(self) -> int | None:
         """How the process ended; None when nobody is left who knows."""
+        self._begun.wake()
         if self.pid is not None and self._status is None and select([self._begun.status], [], [], STATUS_SECONDS)[0]:
             self._take_status()
         return self._status

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess  # nosec B404  # running programs is what this package is for
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from echopilot_jobs.executor.mark import EMPTY
-from echopilot_jobs.processes import MARK, PROJECT_ROOT
+from echopilot_jobs.processes import MARK, PROJECT_ROOT, is_frozen
 
 SEND_SECONDS = 5.0
 
@@ -35,6 +36,7 @@ class Begun:
     output: int
     report: int
     status: socket.socket
+    wake: Callable[[], None]  # has the fork server go on, should it have been stopped
 
     def close(self) -> None:
         """Give them back; with the socket, the process's pid."""
@@ -53,13 +55,15 @@ class ForkServer:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._line: socket.socket | None = None
+        self._pid: int | None = None
         self._keeper: threading.Thread | None = None
 
     def begin(self, order: Mapping[str, Any]) -> Begun:
         """Ask for a process that carries out *order*. Raises `CannotStart`."""
+        self.wake()
         try:
             with ExitStack() as given_away, ExitStack() as ours:
-                begun, descriptors = _channels(order, ours, given_away)
+                begun, descriptors = _channels(order, self.wake, ours, given_away)
                 self._send(descriptors)
                 ours.pop_all()
                 return begun
@@ -75,6 +79,13 @@ class ForkServer:
                     self._start()
         except (OSError, RuntimeError):
             pass
+
+    def wake(self) -> None:
+        """Have it go on if somebody stopped it: a run may do that to its parent, and all others would wait for ever (I15)."""
+        pid = self._pid
+        if pid is not None and is_frozen(pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Let it go; what it still runs is ended with it."""
@@ -101,11 +112,11 @@ class ForkServer:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(SEND_SECONDS)
-        born: Future[None] = Future()
-        self._keeper = threading.Thread(target=_keep, args=(theirs, born), name="fork server", daemon=True)
+        born: Future[int] = Future()
+        self._keeper = threading.Thread(target=self._keep, args=(theirs, born), name="fork server", daemon=True)
         try:
             self._keeper.start()
-            born.result()
+            self._pid = born.result()
         except BaseException:
             ours.close()
             theirs.close()
@@ -113,44 +124,47 @@ class ForkServer:
         self._line = ours
         return ours
 
+    def _keep(self, theirs: socket.socket, born: Future[int]) -> None:
+        """Start the server and stay until it has ended."""
+        with theirs:
+            try:
+                process = subprocess.Popen(  # nosec B603  # our own module
+                    [
+                        sys.executable,
+                        "-m",
+                        "echopilot_jobs.executor.forkserver",
+                        str(theirs.fileno()),
+                        str(os.getpid()),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env={
+                        **allowed_environment(),
+                        MARK: EMPTY,
+                        "PYTHONUNBUFFERED": "1",
+                        "PYTHONIOENCODING": "utf-8:backslashreplace",
+                    },
+                    cwd=PROJECT_ROOT,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except BaseException as error:
+                born.set_exception(error)
+                return
+        born.set_result(process.pid)
+        process.wait()
+        if self._pid == process.pid:  # from now on another process may have it
+            self._pid = None
+
 
 def allowed_environment() -> dict[str, str]:
     """What of our own environment a job may see."""
     return {k: v for k, v in os.environ.items() if k in ALLOWED_NAMES or k.startswith(ALLOWED_PREFIXES)}
 
 
-def _keep(theirs: socket.socket, born: Future[None]) -> None:
-    """Start the server and stay until it has ended."""
-    with theirs:
-        try:
-            process = subprocess.Popen(  # nosec B603  # our own module
-                [
-                    sys.executable,
-                    "-m",
-                    "echopilot_jobs.executor.forkserver",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={
-                    **allowed_environment(),
-                    MARK: EMPTY,
-                    "PYTHONUNBUFFERED": "1",
-                    "PYTHONIOENCODING": "utf-8:backslashreplace",
-                },
-                cwd=PROJECT_ROOT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        except BaseException as error:
-            born.set_exception(error)
-            return
-    born.set_result(None)
-    process.wait()
-
-
-def _channels(order: Mapping[str, Any], ours: ExitStack, given_away: ExitStack) -> tuple[Begun, list[int]]:
+def _channels(
+    order: Mapping[str, Any], wake: Callable[[], None], ours: ExitStack, given_away: ExitStack
+) -> tuple[Begun, list[int]]:
     """Our ends, and the descriptors to be sent: order, output, report, status."""
     written = os.memfd_create("order", os.MFD_CLOEXEC)
     given_away.callback(os.close, written)
@@ -168,5 +182,5 @@ def _channels(order: Mapping[str, Any], ours: ExitStack, given_away: ExitStack) 
     ours.callback(status.close)
     given_away.callback(theirs.close)
     status.setblocking(False)
-    begun = Begun(pipes[0][0], pipes[1][0], status)
+    begun = Begun(pipes[0][0], pipes[1][0], status, wake)
     return begun, [written, pipes[0][1], pipes[1][1], theirs.fileno()]

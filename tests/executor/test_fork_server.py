@@ -163,6 +163,7 @@ def test_a_server_that_stands_still_costs_its_runs_their_time_and_nothing_starts
     executor: Executor, cancel: Cancel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_process, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(ForkServer, "wake", lambda _server: None)  # as under a debugger, where no signal helps
     server = server_of(executor, cancel)
     os.kill(server, signal.SIGSTOP)
 
@@ -385,3 +386,15 @@ def test_a_run_that_kills_what_it_was_forked_from_leaves_no_zombie(executor: Exe
     executor.close()
 
     assert zombies_of(os.getpid()) <= before
+
+
+def test_a_run_that_stops_what_it_was_forked_from_stops_no_other_I15(executor: Executor, cancel: Cancel) -> None:
+    stops = job(Command(("sh", "-c", "kill -STOP $PPID; echo done")))
+
+    first = executor.carry_out(stops, a_run(), cancel)
+    server = int(executor.carry_out(job(Command(("sh", "-c", "echo $PPID"))), a_run(), cancel).output.text)
+    os.kill(server, signal.SIGSTOP)
+    begun_meanwhile = executor.carry_out(TRUE, a_run(), cancel)
+
+    assert (first.state, first.output.text) == (State.SUCCEEDED, "done\n")
+    assert begun_meanwhile.state is State.SUCCEEDED
