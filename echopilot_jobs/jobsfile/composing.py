@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from echopilot_jobs.jobs import NAME_RULE, Job, Registry
@@ -47,8 +47,11 @@ def compose(
     notes = [Notes(document) for document in documents]
     for each in notes:
         _judge_file(each)
-    layered = _layered(built_in, user, notes)
+    layered, misnamed = _layered(built_in, user, notes)
     limits = {name: limit for each in notes for name, limit in _groups(each).items()}
+    for one in misnamed:  # what stands in them may be wrong, too
+        notes.append(Notes(one.home, one.name, one.sources))
+        job_of(replace(one, name="misnamed"), notes[-1], user)
     jobs: list[Job] = []
     for one in layered.values():
         about = Notes(one.home, one.name, one.sources)
@@ -101,13 +104,18 @@ def _groups(notes: Notes) -> dict[str, int]:
     return limits
 
 
-def _layered(built_in: Document, user: Document | None, notes: Sequence[Notes]) -> dict[str, Layered]:
-    """Every job by name, the user's words laid over what was there."""
+def _layered(
+    built_in: Document, user: Document | None, notes: Sequence[Notes]
+) -> tuple[dict[str, Layered], list[Layered]]:
+    """Every job by name, the user's words laid over what was there; and the tables whose name can be no job's."""
     found: dict[str, Layered] = {}
+    misnamed: list[Layered] = []
     for each in notes:
         spellings: dict[str, str] = {}
         for name, table in tables_of(each.home):
             if not _judge_name(each, name, table, spellings):
+                if isinstance(table, Mapping) and (RHYTHM | KINDS) & set(table):  # else meant for a job that is there
+                    misnamed.append(first(name, each.home, table))
                 continue
             if name not in found:
                 found[name] = first(name, each.home, table)
@@ -117,7 +125,7 @@ def _layered(built_in: Document, user: Document | None, notes: Sequence[Notes]) 
                 owner = "a built-in job" if found[name].home is built_in else f"one of {found[name].home.name}"
                 about = Notes(each.home, name, problems=each.problems)
                 about.wrong([], f"there is {owner} of this name already; wanted: another name")
-    return found
+    return found, misnamed
 
 
 def _judge_name(notes: Notes, name: str, table: object, spellings: dict[str, str]) -> bool:

@@ -21,6 +21,8 @@ def trigger_of_table(table: JobTable, given: set[str], rule: object, notes: Note
     rhythms = [key for key in ("every", "cron", "manual") if key in given and (key != "manual" or table.manual)]
     if len(rhythms) > 1:
         said = " and ".join(f"'{key}'{notes.line_of(key)}" for key in rhythms)
+        if table.cron is not None and not notes.blames("timezone"):  # the others were read already
+            _cron(table.cron, table.timezone, notes)
         notes.wrong([rhythms[1]], f"came {said}; wanted: one of them")
         return None
     if not rhythms and rule is None:
@@ -51,14 +53,22 @@ def _bare(table: JobTable, given: set[str], rule: object, notes: Notes, rhythm: 
     _judge_company(table, given, notes, rhythm)
     if notes.blames(rhythm, "at", "timezone"):
         return None
+    if table.cron is not None:
+        return _cron(table.cron, table.timezone, notes)
     try:
-        if table.cron is not None:
-            return Cron(table.cron, table.timezone)
         if table.every is not None:
             return when.rule_of(table.every, table.at, table.timezone)
         return OnRequest() if table.manual else trigger_of(rule if isinstance(rule, Mapping) else {})
     except ValueError as error:
         notes.wrong([rhythm], str(error).replace(f"{rhythm} '", "came '", 1))
+        return None
+
+
+def _cron(fields: str, zone: str, notes: Notes) -> Trigger | None:
+    try:
+        return Cron(fields, zone)
+    except ValueError as error:
+        notes.wrong(["cron"], str(error).replace("cron '", "came '", 1))
         return None
 
 

@@ -102,7 +102,14 @@ def several(read: Callable[[object], str], what: str) -> Callable[[object], tupl
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or len(items) > LIST_MOST:
             raise wrong(value, f"a list of at most {LIST_MOST} {what}")
-        found = [read(item) for item in items]
+        found, wrongs = [], []
+        for item in items:
+            try:
+                found.append(read(item))
+            except Wrong as error:
+                wrongs.append(str(error))
+        if wrongs:
+            raise Wrong("; and ".join(dict.fromkeys(wrongs)))
         if twice := next((item for number, item in enumerate(found) if item in found[:number]), None):
             raise Wrong(f"'{shown(twice)}' is in the list twice; wanted: once")
         return tuple(found)

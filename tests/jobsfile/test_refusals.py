@@ -472,3 +472,25 @@ def test_a_bad_value_is_refused_in_one_line_with_its_place_and_what_is_wanted_I2
 
 def test_the_catalogue_is_as_long_as_promised() -> None:
     assert len(WHOLE) >= 300
+
+
+def test_what_stands_under_a_name_no_job_can_have_is_judged_too() -> None:
+    said = refused('[jobs.Weekly]\nevery = "moday"\ntimeout = "20"\nrun = "a:b"\n')
+
+    assert [(problem.line, problem.field) for problem in said] == [(1, None), (2, "every"), (3, "timeout")]
+
+
+def test_every_wrong_item_of_a_list_is_named() -> None:
+    (said,) = refused('[jobs.j]\nevery = "6h"\nrun = "a:b"\nretry_on = ["faild", "timed_out", "http 9xx"]\n')
+
+    assert "came 'faild'" in said.message
+    assert "came 'http 9xx'" in said.message
+
+
+def test_a_cron_expression_beside_another_schedule_is_judged_too() -> None:
+    said = refused('[jobs.j]\nevery = "6h"\ncron = "61 * * * *"\nrun = "a:b"\n')
+
+    assert [problem.message.partition("; ")[0] for problem in said] == [
+        "job 'j': cron: came '61 * * * *': bad minute",
+        "job 'j': cron: came 'every' (line 2) and 'cron' (line 3)",
+    ]
