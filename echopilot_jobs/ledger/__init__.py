@@ -10,16 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from echopilot_jobs.ledger.protocol import (
-        Disposed,
-        Dispositions,
-        Lease,
-        Ledger,
-        Limits,
-        Obligation,
-        Pass,
-        Pruned,
-    )
+    from echopilot_jobs.ledger.facts import Disposed, Dispositions, Lease, Limits, Obligation, Pruned
+    from echopilot_jobs.ledger.protocol import Ledger, Pass
     from echopilot_jobs.ledger.sqlite import SqliteLedger
     from echopilot_jobs.ledger.sqlite_reading import SqliteReading
     from echopilot_jobs.ledger.terms import LEASE_TTL, MAX_PAGE, RENEW_EVERY
@@ -44,6 +36,8 @@ _HOMES = {
     "LEASE_TTL": "terms",
     "MAX_PAGE": "terms",
     "RENEW_EVERY": "terms",
+    "Ledger": "protocol",
+    "Pass": "protocol",
     "SqliteLedger": "sqlite",
     "SqliteReading": "sqlite_reading",
 }
@@ -52,4 +46,4 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'protocol')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'facts')}"), name)

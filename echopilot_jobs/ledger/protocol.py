@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger.facts import Disposed, Dispositions, Lease, Limits, Obligation, Pruned
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
 from echopilot_jobs.runs import (
@@ -29,40 +29,6 @@ from echopilot_jobs.runs import (
     State,
     Stint,
 )
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to plan: whose it is and which term of office this is. A later term fences every earlier one."""
-
-    stint_id: int
-    owner: str
-    term: int
-    host: str = ""
-    code_revision: str = ""
-
-
-@dataclass(frozen=True)
-class Disposed:
-    """The runs that slots became, and older runs of the same jobs that ended because of them."""
-
-    claimed: list[Run]
-    ended: list[Run]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone.
-
-    Of runs that are equally urgent those of the job with the higher one of *priorities* start first; the others have 0.
-    """
-
-    places: int
-    uncounted: frozenset[str] = frozenset()
-    instances: Mapping[str, int] = field(default_factory=dict)
-    group_of: Mapping[str, str] = field(default_factory=dict)
-    group_limits: Mapping[str, int] = field(default_factory=dict)
-    priorities: Mapping[str, int] = field(default_factory=dict)
 
 
 class Pass(Protocol):
@@ -150,37 +116,6 @@ class Pass(Protocol):
     def renew(self, reading: Reading, *, planned: bool) -> None:
         """Write the beat: the lease holds for another TTL. What was *planned* up to here needs no second look."""
         ...
-
-
-@dataclass(frozen=True)
-class Obligation:
-    """From when until when a job owed its slots, under which definition (JSON) and in which clock generation."""
-
-    generation: int
-    after: datetime
-    until: datetime
-    definition: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Dispositions:
-    """What the ledger holds about one job's slots in a stretch, oldest first: moments as epoch seconds.
-
-    *runs*: (slot, generation, run, state, origin); *skips*: (slot, generation, reason); *gaps*: (first, last, count,
-    generation, reason).
-    """
-
-    runs: list[tuple[int, int, int, str, str]]
-    skips: list[tuple[int, int, str]]
-    gaps: list[tuple[int, int, int, int, str]]
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """What one small batch of retention did: runs removed, and the last run looked at (None: there is nothing older)."""
-
-    count: int
-    looked_at: int | None
 
 
 class Ledger(Protocol):

@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from echopilot_jobs.ledger.protocol import Limits
+from echopilot_jobs.ledger.facts import Limits
 
 
 class Room:

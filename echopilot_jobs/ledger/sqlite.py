@@ -15,8 +15,8 @@ from echopilot_jobs.ledger.connection import (
     impatient,
     readable_errors,
 )
+from echopilot_jobs.ledger.facts import Lease, Pruned
 from echopilot_jobs.ledger.identity import Identity, continue_numbering, identity_of
-from echopilot_jobs.ledger.protocol import Lease, Pruned
 from echopilot_jobs.ledger.rows import (
     stint_of,
     to_json,

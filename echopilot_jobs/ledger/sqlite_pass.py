@@ -12,7 +12,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.defining import Definitions
-from echopilot_jobs.ledger.protocol import Disposed, Lease, Limits
+from echopilot_jobs.ledger.facts import Disposed, Lease, Limits
 from echopilot_jobs.ledger.room import Room, by_priority
 from echopilot_jobs.ledger.rows import after_attempt, generation_of, pause_of, run_of, to_json
 from echopilot_jobs.ledger.statements import Sql

@@ -53,7 +53,7 @@ from echopilot_jobs.runs import (
 )
 
 if TYPE_CHECKING:
-    from echopilot_jobs.ledger.protocol import Dispositions, Obligation
+    from echopilot_jobs.ledger.facts import Dispositions, Obligation
     from echopilot_jobs.outages import Outage, Reading
 
 _LAST_ID = 2**63 - 1
@@ -143,7 +143,7 @@ class SqliteReading:
         return outage_of(row) if row else None
 
     def obligations(self, job_name: str) -> list[Obligation]:
-        from echopilot_jobs.ledger.protocol import Obligation
+        from echopilot_jobs.ledger.facts import Obligation
 
         return [
             Obligation(
@@ -157,7 +157,7 @@ class SqliteReading:
         return [(moment(row["since"]), definition(row["definition"])) for row in rows]
 
     def dispositions(self, job_name: str, start: datetime, end: datetime) -> Dispositions:
-        from echopilot_jobs.ledger.protocol import Dispositions
+        from echopilot_jobs.ledger.facts import Dispositions
 
         span = {"job_name": job_name, "start": to_ms(start), "end": to_ms(end)}
         return Dispositions(

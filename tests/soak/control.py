@@ -22,7 +22,7 @@ from echopilot_jobs.executor import Cancel, Executor, OwnWeb
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.ledger.protocol import Limits
+from echopilot_jobs.ledger.facts import Limits
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import become_subreaper, end_leftovers, this_process

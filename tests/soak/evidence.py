@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from echopilot_jobs.clock import to_ms
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.ledger.protocol import Obligation
+from echopilot_jobs.ledger.facts import Obligation
 from tests.soak.records import read
 from tests.soak.work import LEDGER
 
