@@ -148,7 +148,7 @@ def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: boo
             f"run {run.id} is {run.state.words}; wait for its end, or end it with `echopilot cancel {run.id}`"
         )
     if run.state is State.SUCCEEDED and not force:
-        raise WrongState(f"run {run.id} succeeded; to do it all again give --force (force: true)")
+        raise WrongState(f"run {run.id} succeeded; to do it all again, ask with --force (in the API, force: true)")
     return ledger.request_run(
         run.job_name,
         now,

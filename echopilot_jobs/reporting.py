@@ -122,7 +122,7 @@ class JobDay:
     @property
     def late(self) -> list[Run]:
         """Runs that started more than a minute after their slot."""
-        return [run for run in self.runs if _keeps_a_slot(run) and run.is_late]
+        return [run for run in self.runs if run.is_late]
 
     @property
     def retried(self) -> int:
@@ -132,8 +132,7 @@ class JobDay:
     @property
     def lateness(self) -> Spread | None:
         """From slot to start."""
-        late = (run.lateness for run in self.runs if _keeps_a_slot(run))
-        return spread(round(each / timedelta(milliseconds=1)) for each in late if each is not None)
+        return spread(round(run.lateness / timedelta(milliseconds=1)) for run in self.runs if run.lateness is not None)
 
     @property
     def durations(self) -> Spread | None:

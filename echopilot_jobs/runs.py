@@ -209,14 +209,19 @@ class Run:
         return self.state in OPEN_STATES
 
     @property
+    def keeps_slot(self) -> bool:
+        """Whether the run is what became of its slot. A retry repeats one that has its run; a backfill is for long ago."""
+        return self.slot is not None and self.origin not in (Origin.RETRY, Origin.BACKFILL)
+
+    @property
     def is_late(self) -> bool:
         """Whether it started more than a minute after its nominal moment (I4)."""
-        return bool(self.slot and self.started_at and self.started_at - self.slot.due_at > LATE_AFTER)
+        return self.lateness is not None and self.lateness > LATE_AFTER
 
     @property
     def lateness(self) -> timedelta | None:
-        """From the nominal moment to the first start, where there are both."""
-        return self.started_at - self.slot.due_at if self.slot and self.started_at else None
+        """From the nominal moment to the first start, of a run that keeps its slot and has started."""
+        return self.started_at - self.slot.due_at if self.slot and self.keeps_slot and self.started_at else None
 
     @property
     def took(self) -> timedelta | None:

@@ -40,16 +40,17 @@ def follow(
     log: Follower | None = None,
     tell: Callable[[str], None] = out.say,
     first: str = "",
+    printed: Callable[[Output], None] | None = None,
 ) -> Run:
     """The run once it has ended. Raises `StillOpen` after *timeout* seconds; a Ctrl-C leaves the run alone.
 
     On a terminal a bar shows how far it is, elsewhere a line for every step it tells of. What it says in the
-    scheduler's *log* goes to *tell*.
+    scheduler's *log* goes to *tell*, and what it has printed so far to *printed*.
     """
     try:
         if first:  # said in here, so that a Ctrl-C which answers it is answered, too
             out.say(first)
-        run = _watched(ledger, run, timeout, clock, pause or threading.Event().wait, log, tell)
+        run = _watched(ledger, run, timeout, clock, pause or threading.Event().wait, log, tell, printed)
     except KeyboardInterrupt:
         out.say(f"run {run.id} goes on; stop it with `echopilot cancel {run.id}`")
         raise
@@ -65,6 +66,7 @@ def _watched(
     rest: Callable[[float], Any],
     log: Follower | None,
     tell: Callable[[str], None],
+    printed: Callable[[Output], None] | None,
 ) -> Run:
     started = clock.monotonic()
     seen, far = run.state, None
@@ -74,6 +76,8 @@ def _watched(
                 seen = run.state
                 out.say(_move_words(run, clock.now()))
             _tell_said(log, run.id, tell)
+            if printed is not None:
+                printed(ledger.output(run.id))
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
             rest(LOOK_EVERY_SECONDS)

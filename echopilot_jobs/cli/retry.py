@@ -52,8 +52,7 @@ def command(run_id: int, force: bool, wait: bool, as_json: bool) -> int:
 
 
 def _told(run: Run, before: int, *, is_new: bool) -> str:
-    repeats = f"run {run.id} of {run.job_name} repeats run {before}"
     if is_new:
-        return f"{repeats}; follow it with `echopilot logs {run.id} -f`"
-    then = "; try that one again with `echopilot retry" if run.state in BAD_ENDS else "; see `echopilot show"
-    return f"{repeats} already and is {run.state.words}{then} {run.id}`"
+        return f"run {run.id} of {run.job_name} repeats run {before}; follow it with `echopilot logs {run.id} -f`"
+    then = "repeat that one with `echopilot retry" if run.state in BAD_ENDS else "see `echopilot show"
+    return f"run {before} was repeated already, by run {run.id}: {run.state.words}; {then} {run.id}`"

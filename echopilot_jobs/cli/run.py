@@ -83,7 +83,8 @@ def command(
     told = Told(out.say if as_json else out.line)  # with --json standard output is for the document alone
     if run.is_open:
         first = f"run {run.id} of {job} is {run.state.words}" + ("" if leads else "; waiting for a scheduler")
-        run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told, first=first)
+        printed = told.printed if logs else None
+        run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told, first=first, printed=printed)
     if as_json:
         out.emit_json("run", run.as_dict(), now)
     else:
@@ -92,22 +93,44 @@ def command(
 
 
 class Told:
-    """Passes on what a run logs, and knows afterwards what was told already."""
+    """Passes on what a run logs and prints, and knows afterwards what was told already."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._lines: set[str] = set()
+        self._said: set[str] = set()
+        self._printed = ""  # what was told of the output, as far back as it is kept while the run goes on
 
     def __call__(self, words: str) -> None:
-        """Tell and remember a line."""
-        self._lines.add(plain(words))
+        """Tell and remember a line of its log."""
+        self._said.add(plain(words))
         self._tell(words)
 
+    def printed(self, output: Output) -> None:
+        """Tell the whole lines that are new in what a run has printed so far."""
+        text = output.tail if output.dropped_bytes else output.text
+        whole = text[: text.rfind("\n") + 1]
+        for line in self._news_of(whole):
+            self._tell(line)
+        self._printed = whole
+
     def left_of(self, output: Output) -> Output:
-        """What a run printed, without the lines that were told."""
-        if not self._lines:
-            return output
-        return Output("\n".join(line for line in output.text.splitlines() if plain(line) not in self._lines))
+        """What a run printed, without what was told."""
+        return Output("\n".join(self._news_of(output.text))) if self._said or self._printed else output
+
+    def _news_of(self, text: str) -> list[str]:
+        """The lines that follow those told, without those of the log, which are told from there."""
+        return [line for line in _after(self._printed, text).splitlines() if plain(line) not in self._said]
+
+
+def _after(known: str, text: str) -> str:
+    """What *text* has beyond *known*, which it may hold from its beginning, further on, or only the end of."""
+    if (place := text.find(known)) >= 0:
+        return text[place + len(known) :]
+    while known:
+        _, _, known = known.partition("\n")
+        if text.startswith(known):
+            break
+    return text[len(known) :]
 
 
 def _listening(settings: Settings) -> Follower:

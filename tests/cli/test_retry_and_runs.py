@@ -43,7 +43,7 @@ def test_a_bad_end_is_repeated_once_however_often_it_is_asked_for_I24(call: Call
     assert first.out == (
         f"run {repeated.id} of daily_report repeats run {failed.id}; follow it with `echopilot logs {repeated.id} -f`\n"
     )
-    assert f"run {repeated.id} of daily_report repeats run {failed.id} already and is queued" in again.out
+    assert f"run {failed.id} was repeated already, by run {repeated.id}: queued" in again.out
     assert (repeated.origin, repeated.params) == (Origin.RETRY, {"date": "2026-03-01"})
 
 
@@ -73,7 +73,7 @@ def test_a_repetition_that_ended_badly_is_named_as_what_to_try_next(call: Call, 
 
     answer = call("retry", str(failed.id))
 
-    assert f"is failed; try that one again with `echopilot retry {run.id}`" in answer.out
+    assert f"by run {run.id}: failed; repeat that one with `echopilot retry {run.id}`" in answer.out
 
 
 @pytest.mark.parametrize("line", ["retry {run}", "retry {run} --wait", "brief", "report", "run ceo_brief --wait"])
@@ -124,7 +124,7 @@ def test_a_run_that_succeeded_is_repeated_only_by_force(call: Call, lived: Sqlit
     refused, forced = call("retry", str(done.id)), call("retry", str(done.id), "--force", "--json")
 
     assert (refused.code, refused.out) == (3, "")
-    assert "succeeded; to do it all again give --force" in refused.err
+    assert "succeeded; to do it all again, ask with --force" in refused.err
     assert json.loads(forced.out)["run"]["origin"] == "retry"
 
 

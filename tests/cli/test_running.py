@@ -9,6 +9,7 @@ import pytest
 from housekit import working
 
 from echopilot_jobs.cli.following import follow
+from echopilot_jobs.cli.run import Told
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.context import line_of
 from echopilot_jobs.engines import Note
@@ -116,6 +117,49 @@ def test_a_line_told_while_the_run_went_on_is_not_told_again_whatever_its_fields
     assert answer.out.startswith(
         "info: 40 orders file=None whole=True share=0.5 words=two words level=mine job=its own\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "left"),
+    [
+        (["", "one\n", "one\nTWO and\n", "one\nTWO and\nha"], "one\nTWO and\nhalf\n"),
+        (["same\n", "same\nsame\n", "same\nsame\nsame\n"], "same\nsame\nsame\nsame\n"),
+        (["a\nb\n", "b\nc\n", "c\nd\n"], "a\nb\nc\nd\n"),  # only the newest part is kept meanwhile
+        (["a\n", "x\ny\n"], "a\nlost\nx\ny\n"),
+        ([], "all\nat\nonce\n"),
+    ],
+)
+def test_what_a_run_prints_is_told_as_it_comes_and_nothing_of_it_twice_or_never(shown, left):
+    lines: list[str] = []
+    told = Told(lines.append)
+
+    told("info: of its log")
+    for text in shown:
+        told.printed(Output(tail=text, dropped_bytes=0) if text else Output())
+    lines += told.left_of(Output(left + "info: of its log\n")).text.splitlines()
+
+    wanted = left.splitlines() if "lost" not in left else ["a", "x", "y"]
+    assert lines == ["info: of its log", *wanted]
+
+
+def test_what_a_run_prints_is_shown_while_it_goes_on(house, terminal):
+    def ending(run: Run) -> Outcome | None:
+        return None if run.job_name == "export" else Outcome(State.SUCCEEDED)
+
+    clock = SystemClock()
+    with working(house.ledger, house.registry, ending) as lease:
+        screen = terminal("run", "export", "--logs")
+        screen.wait_for(b"is running")
+        run = house.ledger.runs(job_name="export", limit=1)[0]
+        with house.ledger.leading(lease, clock.now()) as work:
+            work.note_outputs({run.id: Output("row 1 of 2\n")})
+        screen.wait_for(b"row 1 of 2")
+        with house.ledger.leading(lease, clock.now()) as work:
+            work.finish(house.ledger.run(run.id), Outcome(State.SUCCEEDED, output=Output("row 1 of 2\nrow 2 of 2\n")))
+        screen.end()
+
+    assert screen.seen.count(b"row 1 of 2") == 1
+    assert screen.seen.count(b"row 2 of 2") == 1
 
 
 def test_without_a_terminal_every_step_of_progress_is_a_line(house, capsys):
