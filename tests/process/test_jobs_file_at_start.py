@@ -41,7 +41,9 @@ def test_a_stack_with_a_bad_jobs_file_starts_with_the_last_good_set_and_tells_ev
     status, listed = stack.run("echopilot", "status"), stack.run("echopilot", "jobs", "--json")
     check = stack.run("echopilot", "check", "--json")
     assert "THE JOBS FILE IS NOT IN FORCE" in stack.console
-    assert status.stderr.startswith("warning: the jobs file is not in force: jobs.toml:4:1: job 'mine'")
+    broken = status.stdout.partition("failing")[0]
+    assert "broken now" in broken
+    assert "jobs.toml:4:1: job 'mine'" in broken
     assert "mine" in [job["name"] for job in json.loads(listed.stdout)["jobs"]]
     assert json.loads(listed.stdout)["jobs_file"]["problems"][0]["line"] == 4
     assert check.returncode == 78

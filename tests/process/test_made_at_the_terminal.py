@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -40,9 +41,12 @@ def echopilot(home: Followed, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_brief_and_a_report_are_made_and_shown_and_shown_again(home: Followed) -> None:
-    brief, report = echopilot(home, "brief"), echopilot(home, "report")
+    today = datetime.now(UTC).date().isoformat()  # of the day before nothing is known
+    brief, report = echopilot(home, "brief"), echopilot(home, "report", "--date", today)
     again, data = echopilot(home, "brief", "--last"), echopilot(home, "report", "--last", "--json")
+    unknown = echopilot(home, "report")
 
+    assert unknown.stdout.startswith("nothing is known of ")
     assert (brief.returncode, report.returncode) == (0, 0), brief.stderr + report.stderr
     assert "were read." in brief.stdout
     assert "logs/exec_briefs/brief_" in brief.stdout
