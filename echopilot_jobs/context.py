@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 NEVER = datetime.max.replace(tzinfo=UTC)
 OUR_FIELDS = frozenset({"ts", "event", "job", "run", "level", "message", "dropped", "self", "name"})
 
-SKIPPED = "skipped by the job: "  # how the error of a run that ended by `Skip` begins
-
 
 class Skip(Exception):
     """Raised by a python job that finds nothing to do: the run ends as cancelled, with *reason*, and is not tried again."""

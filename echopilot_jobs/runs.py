@@ -21,6 +21,7 @@ LATE_AFTER = timedelta(seconds=60)
 # Why a run was abandoned.
 CUT_OFF = "cut off: the scheduler was stopped while it ran"
 OWNER_DIED = "its scheduler died while it ran"
+SKIPPED = "skipped by the job: "  # how the error of a run begins that found nothing to do and said so
 
 
 class State(StrEnum):
@@ -207,6 +208,11 @@ class Run:
     def is_open(self) -> bool:
         """Whether anything is still to come."""
         return self.state in OPEN_STATES
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether it ended by its own `Skip`: neither a success nor a bad end."""
+        return self.state is State.CANCELLED and (self.error or "").startswith(SKIPPED)
 
     @property
     def keeps_slot(self) -> bool:

@@ -34,14 +34,14 @@ from typing import Any
 
 from echopilot_jobs import declaring
 from echopilot_jobs.backoff import wait_of
-from echopilot_jobs.context import SKIPPED, RetryAfter, RunContext, Skip, line_of
+from echopilot_jobs.context import RetryAfter, RunContext, Skip, line_of
 from echopilot_jobs.executor.calling import result_of
 from echopilot_jobs.executor.speaking import checked, copy_whole, name_to_keep
 from echopilot_jobs.jobs import Job, Python, values_of
 from echopilot_jobs.jobsfile import Document, compose
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 from echopilot_jobs.ledger.statements import Sql
-from echopilot_jobs.runs import Artefact, Slot, State
+from echopilot_jobs.runs import SKIPPED, Artefact, Slot, State
 
 A_MORNING = datetime(2026, 3, 2, 7, 59, 30, tzinfo=UTC)
 UNSAID_TIMEOUT = timedelta(seconds=600)

@@ -30,7 +30,7 @@ HOW = {
 def command(shell: str) -> None:
     """Print the script that lets SHELL complete commands and jobs.
 
-    The script goes to standard output; how to install it is said on standard error.
+    On a terminal, how to install it is said behind it.
 
     Example: echopilot completion bash
     """
@@ -43,7 +43,8 @@ def command(shell: str) -> None:
         raise click.UsageError(f"no completion for '{shell}'; wanted: {', '.join(HOW)}")
     made = kind(echopilot, {}, "echopilot", COMPLETING)
     out.script(made.source_template % made.source_vars())
-    out.say(f"to use it, {HOW[shell]}")
+    if out.is_terminal():  # else a shell reads it, perhaps at each of its starts
+        out.say(f"to use it, {HOW[shell]}")
 
 
 def job_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:

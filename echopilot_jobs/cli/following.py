@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -123,7 +124,7 @@ def exit_code(job: Job, run: Run) -> int:
     """How this command ends after *run* did."""
     from echopilot_jobs.jobs import Command
 
-    if run.state is State.SUCCEEDED:
+    if run.state is State.SUCCEEDED or run.had_nothing_to_do:
         return 0
     status = run.exit_status if isinstance(job.action, Command) else None
     return status if status is not None and 1 <= status <= STATUS_MOST else 1
@@ -137,6 +138,10 @@ def tell_end(run: Run, output: Output) -> None:
     out.line(f"run {run.id} of {run.job_name} {run.state.words}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
+    elif run.result is not None:
+        out.facts([("result", json.dumps(run.result))])
     show_output(output, LAST_LINES)
-    if run.error:
+    if run.had_nothing_to_do:
+        out.say(f"note: {run.error}")
+    elif run.error:
         out.say(f"error: {run.error}; see `echopilot show {run.id}`")

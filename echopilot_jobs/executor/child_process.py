@@ -15,14 +15,14 @@ from typing import Any
 
 from echopilot_jobs.backoff import wait_of
 from echopilot_jobs.clock import Clock
-from echopilot_jobs.context import SKIPPED, RunContext
+from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.capture import Capture
 from echopilot_jobs.executor.report import Heard, Report
 from echopilot_jobs.executor.starting import Begun, CannotStart, ForkServer, allowed_environment
 from echopilot_jobs.jobs import Command, Job, Python
 from echopilot_jobs.processes import MARK, end_marked, end_tree, owner_of, signal_tree, wait_for_exit
-from echopilot_jobs.runs import Artefact, Outcome, State
+from echopilot_jobs.runs import SKIPPED, Artefact, Outcome, State
 
 GRACE_SECONDS = 10.0
 SHUTDOWN_GRACE_SECONDS = 4.0

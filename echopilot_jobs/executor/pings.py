@@ -18,7 +18,6 @@ from uuid import UUID, uuid5
 
 from echopilot_jobs.addresses import is_private
 from echopilot_jobs.clock import Clock
-from echopilot_jobs.context import SKIPPED
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request, host_of
 from echopilot_jobs.jobs import Job
@@ -163,8 +162,7 @@ def request_of(address: str, path: str, rid: str, body: str, environ: Mapping[st
 def _path_of(run: Run) -> str | None:
     if run.state is State.RUNNING:
         return "/start" if run.attempt == 1 else None
-    skipped = run.state is State.CANCELLED and (run.error or "").startswith(SKIPPED)
-    if run.state is State.SUCCEEDED or skipped:
+    if run.state is State.SUCCEEDED or run.had_nothing_to_do:
         return ""  # a job that found nothing to do has done its duty
     return "/fail" if run.state in BAD_ENDS else None
 

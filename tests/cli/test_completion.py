@@ -24,14 +24,20 @@ def completed(call, monkeypatch, *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_data_and_how_to_install_it_is_talk(call, settings, shell):
+def test_the_script_is_all_that_a_shell_is_told(call, settings, shell):
     answer = call("completion", shell)
 
     assert answer.code == 0
     assert f"{COMPLETING}={shell}_complete" in answer.out
-    assert answer.err.startswith("to use it, ")
-    assert f"echopilot completion {shell}" in answer.err
-    assert answer.err.count("\n") == 1
+    assert answer.err == ""  # a shell reads it, perhaps at each of its starts
+
+
+@pytest.mark.process
+def test_who_looks_at_the_script_is_told_how_to_install_it(terminal):
+    screen = terminal("completion", "bash")
+
+    assert screen.end() == 0
+    assert b"to use it, add to ~/.bashrc:" in screen.seen
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from echopilot_jobs.engines import Note
 from echopilot_jobs.executor import Heard, Said
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.runs import Outcome, Output, Progress, Run, State
+from echopilot_jobs.runs import SKIPPED, Outcome, Output, Progress, Run, State
 from echopilot_jobs.scheduler.telling import Teller
 from echopilot_jobs.testing import FakeClock
 
@@ -160,6 +160,27 @@ def test_what_a_run_prints_is_shown_while_it_goes_on(house, terminal):
 
     assert screen.seen.count(b"row 1 of 2") == 1
     assert screen.seen.count(b"row 2 of 2") == 1
+
+
+def test_a_run_that_finds_nothing_to_do_is_no_failure(call, house):
+    def ending(run: Run) -> Outcome:
+        state, error = State.CANCELLED, f"{SKIPPED}no orders today"
+        return Outcome(state, error=error) if run.job_name == "export" else Outcome(State.SUCCEEDED)
+
+    with working(house.ledger, house.registry, ending):
+        answer = call("run", "export", "--wait")
+
+    assert answer.code == 0
+    assert "note: skipped by the job: no orders today" in answer.err
+    assert "error" not in answer.err
+
+
+@pytest.mark.parametrize(("result", "shown"), [(7, "7"), ([1, "a"], '[1, "a"]'), ("text", '"text"'), (False, "false")])
+def test_what_a_run_returns_is_shown_whatever_it_is(call, house, result, shown):
+    with working(house.ledger, house.registry, lambda _run: Outcome(State.SUCCEEDED, result=result)):
+        answer = call("run", "export", "--wait")
+
+    assert f"result  {shown}" in answer.out
 
 
 def test_without_a_terminal_every_step_of_progress_is_a_line(house, capsys):
