@@ -323,11 +323,6 @@ def prepared_not_awaited(patches: Patches) -> None:
     patches.put(Timekeeper, "wait_for", lambda _before: lambda _self, _prepared: None)
 
 
-@plant("a prepared pass that is undone takes its wake-ups with it")
-def prepared_wake_ups_lost(patches: Patches) -> None:
-    patches.put(Scheduler, "_plan_all_anew", lambda _before: lambda _self: None)
-
-
 @plant("a prepared pass does not see that the clock was set meanwhile")
 def prepared_clock_not_seen(patches: Patches) -> None:
     def wait_for(self: Any, prepared: Any) -> None:
