@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from echopilot_jobs.jobsfile import Problem
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.jobsfile import BadJobsFile, Problem, read
+from echopilot_jobs.settings import PROJECT_ROOT, Settings
 
 NAME = "jobs.toml"
 READ_MOST = 1_100_000  # a little more than is allowed, so that what is too long can be told
@@ -51,6 +51,27 @@ class NotRead(Exception):
 def path_of(settings: Settings) -> Path:
     """Where the jobs file of this folder is, if there is one."""
     return settings.home / NAME
+
+
+def not_read(settings: Settings) -> str | None:
+    """In one line, that the project's jobs file is not the one looked for, where that may surprise; else None."""
+    wanted, left = path_of(settings), PROJECT_ROOT / NAME
+    if os.path.lexists(wanted) or not _says_anything(left):
+        return None
+    return (
+        f"'{left}' is not read, because ECHOPILOT_HOME is set: jobs are looked for in '{wanted}', and no file is there; "
+        "move it there, or unset ECHOPILOT_HOME"
+    )
+
+
+def _says_anything(path: Path) -> bool:
+    """False for no file, and for one of comments alone, as it is shipped."""
+    try:
+        return bool(read(content_of(path), NAME).tables)
+    except (FileNotFoundError, NotRead):
+        return False
+    except BadJobsFile:
+        return True
 
 
 def read_sheet(path: Path) -> Sheet:

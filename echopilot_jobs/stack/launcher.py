@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 HANDLED = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 30.0
@@ -51,6 +51,9 @@ from echopilot_jobs.clock import SystemClock, iso  # noqa: E402
 from echopilot_jobs.errors import ConfigError, EchoPilotError, LedgerTooNew  # noqa: E402
 from echopilot_jobs.stack import preflight  # noqa: E402
 from echopilot_jobs.stack.bootstrap import say  # noqa: E402
+
+if TYPE_CHECKING:
+    from echopilot_jobs.settings import Settings
 
 USAGE = "usage: bin/stack [install | check | stop]"
 
@@ -217,24 +220,32 @@ def _check_jobs() -> list[str]:
     """Judge the jobs file with all it names; its warnings."""
     from echopilot_jobs import definitions, settings
 
-    found = definitions.check(settings.load())
+    configuration = settings.load()
+    found = definitions.check(configuration)
     if found.problems:
         raise preflight.Refusal("\n".join(map(str, found.problems)), preflight.EX_CONFIG)
-    return [f"warning: {warning}" for warning in found.warnings]
+    return [f"warning: {warning}" for warning in (*_not_read(configuration), *found.warnings)]
+
+
+def _not_read(configuration: Settings) -> list[str]:
+    from echopilot_jobs import definitions
+
+    return [line] if (line := definitions.not_read(configuration)) else []
 
 
 def _jobs_to_begin_with() -> list[str]:
     """See that there is a set of jobs to begin with; what is wrong with a newer one that is not in force."""
     from echopilot_jobs import definitions, settings
 
-    found, _ = definitions.begin(settings.load(), SystemClock().now())
+    configuration = settings.load()
+    found, _ = definitions.begin(configuration, SystemClock().now())
     problems = [str(problem) for problem in found.problems]
     if problems and found.accepted_at is None:
         advice = "mend the jobs file, or move it away to start with the built-in jobs alone"
         raise preflight.Refusal("\n".join([*problems, advice]), preflight.EX_CONFIG)
     if problems and found.accepted_at is not None:
         problems.append(f"THE JOBS FILE IS NOT IN FORCE: the set of {iso(found.accepted_at)} runs until it is mended")
-    return problems
+    return [*_not_read(configuration), *problems]
 
 
 def _banner() -> list[str]:
