@@ -121,7 +121,12 @@ class Settings:
     `status`.
     """
 
-    home: Path = setting("ECHOPILOT_HOME", Path, PROJECT_ROOT, "The folder that holds `var/` and `logs/`.")
+    home: Path = setting(
+        "ECHOPILOT_HOME",
+        Path,
+        PROJECT_ROOT,
+        "The folder that holds `jobs.toml`, `var/` and `logs/`, and that relative paths of jobs and signals begin in.",
+    )
     dashboard_key: Secret | None = setting(
         "DASHBOARD_KEY",
         _key,
@@ -139,7 +144,7 @@ class Settings:
         "ECHOPILOT_SIGNALS",
         _globs,
         ("logs/*.ndjson",),
-        "Files the brief reads: globs, relative to the project, separated by `:` or `,`.",
+        "Files the brief reads: globs, relative to `ECHOPILOT_HOME`, separated by `:` or `,`.",
     )
     trusted_proxies: int | None = setting(
         "ECHOPILOT_TRUSTED_PROXIES",

@@ -13,7 +13,6 @@ from echopilot_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import Checked
-    from echopilot_jobs.settings import Settings
 
 
 @dataclass
@@ -22,11 +21,13 @@ class _Findings:
 
     problems: list[str] = field(default_factory=list)
     jobs: Checked | None = None
+    not_read: str | None = None
 
     @property
     def warnings(self) -> list[str]:
         """Each on a line."""
-        return [str(warning) for warning in self.jobs.warnings] if self.jobs else []
+        found = [str(warning) for warning in self.jobs.warnings] if self.jobs else []
+        return [self.not_read, *found] if self.not_read else found
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON; `found` has the problems of the jobs file with their places."""
@@ -67,14 +68,11 @@ def _look() -> _Findings:
         settings = sight.settings()
     except ConfigError as error:
         return _Findings([*error.problems, *_conf_problems(PROJECT_ROOT)])
-    jobs = _check_jobs(settings)
-    return _Findings([*(str(problem) for problem in jobs.problems), *_conf_problems(settings.home)], jobs)
-
-
-def _check_jobs(settings: Settings) -> Checked:
     from echopilot_jobs import definitions
 
-    return definitions.check(settings)
+    jobs = definitions.check(settings)
+    problems = [*(str(problem) for problem in jobs.problems), *_conf_problems(settings.home)]
+    return _Findings(problems, jobs, definitions.not_read(settings))
 
 
 def _conf_problems(home: Path) -> list[str]:

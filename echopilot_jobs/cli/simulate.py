@@ -135,12 +135,15 @@ def _registry(file: Path | None) -> Registry:
     if file is None:
         return sight.registry(settings)
     from echopilot_jobs import builtin
+    from echopilot_jobs.definitions.sheet import NotRead, content_of
     from echopilot_jobs.jobsfile import compose, read
 
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise inputs.refused("--jobs", f"'{file}' cannot be read: {error.strerror}; wanted: a jobs file") from None
+        content = content_of(file)
+    except FileNotFoundError:
+        raise inputs.refused("--jobs", f"there is no file '{file}'; wanted: a jobs file") from None
+    except NotRead as error:
+        raise inputs.refused("--jobs", f"came '{file}': {error}") from None
     return compose(builtin.document(settings), read(content, file.name), environ=os.environ).registry
 
 

@@ -1,4 +1,4 @@
-"""`jobs.toml` as it lies there: read once, told apart by its content, and never waited for."""
+"""A jobs file as it lies there: read once and never waited for; `jobs.toml` is told apart by its content."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from echopilot_jobs.jobsfile import Problem
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.jobsfile import BadJobsFile, Problem, read
+from echopilot_jobs.settings import PROJECT_ROOT, Settings
 
 NAME = "jobs.toml"
 READ_MOST = 1_100_000  # a little more than is allowed, so that what is too long can be told
@@ -44,28 +44,64 @@ class Sheet:
 ABSENT = Sheet(None, None)
 
 
+class NotRead(Exception):
+    """Why a file is no jobs file that can be read, in words for a person."""
+
+
 def path_of(settings: Settings) -> Path:
     """Where the jobs file of this folder is, if there is one."""
     return settings.home / NAME
 
 
-def read_sheet(path: Path) -> Sheet:
-    """The file now. Never raises, and never waits for a pipe that somebody put in its place."""
+def not_read(settings: Settings) -> str | None:
+    """In one line, that the project's jobs file is not the one looked for, where that may surprise; else None."""
+    wanted, left = path_of(settings), PROJECT_ROOT / NAME
+    if os.path.lexists(wanted) or not _says_anything(left):
+        return None
+    return (
+        f"'{left}' is not read, because ECHOPILOT_HOME is set: jobs are looked for in '{wanted}', and no file is there; "
+        "move it there, or unset ECHOPILOT_HOME"
+    )
+
+
+def _says_anything(path: Path) -> bool:
+    """False for no file, and for one of comments alone, as it is shipped."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return bool(read(content_of(path), NAME).tables)
+    except (FileNotFoundError, NotRead):
+        return False
+    except BadJobsFile:
+        return True
+
+
+def read_sheet(path: Path) -> Sheet:
+    """The file now, if nobody else may write it. Never raises, and never waits."""
+    try:
+        content = content_of(path, _not_open_to_others)
     except FileNotFoundError:
         return ABSENT
-    except OSError as error:
-        return _unreadable(path, WORDS.get(error.errno or 0, f"it cannot be read: {error.strerror}"))
-    try:
-        if wrong := _wrong_kind(os.fstat(descriptor)):
-            return _unreadable(path, wrong)
-        content = _read(descriptor)
-    except OSError as error:
-        return _unreadable(path, f"it cannot be read: {error.strerror}")
-    finally:
-        os.close(descriptor)
+    except NotRead as error:
+        return Sheet(None, f"unreadable: {error}", Problem(str(error), file=path.name))
     return Sheet(content, hashlib.sha256(content).hexdigest())
+
+
+def content_of(path: Path, allow: Callable[[os.stat_result], object] = lambda _found: None) -> bytes:
+    """What the file at *path* holds, a little more than a jobs file may have at most; never waits for a pipe in its place.
+
+    *allow* is shown the open file and may raise `NotRead`, too. Raises that and `FileNotFoundError`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _only_a_file(found := os.fstat(descriptor))
+            allow(found)
+            return _read(descriptor)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotRead(WORDS.get(error.errno or 0, f"it cannot be read: {error.strerror}")) from None
 
 
 def _read(descriptor: int) -> bytes:
@@ -75,20 +111,18 @@ def _read(descriptor: int) -> bytes:
     return content
 
 
-def _wrong_kind(found: os.stat_result) -> str | None:
+def _only_a_file(found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
-        return WORDS[errno.EISDIR]
+        raise NotRead(WORDS[errno.EISDIR])
     if not stat.S_ISREG(found.st_mode):
-        return "it is a pipe, socket or device; wanted: a file"
+        raise NotRead("it is a pipe, socket or device; wanted: a file")
+
+
+def _not_open_to_others(found: os.stat_result) -> None:
     # A group with the account's own number is the account's alone, and where there is one, files are made for both.
     others = stat.S_IWOTH if found.st_gid == found.st_uid else stat.S_IWOTH | stat.S_IWGRP
     if found.st_mode & others:
-        return "other accounts may write it, and so choose what runs here; `chmod go-w jobs.toml`"
-    return None
-
-
-def _unreadable(path: Path, why: str) -> Sheet:
-    return Sheet(None, f"unreadable: {why}", Problem(why, file=path.name))
+        raise NotRead("other accounts may write it, and so choose what runs here; `chmod go-w jobs.toml`")
 
 
 def stamp_of(path: Path) -> Stamp:

@@ -38,6 +38,9 @@ def jobs_file(place: Place) -> Iterator[Finding]:
             f"{own} of {len(found.registry)} jobs are yours" if path.exists() else "no jobs.toml; the built-in jobs run"
         )
         yield Finding(OK, f"{said}; `echopilot check` also tries their imports")
+    if other := definitions.not_read(place.settings):
+        said, _, advice = other.rpartition("; ")
+        yield Finding(WARN, said, advice)
     yield from _open_to_others(place)
 
 

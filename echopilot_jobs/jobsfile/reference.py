@@ -34,9 +34,10 @@ HEAD = """\
 <!-- Written from the tables in echopilot_jobs/jobsfile/tables.py; make it anew with
      python -m echopilot_jobs.jobsfile.reference > docs/jobs.md -->
 
-Your jobs stand in `jobs.toml` in the project's folder: UTF-8, at most 1 MiB and 1,000 jobs. Every job is a table
-`[jobs.NAME]`; a name has a-z, 0-9, `-` and `_`, at most 64, not beginning with `-` or `_`. A file that has a mistake is not
-taken over: the jobs in force stay, and every mistake is told with its line, what came and what is wanted.
+Your jobs stand in `jobs.toml` in the project's folder: UTF-8, at most 1 MiB and 1,000 jobs. With `ECHOPILOT_HOME` set, that
+folder is meant wherever this page says "the project's folder". Every job is a table `[jobs.NAME]`; a name has a-z, 0-9, `-`
+and `_`, at most 64, not beginning with `-` or `_`. A file that has a mistake is not taken over: the jobs in force stay, and
+every mistake is told with its line, what came and what is wanted.
 
 ```toml
 [jobs.nightly_export]

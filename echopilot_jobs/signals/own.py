@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
-from echopilot_jobs.runs import BAD_ENDS, Run, Stint
+from echopilot_jobs.runs import BAD_ENDS, Run, SkipReason, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, count, percent, quoted
 from echopilot_jobs.signals.moments import lasting
 from echopilot_jobs.spans import day_clock
@@ -22,6 +22,16 @@ LEDGER, PROCESSES, HOST = "run ledger", "process table", "host"
 DAY = timedelta(hours=24)
 GIB = 1024**3
 _CGROUPS = Path("/sys/fs/cgroup")
+_ON_PURPOSE = frozenset(
+    reason.value
+    for reason in (
+        SkipReason.PAUSED,
+        SkipReason.DISABLED,
+        SkipReason.OPERATOR,
+        SkipReason.SUPERSEDED,
+        SkipReason.DST_GAP,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
     skips = Counter(skip.reason.value for skip in ledger.skips_between(since, now))
     for gap in ledger.gaps_between(since, now):
         skips[gap.reason.value] += gap.count
+    meant = _on_purpose(skips).total()
     stints = ledger.stints_between(since, now)
     bad = [run for run in runs if run.state in BAD_ENDS]
     late = [run for run in runs if run.is_late]
@@ -60,7 +71,8 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
         },
         (
             f"{count(len(runs), 'run')} in the last 24 h{': ' + said if said else ''}",
-            f"{count(skips.total(), 'slot')} skipped, {count(len(late), 'run')} late",
+            f"{count(skips.total(), 'slot')} skipped{f', {meant:,} of them on purpose' if meant else ''}",
+            f"{count(len(late), 'run')} late",
             f"{count(len(starts), 'scheduler start')}, {count(dark, 'dark minute')}",
         ),
         (*_bad_runs(bad, ledger), *_late(late), *_skipped(skips), *_darkness(dark, starts)),
@@ -129,8 +141,9 @@ def _by_job(names: Iterable[str]) -> str:
 
 
 def _skipped(skips: Counter[str]) -> list[Finding]:
-    meant = {"paused", "disabled", "operator", "superseded", "dst_gap"}
-    missed = sum(n for reason, n in skips.items() if reason not in meant)
+    """The slots that were due and waited for in vain; those skipped on purpose are told beside them and not counted."""
+    meant = _on_purpose(skips)
+    missed = skips - meant
     if not missed:
         return []
     return [
@@ -138,12 +151,20 @@ def _skipped(skips: Counter[str]) -> list[Finding]:
             "skipped_slots",
             Severity.MEDIUM,
             LEDGER,
-            f"{count(missed, 'slot')} of the last 24 h did not run",
-            (", ".join(f"{reason} {n:,}" for reason, n in skips.most_common()),),
+            f"{count(missed.total(), 'slot')} of the last 24 h {'was' if missed.total() == 1 else 'were'} missed",
+            (_by_reason(missed), *([f"skipped on purpose and not counted: {_by_reason(meant)}"] if meant else [])),
             "the daily report names each; `expired` and `coalesced` follow a time when no scheduler ran",
-            weight=min(1.0, missed / 500),
+            weight=min(1.0, missed.total() / 500),
         )
     ]
+
+
+def _on_purpose(skips: Counter[str]) -> Counter[str]:
+    return Counter({reason: n for reason, n in skips.items() if reason in _ON_PURPOSE})
+
+
+def _by_reason(skips: Counter[str]) -> str:
+    return ", ".join(f"{reason} {n:,}" for reason, n in skips.most_common())
 
 
 def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:

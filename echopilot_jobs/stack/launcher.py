@@ -13,17 +13,31 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 HANDLED = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 30.0
+STOPPED_EARLY = "stopped before the programs were started"
 
 
-def _leave(_signal: int, _frame: object) -> NoReturn:
-    sys.exit(0)
+_children: list[int] = []  # of `apart`: one, or none
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Say so in one line and end, at whatever statement this is: the stack as asked (0), any other verb cut short.
+
+    Not by SystemExit: in the midst of an import, or of somebody's bare `except`, that is printed or swallowed.
+    """
+    for each in HANDLED:
+        signal.signal(each, signal.SIG_IGN)
+    for child in _children:
+        processes.end_tree(child, 0.0)
+    runs = len(sys.argv) == 1
+    os.write(2, f"stack: {STOPPED_EARLY if runs else 'interrupted'}\n".encode())
+    os._exit(0 if runs else 128 + number)
 
 
 if __name__ == "__main__":
@@ -37,6 +51,9 @@ from echopilot_jobs.clock import SystemClock, iso  # noqa: E402
 from echopilot_jobs.errors import ConfigError, EchoPilotError, LedgerTooNew  # noqa: E402
 from echopilot_jobs.stack import preflight  # noqa: E402
 from echopilot_jobs.stack.bootstrap import say  # noqa: E402
+
+if TYPE_CHECKING:
+    from echopilot_jobs.settings import Settings
 
 USAGE = "usage: bin/stack [install | check | stop]"
 
@@ -137,21 +154,40 @@ def apart(work: Callable[[], Any]) -> Any:
     would triple its memory. A problem is printed by the child and ends this process with the same code.
     """
     read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os._exit(_answer(work, write))
+    with _held_back():
+        child = os.fork()
+        if child == 0:
+            os._exit(_answer(work, write))
+        _children.append(child)
     os.close(write)
-    try:
-        with open(read, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor, not a path
-            text = pipe.read()
-    finally:
+    with open(read, encoding="utf-8") as pipe:  # noqa: PTH123 - a descriptor, not a path
+        text = pipe.read()
+    with _held_back():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _children.remove(child)
     if code:
         sys.exit(code)
     return json.loads(text)
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """A TERM or Ctrl-C inside the block counts at its end: whoever ends this process must know whether it has a child."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _answer(work: Callable[[], Any], write: int) -> int:
+    """In the child: a Ctrl-C is for both of us, and the parent, who is told what to say, ends this process with its own.
+
+    Not ignored by the kernel's means and not held back, because what is started here would inherit either.
+    """
+    for number in HANDLED:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     try:
         text = json.dumps(work())
         with open(write, "w", encoding="utf-8") as pipe:
@@ -160,7 +196,7 @@ def _answer(work: Callable[[], Any], write: int) -> int:
         for line in str(error).splitlines():
             say(line)
         return error.exit_code
-    except BaseException:  # a bug, or the TERM handler's SystemExit: either must end here, in the child
+    except BaseException:  # a bug: it must end here, in the child
         traceback.print_exc()
         return preflight.EX_SOFTWARE
     return 0
@@ -184,24 +220,32 @@ def _check_jobs() -> list[str]:
     """Judge the jobs file with all it names; its warnings."""
     from echopilot_jobs import definitions, settings
 
-    found = definitions.check(settings.load())
+    configuration = settings.load()
+    found = definitions.check(configuration)
     if found.problems:
         raise preflight.Refusal("\n".join(map(str, found.problems)), preflight.EX_CONFIG)
-    return [f"warning: {warning}" for warning in found.warnings]
+    return [f"warning: {warning}" for warning in (*_not_read(configuration), *found.warnings)]
+
+
+def _not_read(configuration: Settings) -> list[str]:
+    from echopilot_jobs import definitions
+
+    return [line] if (line := definitions.not_read(configuration)) else []
 
 
 def _jobs_to_begin_with() -> list[str]:
     """See that there is a set of jobs to begin with; what is wrong with a newer one that is not in force."""
     from echopilot_jobs import definitions, settings
 
-    found, _ = definitions.begin(settings.load(), SystemClock().now())
+    configuration = settings.load()
+    found, _ = definitions.begin(configuration, SystemClock().now())
     problems = [str(problem) for problem in found.problems]
     if problems and found.accepted_at is None:
         advice = "mend the jobs file, or move it away to start with the built-in jobs alone"
         raise preflight.Refusal("\n".join([*problems, advice]), preflight.EX_CONFIG)
     if problems and found.accepted_at is not None:
         problems.append(f"THE JOBS FILE IS NOT IN FORCE: the set of {iso(found.accepted_at)} runs until it is mended")
-    return problems
+    return [*_not_read(configuration), *problems]
 
 
 def _banner() -> list[str]:
@@ -233,13 +277,15 @@ def _address(port: int) -> str:
 
 def supervise(path: Path, lock_descriptor: int) -> int:
     """supervisord's own main in this process, its ends translated into exit codes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)  # until supervisord can answer: it cannot be left half made
     from supervisor import supervisord
 
     _keep_open(lock_descriptor)
+    _listen_when_ready()
     try:
         supervisord.main(["-c", str(path), *_as_root()])
     except SystemExit as end:
-        # Our own handler says 0; supervisord says 2 after it printed what it cannot live with.
+        # 0 is ours, for a stop before the programs; supervisord says 2 after it printed what it cannot live with.
         return preflight.EX_CONFIG if end.code == 2 else int(end.code or 0)
     except Exception:  # supervisord's main loop broke: say where, and let the platform start us again
         traceback.print_exc()
@@ -256,6 +302,22 @@ def _as_root() -> list[str]:
         if os.getuid() == 0 and pwd.getpwuid(0):
             return ["-u", "0"]
     return []
+
+
+def _listen_when_ready() -> None:
+    """Have supervisord hear signals as soon as it handles them; if it was asked to stop before that, start nothing."""
+    from supervisor.options import ServerOptions
+
+    set_signals = ServerOptions.setsignals
+
+    def setsignals(options: Any) -> None:
+        set_signals(options)
+        if signal.sigpending() & set(HANDLED):
+            say(STOPPED_EARLY)
+            sys.exit(0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+    ServerOptions.setsignals = setsignals
 
 
 def _keep_open(descriptor: int) -> None:

@@ -277,6 +277,27 @@ def test_check_is_content_with_what_we_ship(call, conf):
     assert call("check") == (0, "settings, supervisord.conf and 4 jobs can be used\n", "")
 
 
+def test_check_and_doctor_name_a_jobs_file_of_the_project_that_a_home_elsewhere_leaves_unread(
+    call, conf, settings, tmp_path_factory, monkeypatch
+):
+    project = tmp_path_factory.mktemp("project")
+    (project / "jobs.toml").write_text('[jobs.mine]\nevery = "1h"\ncommand = ["true"]\n')
+    monkeypatch.setattr("echopilot_jobs.definitions.sheet.PROJECT_ROOT", project)
+    said = (
+        f"'{project}/jobs.toml' is not read, because ECHOPILOT_HOME is set: jobs are looked for in "
+        f"'{settings.home}/jobs.toml', and no file is there"
+    )
+
+    check, doctor = call("check"), call("doctor")
+    (settings.home / "jobs.toml").write_text("")
+    heard = call("check"), call("doctor")
+
+    assert check.code == 0
+    assert check.err == f"warning: {said}; move it there, or unset ECHOPILOT_HOME\n"
+    assert said in " ".join(doctor.out.split())
+    assert not any("is not read" in answer.out + answer.err for answer in heard)
+
+
 def test_check_names_every_mistake_on_its_own_line(call, conf, monkeypatch):
     conf.write_text(conf.read_text().replace("autorestart=", "autorestrat=", 1))
     monkeypatch.setenv("PORT", "abc")

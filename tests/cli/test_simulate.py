@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -160,8 +161,9 @@ def test_without_a_file_the_jobs_in_force_are_taken_and_nothing_of_ours_is_touch
         (("--takes", "quickly"), "wanted: a length such as"),
         (("--job", "ceo_breif"), "did you mean 'ceo_brief'?"),
         (("--fail", "nobody"), "no job named 'nobody'"),
-        (("--jobs", "/nowhere/jobs.toml"), "cannot be read: No such file or directory"),
-        (("--jobs", "/"), "cannot be read: Is a directory"),
+        (("--jobs", "/nowhere/jobs.toml"), "there is no file '/nowhere/jobs.toml'; wanted: a jobs file"),
+        (("--jobs", "/"), "came '/': it is a folder; wanted: a file"),
+        (("--jobs", "/dev/zero"), "came '/dev/zero': it is a pipe, socket or device; wanted: a file"),
     ],
 )
 def test_what_makes_no_simulation_is_refused_in_one_line(
@@ -173,6 +175,20 @@ def test_what_makes_no_simulation_is_refused_in_one_line(
     assert answer.out == ""
     assert said in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_neither_a_pipe_is_waited_for_nor_more_read_than_a_jobs_file_may_have(
+    call: Call, settings: Settings, tmp_path: Path
+) -> None:
+    pipe, endless = tmp_path / "pipe", tmp_path / "endless.toml"
+    os.mkfifo(pipe)
+    with endless.open("wb") as file:
+        file.truncate(2**40)
+
+    answers = [call("simulate", "--jobs", str(path)) for path in (pipe, endless)]
+
+    assert "it is a pipe, socket or device; wanted: a file" in answers[0].err
+    assert "wanted: at most 1,048,576 (1 MiB)" in answers[1].err
 
 
 def test_a_bad_file_is_told_with_its_lines(call: Call, settings: Settings, tmp_path: Path) -> None:

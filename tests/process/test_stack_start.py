@@ -58,7 +58,7 @@ def test_without_a_key_one_is_made_and_kept_private(running: Stack) -> None:
 def test_output_is_kept_in_logs_and_mirrored_to_the_console(running: Stack) -> None:
     assert "Booting worker" in (running.home / "logs" / "web.log").read_text()
     assert re.search(r"^\[web\] .*Booting worker", running.console, re.MULTILINE)
-    assert re.search(r"^\[scheduler\] ", running.console, re.MULTILINE)
+    eventually(lambda: re.search(r"^\[scheduler\] ", running.console, re.MULTILINE))
     assert "CRIT" not in (running.home / "logs" / "supervisord.log").read_text()
 
 
@@ -280,6 +280,56 @@ def test_a_term_during_the_start_ends_it_cleanly(new_stack: NewStack, delay: flo
     assert code in (0, -signal.SIGTERM), stack.console
     assert "Traceback" not in stack.console
     eventually(lambda: stack.everything() == [])
+
+
+def interrupt_at(imported: str, number: signal.Signals, folder: Path) -> None:
+    """With *folder* on its path, a Python signals its process group, as a terminal does, when it comes to that import."""
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imported!r}: os.killpg(0, {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "imported"),
+    [
+        (signal.SIGINT, "echopilot_jobs.stack.bootstrap"),
+        (signal.SIGINT, "echopilot_jobs.stack.preflight"),
+        (signal.SIGINT, "echopilot_jobs.jobsfile.composing"),
+        (signal.SIGTERM, "echopilot_jobs.definitions.probing"),
+        (signal.SIGINT, "echopilot_jobs.web.auth"),
+        (signal.SIGINT, "supervisor.options"),
+        (signal.SIGTERM, "echopilot_jobs.stack.plugin"),
+    ],
+)
+def test_whoever_stops_the_start_at_any_moment_is_answered_with_one_line_and_code_0(
+    new_stack: NewStack, tmp_path: Path, number: signal.Signals, imported: str
+) -> None:
+    """A terminal's Ctrl-C reaches the launcher and the child that does its work: here while either is importing."""
+    interrupt_at(imported, number, tmp_path)
+    stack = new_stack()
+    (stack.home / "jobs.toml").write_text('[jobs.mine]\nevery = "1h"\ncommand = ["true"]\n')
+
+    stack.launch(PYTHONPATH=str(tmp_path))
+    code = stack.process.wait(WAIT)
+
+    said = [line for line in stack.console.splitlines() if line.startswith("stack: ")]
+    assert said == ["stack: stopped before the programs were started"]
+    assert "Traceback" not in stack.console
+    assert code == 0
+    assert stack.everything() == []
+    assert not (stack.home / "var" / "supervisor.sock").exists()
+
+
+def test_a_check_that_is_interrupted_does_not_say_that_all_is_fine(new_stack: NewStack, tmp_path: Path) -> None:
+    interrupt_at("echopilot_jobs.definitions.probing", signal.SIGINT, tmp_path)
+    stack = new_stack()
+
+    stack.launch("check", PYTHONPATH=str(tmp_path))
+
+    assert stack.process.wait(WAIT) == 130
+    assert stack.console == "stack: interrupted\n"
 
 
 def test_a_hup_restarts_the_programs_and_keeps_lock_and_plugin(stack: Stack) -> None:

@@ -160,6 +160,26 @@ def test_the_ledger_tells_runs_failures_and_dark_minutes(
     assert "skipped_slots" in found
 
 
+def test_the_slots_that_did_not_run_are_the_sum_of_the_reasons_told_and_a_pause_is_told_apart(
+    ledger: SqliteLedger, clock: FakeClock, settings: Settings
+) -> None:
+    beating = {"heartbeat": jobs(settings)["heartbeat"]}
+    live(ledger, beating, clock, clock.now() + timedelta(minutes=10))
+    clock.sleep(3600)
+    live(ledger, beating, clock, clock.now() + timedelta(minutes=5))
+    ledger.pause("heartbeat", clock.now(), None, "cli:ann", "moving house")
+    live(ledger, beating, clock, clock.now() + timedelta(minutes=30))
+
+    own = from_ledger(ledger, clock.now())
+    (told,) = [finding for finding in own.findings if finding.type == "skipped_slots"]
+    missed, meant = ([int(n) for n in re.findall(r"[a-z] ([0-9]+)", line)] for line in told.evidence)
+
+    assert told.title == f"{sum(missed)} slots of the last 24 h were missed"
+    assert re.fullmatch(r"skipped on purpose and not counted: paused [0-9]+", told.evidence[1])
+    assert sum(missed) + sum(meant) == own.kpis["slots_skipped_24h"]
+    assert f"{sum(missed) + sum(meant)} slots skipped, {sum(meant)} of them on purpose" == own.lines[1]
+
+
 def test_an_empty_ledger_gives_figures_and_no_risk(ledger: SqliteLedger) -> None:
     own = from_ledger(ledger, NOW)
 
