@@ -79,7 +79,7 @@ def echopilot() -> None:
 
 def carry_out(arguments: list[str]) -> int:
     """The exit code of one command line; everything a person can act on becomes one `error:` line."""
-    if sys.stdout is None:  # closed by whoever called; the next file opened would take its place
+    if sys.stdout is None and sys.stderr is not None:  # the answer would be lost in silence
         say("error: standard output is closed; give it a place to go, such as `> FILE` or `> /dev/null`")
         return USAGE
     _forgiving_streams()
