@@ -18,6 +18,7 @@ from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.runs import Origin
 from echopilot_jobs.testing import FakeClock, MemoryLedger
@@ -377,6 +378,24 @@ def test_a_line_of_the_log_without_its_run_is_lost_history_I10(logged: Life, tmp
 
     assert report.findings.counts["history"] == 1
     assert f"the log tells of run {last.id}" in next(f for f in report.findings.shown if f.kind == "history").words
+
+
+def test_what_a_restore_took_away_is_told_and_is_no_finding(logged: Life, tmp_path: Path) -> None:
+    """Runs newer than the copy, and how those ended that went on when it was made."""
+    runs = logged.ledger.runs(limit=2)
+    with logged.ledger._writing() as sql:
+        sql.db.execute("delete from runs where id = ?", (runs[0].id,))
+        sql.db.execute("update runs set state = 'running' where id = ?", (runs[1].id,))
+        note_restore(sql.db, logged.clock.now(), runs[1].id, runs[0].id)
+        sql.db.execute("update runs set state = 'abandoned' where id = ?", (runs[1].id,))
+
+    report = with_log(logged, tmp_path)
+
+    assert report.findings.counts["history"] == 0
+    assert report.notes == [
+        f"lost by the restore of a copy of {iso(logged.ledger.restores()[0].copied_at)} at {iso(logged.clock.now())}: "
+        f"1 run the log tells of ({runs[0].id}), and how 1 other run ended"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, rule_of, se
 from echopilot_jobs.clock import EPOCH, iso
 from echopilot_jobs.errors import UnknownName
 from echopilot_jobs.ledger import LEASE_TTL, MAX_PAGE, Ledger
+from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import SILENT_ABOVE
 from echopilot_jobs.runs import Run, State, Stint
 from echopilot_jobs.spans import span
@@ -94,6 +95,7 @@ def _audit(
         book = read_log(after, min(begun.values()), chosen)
     report.log_lines, report.log_files = book.lines, book.files
     report.notes += _log_notes(book)
+    report.notes += [note for restore in ledger.restores() if (note := _lost_by(restore, book))]
     for name in chosen:
         _audit_job(ledger, name, begun[name], start, book.runs.get(name, {}), report)
     _add_stuck(ledger, now, chosen, lives, report)
@@ -235,6 +237,19 @@ def _retention(now: datetime, pruned: datetime | None) -> Iterator[str]:
         yield f"history before {iso(pruned)} was removed by retention, which ran while the clock was ahead of now"
     elif pruned is not None:
         yield f"history before {iso(pruned)} was removed by retention and is not audited"
+
+
+def _lost_by(restore: Restore, book: Logbook) -> str | None:
+    """What the log tells of and *restore* took away: it is on record, so it is no finding."""
+    lost, ends = book.forget(restore)
+    told = []
+    if lost:
+        numbers = f"{lost[0]} to {lost[-1]}" if len(lost) > 1 else f"{lost[0]}"
+        told.append(f"{len(lost):,} run{'s' if len(lost) > 1 else ''} the log tells of ({numbers})")
+    if ends:
+        told.append(f"how {ends:,} other run{'s' if ends > 1 else ''} ended")
+    of = f"a copy of {iso(restore.copied_at)}" if restore.copied_at else "an empty copy"
+    return f"lost by the restore of {of} at {iso(restore.at)}: {', and '.join(told)}" if told else None
 
 
 def _log_notes(book: Logbook) -> Iterator[str]:

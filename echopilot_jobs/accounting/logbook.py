@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from sys import intern
 
 from echopilot_jobs.accounting.owed import seconds_of
 from echopilot_jobs.clock import iso
+from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.runs import OPEN_STATES
 
 CURRENT = "scheduler.log"
@@ -44,6 +45,18 @@ class Logbook:
             told = Told(told.job_name, before.slot if told.slot is None else told.slot, told.end or before.end)
         known[run_id] = told
         self.lines += 1
+
+    def forget(self, restore: Restore) -> tuple[list[int], int]:
+        """Leave out what *restore* took from the ledger: the numbers of those runs, and how many more lost their end."""
+        lost, ends = [], 0
+        for job_name, runs in self.runs.items():
+            gone = [run_id for run_id in runs if restore.lost(run_id)]
+            open_then = [run_id for run_id in restore.unended & runs.keys() if runs[run_id].end]
+            kept = {run_id: told for run_id, told in runs.items() if not restore.lost(run_id)}
+            self.runs[job_name] = kept | {run_id: replace(runs[run_id], end=None) for run_id in open_then}
+            lost += gone
+            ends += len(open_then)
+        return sorted(lost), ends
 
 
 def read_logbook(

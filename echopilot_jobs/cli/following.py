@@ -11,7 +11,8 @@ from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
 from echopilot_jobs.cli.rows import brief_error, state_words
 from echopilot_jobs.errors import EchoPilotError
-from echopilot_jobs.runs import State
+from echopilot_jobs.plain import plain
+from echopilot_jobs.runs import Output, State
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.logreading import Follower
-    from echopilot_jobs.runs import Output, Progress, Run
+    from echopilot_jobs.runs import Progress, Run
 
 LOOK_EVERY_SECONDS = 0.2
 LAST_LINES = 20
@@ -118,6 +119,56 @@ def _give_up(run: Run, timeout: float | None, waited: float) -> None:
             f"run {run.id} is still {run.state.words} after {span(timeout)}; it goes on, "
             f"look with `echopilot show {run.id}`"
         )
+
+
+class Told:
+    """Passes on what a run logs and prints, and knows afterwards what was told already."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._said: set[str] = set()
+        self._printed = ""  # what was told of the output, as far back as it is kept while the run goes on
+
+    def __call__(self, words: str) -> None:
+        """Tell a line of its log."""
+        self.heard(words)
+        self._tell(words)
+
+    def heard(self, words: str) -> None:
+        """Remember a line of its log that was told elsewhere."""
+        self._said.add(plain(words))
+
+    def printed(self, output: Output, *, ended: bool = False) -> None:
+        """Tell the lines that are new in what a run has printed so far; the last one only when it is whole."""
+        text = output.tail if output.dropped_bytes and not ended else output.text
+        whole = text if ended else text[: text.rfind("\n") + 1]
+        for line in self._news_of(whole):
+            self._tell(line)
+        self._printed = whole
+
+    def seen(self, output: Output) -> None:
+        """Take what a run has printed so far as told."""
+        text = output.tail if output.dropped_bytes else output.text
+        self._printed = text[: text.rfind("\n") + 1]
+
+    def left_of(self, output: Output) -> Output:
+        """What a run printed, without what was told."""
+        return Output("\n".join(self._news_of(output.text))) if self._said or self._printed else output
+
+    def _news_of(self, text: str) -> list[str]:
+        """The lines that follow those told, without those of the log, which are told from there."""
+        return [line for line in _after(self._printed, text).splitlines() if plain(line) not in self._said]
+
+
+def _after(known: str, text: str) -> str:
+    """What *text* has beyond *known*, which it may hold from its beginning, further on, or only the end of."""
+    if (place := text.find(known)) >= 0:
+        return text[place + len(known) :]
+    while known:
+        _, _, known = known.partition("\n")
+        if text.startswith(known):
+            break
+    return text[len(known) :]
 
 
 def exit_code(job: Job, run: Run) -> int:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echopilot_jobs.cli import completion, inputs, out, sight
+from echopilot_jobs.cli.following import Told
 from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
 from echopilot_jobs.context import line_of_event
@@ -22,6 +23,9 @@ from echopilot_jobs.errors import LedgerUnavailable, unknown_name
 from echopilot_jobs.logreading import Follower, Keep, Parts
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from echopilot_jobs.ledger import SqliteLedger
 
 LOOK_EVERY_SECONDS = 0.2
 LINES_MOST = 100_000
@@ -121,7 +125,12 @@ def _begun(context: click.Context, parameter: click.Parameter, begun: str) -> li
 
 @click.command("logs")
 @click.argument("of", required=False, metavar="[JOB|RUN|PROGRAM]", shell_complete=_begun)
-@click.option("-f", "--follow", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on as it grows, until Ctrl-C or the end of the run that was named.",
+)
 @click.option(
     "-n", "--lines", type=inputs.whole(f"lines from 1 to {LINES_MOST:,}", LINES_MOST), default=50, show_default=True,
     metavar="N", help="The newest N lines.",
@@ -165,10 +174,11 @@ def command(
         if wanted.run is not None and not found:
             sight.ledger(settings).run(wanted.run)  # an unknown one is said, and nothing else
         _show_newest(current, found, show, parts)
-    if wanted.run is not None and not (as_json or raw):
-        _show_printed(settings, wanted.run)
+    run = None if wanted.run is None else _OfRun(sight.ledger(settings), wanted.run, prints=not (as_json or raw))
+    if run is not None:
+        run.begin(found)
     if follower is not None:
-        _follow(follower, _chosen(wanted, is_events=is_events)[0], show)
+        _follow(follower, _chosen(wanted, is_events=is_events)[0], show, run)
 
 
 def _times(since: str | None, until: str | None, now: datetime) -> dict[str, Any]:
@@ -215,20 +225,56 @@ def _show_newest(current: Path, found: list[bytes], show: Callable[[bytes], None
         out.say("no such lines")
 
 
-def _show_printed(settings: Settings, run_id: int) -> None:
-    ledger = sight.ledger(settings)
-    ledger.run(run_id)  # an unknown one is said
-    show_output(ledger.output(run_id))
-    ledger.close()
+class _OfRun:
+    """One run: what it prints, beside what it logs, and whether it goes on."""
+
+    def __init__(self, ledger: SqliteLedger, run_id: int, *, prints: bool) -> None:
+        self._ledger = ledger
+        self._run_id = run_id
+        self._prints = prints
+        self._told = Told(lambda words: out.line(f"  {words}"))
+        ledger.run(run_id)  # an unknown one is said
+
+    def begin(self, lines: list[bytes]) -> None:
+        """Show what it has printed until now; *lines* of its log were shown already."""
+        for line in lines:
+            self.note(line)
+        if self._prints:
+            output = self._ledger.output(self._run_id)
+            show_output(output)
+            self._told.seen(output)
+
+    def note(self, line: bytes) -> None:
+        """A line of the log that was shown: its output has it, too."""
+        if (facts := event_of(line)) is not None and facts["event"] == "run.said":
+            self._told.heard(line_of_event(facts))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        return self._ledger.run(self._run_id).is_open
+
+    def show_news(self, *, ended: bool) -> None:
+        """Show what it has printed since."""
+        if self._prints:
+            self._told.printed(self._ledger.output(self._run_id), ended=ended)
 
 
-def _follow(follower: Follower, keep: Keep, show: Callable[[bytes], None]) -> None:
+def _follow(follower: Follower, keep: Keep, show: Callable[[bytes], None], run: _OfRun | None) -> None:
+    """Show what comes, of a run until it has ended."""
     rest = threading.Event()
     try:
         while True:
+            goes_on = run is None or run.is_open  # asked before reading: nothing comes after the end
             for line in filter(keep, follower):
                 show(line)
+                if run is not None:
+                    run.note(line)
+            if run is not None:
+                run.show_news(ended=not goes_on)
             out.flush()
+            if not goes_on:
+                return
             rest.wait(LOOK_EVERY_SECONDS)
     finally:
         follower.close()

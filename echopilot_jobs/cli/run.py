@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,9 @@ import click
 
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.completion import job_names, parameters
-from echopilot_jobs.cli.following import exit_code, follow, tell_end
+from echopilot_jobs.cli.following import Told, exit_code, follow, tell_end
 from echopilot_jobs.cli.inputs import seconds
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.plain import plain
-from echopilot_jobs.runs import Output
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -90,47 +88,6 @@ def command(
     else:
         tell_end(run, told.left_of(ledger.output(run.id)))
     return exit_code(found, run)
-
-
-class Told:
-    """Passes on what a run logs and prints, and knows afterwards what was told already."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._said: set[str] = set()
-        self._printed = ""  # what was told of the output, as far back as it is kept while the run goes on
-
-    def __call__(self, words: str) -> None:
-        """Tell and remember a line of its log."""
-        self._said.add(plain(words))
-        self._tell(words)
-
-    def printed(self, output: Output) -> None:
-        """Tell the whole lines that are new in what a run has printed so far."""
-        text = output.tail if output.dropped_bytes else output.text
-        whole = text[: text.rfind("\n") + 1]
-        for line in self._news_of(whole):
-            self._tell(line)
-        self._printed = whole
-
-    def left_of(self, output: Output) -> Output:
-        """What a run printed, without what was told."""
-        return Output("\n".join(self._news_of(output.text))) if self._said or self._printed else output
-
-    def _news_of(self, text: str) -> list[str]:
-        """The lines that follow those told, without those of the log, which are told from there."""
-        return [line for line in _after(self._printed, text).splitlines() if plain(line) not in self._said]
-
-
-def _after(known: str, text: str) -> str:
-    """What *text* has beyond *known*, which it may hold from its beginning, further on, or only the end of."""
-    if (place := text.find(known)) >= 0:
-        return text[place + len(known) :]
-    while known:
-        _, _, known = known.partition("\n")
-        if text.startswith(known):
-            break
-    return text[len(known) :]
 
 
 def _listening(settings: Settings) -> Follower:

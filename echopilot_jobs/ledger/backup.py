@@ -28,6 +28,7 @@ from echopilot_jobs.ledger.identity import (
     write_mark,
 )
 from echopilot_jobs.ledger.inspection import Condition, Depth, Health, inspect, inspect_suspected
+from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.ledger.swap import LOGS, exchange, settle
 
 MEBIBYTE = 1024 * 1024
@@ -91,8 +92,9 @@ def back_up(ledger: Path, target: Path, progress: Progress | None = None) -> Cop
 def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None = None) -> Restored:
     """Put a copy of the ledger in *source* in the place of *ledger*, which is kept under another name.
 
-    Only while nobody uses the ledger; the caller has seen to that. Run ids go on above all that were ever given, and the
-    mark is made to fit. Raises `LedgerTooNew`, `LedgerUnavailable`, `CopyFailed`, `WrongState` for the ledger itself.
+    Only while nobody uses the ledger; the caller has seen to that. Run ids go on above all that were ever given, the mark
+    is made to fit, and what was lost is noted in the ledger. Raises `LedgerTooNew`, `LedgerUnavailable`, `CopyFailed`,
+    `WrongState` for the ledger itself.
     """
     settle(ledger)
     if ledger.exists() and source.samefile(ledger):
@@ -105,7 +107,7 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
         _explained(f"'{source}' was not restored, the ledger is as it was"),
         _dropped_on_failure(*drafts),
     ):
-        identity = _prepared(source, draft, ledger, progress)
+        identity = _prepared(source, draft, ledger, now, progress)
         write_mark(draft, identity, now)
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
     return Restored(identity, aside)
@@ -124,6 +126,7 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
     floor = _highest_run(ledger, found)
     if floor > found.identity.last_run:
         with closing(connect(ledger, create=False)) as db, transaction(db):
+            note_restore(db, now, found.identity.last_run, floor)
             continue_numbering(db, floor)
     known = Identity(found.identity.ledger_id, found.identity.term, max(floor, found.identity.last_run))
     return write_mark(ledger, known, now)
@@ -140,7 +143,7 @@ def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
     return copy, mark_path(copy), draft_of(mark_path(copy))
 
 
-def _prepared(source: Path, draft: Path, ledger: Path, progress: Progress | None) -> Identity:
+def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: Progress | None) -> Identity:
     """The copy beside the ledger, checked, its numbering above everything known; what it says of itself."""
     uri = f"{source.absolute().as_uri()}?{'mode=ro' if _has_log(source) else 'immutable=1'}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
@@ -149,7 +152,9 @@ def _prepared(source: Path, draft: Path, ledger: Path, progress: Progress | None
     copy = _checked(draft, rows)
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
         db.execute("begin immediate")
-        continue_numbering(db, _highest_run(ledger, inspect(ledger, Depth.GLANCE)))
+        floor = _highest_run(ledger, inspect(ledger, Depth.GLANCE))
+        note_restore(db, now, copy.identity.last_run, floor)
+        continue_numbering(db, floor)
         # Whoever follows says that a restored copy knows nothing of the time since, and not that somebody died.
         db.execute(
             "update stints set ended_at = coalesce(ended_at, beat_at), ended_how = 'restored' "

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.facts import Disposed, Dispositions, Lease, Limits, Obligation, Pruned
+from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
 from echopilot_jobs.runs import (
@@ -344,6 +345,10 @@ class Ledger(Protocol):
     @property
     def ledger_id(self) -> str:
         """Which ledger this is, for ever: two files with one id are copies of each other."""
+        ...
+
+    def restores(self) -> list[Restore]:
+        """Older copies that were put in this ledger's place, oldest first, and what each lost."""
         ...
 
     def ping(self) -> None:

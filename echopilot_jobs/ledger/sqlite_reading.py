@@ -20,6 +20,7 @@ from echopilot_jobs.ledger.connection import (
     require_version,
     transaction,
 )
+from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.ledger.rows import (
     artefact_of,
     event_of,
@@ -188,6 +189,9 @@ class SqliteReading:
     def ledger_id(self) -> str:
         (row,) = self._rows("meta", key="ledger_id")
         return str(row["value"])
+
+    def restores(self) -> list[Restore]:
+        return [Restore.read(row["value"]) for row in self._rows("restores")]
 
     def last_runs(self) -> dict[str, Run]:
         return {row["job_name"]: run_of(row) for row in self._rows("last_runs")}

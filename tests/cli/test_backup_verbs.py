@@ -12,10 +12,15 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from daykit import live
 
+from echopilot_jobs.builtin import jobs
+from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, identity_of, mark_path, read_mark, write_mark
@@ -23,6 +28,7 @@ from echopilot_jobs.ledger.inspection import inspect
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.supervision import Supervisor
+from echopilot_jobs.testing import FakeClock
 
 
 @pytest.fixture
@@ -227,6 +233,42 @@ def test_a_restored_ledger_takes_the_place_of_the_one_that_is_kept_I10(call, hom
     with closing(SqliteLedger(settings.ledger_path)) as ledger:
         run, _ = ledger.request_run("heartbeat", ledger.runs(limit=1)[0].claimed_at)
     assert run.id == newest + 1
+
+
+def log_of(settings, run) -> None:
+    """What the scheduler wrote when it claimed *run* and when that succeeded."""
+    facts = {"ts": iso(run.claimed_at), "job": run.job_name, "run": run.id}
+    lines = [
+        {**facts, "event": "slot.claimed", "slot": iso(run.slot.due_at)},
+        {**facts, "event": "run.finished", "state": "succeeded"},
+    ]
+    settings.logs_dir.mkdir(exist_ok=True)
+    with (settings.logs_dir / "scheduler.log").open("a") as log:
+        log.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def test_audit_tells_what_a_restore_lost_in_one_line_and_goes_red_only_for_what_it_did_not(call, home, settings, copy):
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        known = {run.id for run in ledger.runs(limit=200)}
+        now = SystemClock().now()
+        live(ledger, jobs(settings), FakeClock(now - timedelta(seconds=90)), now)
+        lost = sorted(
+            (run for run in ledger.runs(limit=200) if run.slot and run.id not in known), key=lambda run: run.id
+        )
+    for run in lost:
+        log_of(settings, run)
+    call("restore", str(copy))
+
+    answer = call("audit")
+    log_of(settings, replace(lost[0], id=lost[-1].id + RUNS_BEYOND_MARK))
+    other = call("audit")
+
+    assert answer.code == 0, answer.out
+    (note,) = (line for line in answer.out.splitlines() if line.startswith("note: lost by the restore of a copy of "))
+    assert f"{len(lost)} run" in note
+    assert str(lost[0].id) in note
+    assert other.code == 1
+    assert "the ledger has no such run" in other.out
 
 
 def test_a_restore_in_json_names_both_ledgers(call, home, settings, copy):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 
 import pytest
 from housekit import working
 
-from echopilot_jobs.cli.following import follow
-from echopilot_jobs.cli.run import Told
+from echopilot_jobs.cli.following import Told, follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.context import line_of
 from echopilot_jobs.engines import Note
@@ -117,6 +117,36 @@ def test_a_line_told_while_the_run_went_on_is_not_told_again_whatever_its_fields
     assert answer.out.startswith(
         "info: 40 orders file=None whole=True share=0.5 words=two words level=mine job=its own\n"
     )
+
+
+def test_the_log_of_a_run_is_followed_with_what_it_prints_and_ends_with_the_run(house, spawn):
+    begun = threading.Event()
+
+    def ending(run: Run) -> Outcome | None:
+        if run.job_name != "export":
+            return Outcome(State.SUCCEEDED)
+        begun.set()
+        return None
+
+    clock = SystemClock()
+    log = SchedulerLog(house.settings.logs_dir / "scheduler.log", clock)
+    with working(house.ledger, house.registry, ending) as lease:
+        run, _ = house.ledger.request_run("export", clock.now())
+        log.event("run.started", job="export", run=run.id, attempt=1)
+        assert begun.wait(60)
+        with house.ledger.leading(lease, clock.now()) as work:
+            work.note_outputs({run.id: Output("tick 1\n")})
+        process = spawn("logs", str(run.id), "-f")
+        first = [process.stdout.readline() for _ in range(4)]
+        with house.ledger.leading(lease, clock.now()) as work:
+            work.finish(house.ledger.run(run.id), Outcome(State.SUCCEEDED, output=Output("tick 1\ntick 2\nlast")))
+        rest, _ = process.communicate()
+    log.close()
+
+    assert b"run.started" in first[0]
+    assert first[1:] == [b"\n", b"output\n", b"  tick 1\n"]
+    assert rest == b"  tick 2\n  last\n"
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ from echopilot_jobs.ledger.inspection import Depth, inspect
 
 DRIVER = str(HERE / "backup_driver.py")
 
-# What a restore changes in the copy: how runs are numbered, and how the last scheduler's life ended.
-OF_A_RESTORE = ("sqlite_sequence", "stints")
+# What a restore changes in the copy: how runs are numbered, how the last scheduler's life ended, and a note of itself.
+OF_A_RESTORE = ("sqlite_sequence", "stints", "meta")
 
 
 @pytest.fixture

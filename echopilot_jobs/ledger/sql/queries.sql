@@ -417,6 +417,9 @@ select (select count(*) from skips where slot_at < :older_than / 1000)
 -- name: meta
 select value from meta where key = :key
 
+-- name: restores
+select value from meta where key like 'restored %' order by key
+
 -- What runs say and leave
 
 -- name: put_progress
