@@ -10,10 +10,9 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, Never, TypeVar
 
-from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.errors import ConfigError, nearest_names
 
 if TYPE_CHECKING:
     import schedule
@@ -119,7 +118,7 @@ def _about_unknown(keyword: str) -> str:
             f"@job with '{keyword}'; what runs is the function below it; a command or request is declared in jobs.toml"
         )
     known = [*(job.__kwdefaults__ or {})]
-    near = get_close_matches(keyword, known, n=1)
+    near = nearest_names(keyword, known)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"@job with '{keyword[:80]}'; {hint}known: {', '.join(known)}"
 

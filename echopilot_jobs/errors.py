@@ -7,7 +7,7 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class EchoPilotError(Exception):
@@ -75,10 +75,17 @@ class SupervisorUnreachable(EchoPilotError):
     status = 503
 
 
-def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
-    """The error for a name nobody knows, with the nearest known one when there is one."""
+def nearest_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """At most so many of *known* that may have been meant, the likeliest first: what differs by case alone leads."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=3)
+    names = [*known]
+    same = [each for each in names if each.casefold() == name.casefold()]
+    return list(dict.fromkeys([*same, *get_close_matches(name, names, n=most)]))[:most]
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
+    """The error for a name nobody knows, with the nearest known one when there is one."""
+    near = nearest_names(name, known, most=3)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}", near)

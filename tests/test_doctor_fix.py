@@ -193,6 +193,15 @@ def test_secrets_are_said_to_be_there_by_length_and_never_shown_I29(settings: Se
     assert "nobody-sees" not in repr(here + lacking)
 
 
+def test_a_secret_that_is_not_set_has_one_line_with_the_jobs_that_ask_for_it(settings: Settings, var: Path) -> None:
+    job = '[jobs.{}]\nevery = "6h"\ncommand = ["true"]\nenv = {{ A = "${{MY_TOKEN}}", B = "${{MY_TOKEN}}" }}\n'
+    (settings.home / "jobs.toml").write_text("".join(job.format(name) for name in "abcdefg"))
+
+    (told,) = found("secrets", {})
+
+    assert told.finding == "MY_TOKEN, which 'a', 'b', 'c', 'd', 'e' and 2 more ask for, is not set here"
+
+
 MINE = '[jobs.mine]\nevery = "6h"\ncommand = ["true"]\nenv = { A = "${MY_TOKEN}" }\n'
 
 

@@ -95,7 +95,10 @@ def _lives(run: Run) -> bool | None:
 def _show(report: Report) -> None:
     backfilled = any(account.backfilled for account in report.accounts)
     columns = (*COLUMNS, BACKFILLED) if backfilled else COLUMNS
-    out.table(columns, [_row(account)[: len(columns)] for account in report.accounts])
+    shown = [account for account in report.accounts if any(_counts(account))]
+    out.table(columns, [_row(account)[: len(columns)] for account in shown])
+    if idle := len(report.accounts) - len(shown):
+        out.line(f"left out: {idle:,} job{'' if idle == 1 else 's'} without a slot in this time")
     out.line()
     for account in report.accounts:
         if account.skipped:
@@ -107,8 +110,8 @@ def _show(report: Report) -> None:
     out.line(_verdict(report))
 
 
-def _row(account: Account) -> list[object]:
-    counts = (
+def _counts(account: Account) -> tuple[int, ...]:
+    return (
         account.slots,
         account.ran,
         account.caught_up,
@@ -118,7 +121,10 @@ def _row(account: Account) -> list[object]:
         account.doubled,
         account.backfilled,
     )
-    return [account.job_name, *(f"{count:,}" for count in counts)]
+
+
+def _row(account: Account) -> list[object]:
+    return [account.job_name, *(f"{count:,}" for count in _counts(account))]
 
 
 def _show_findings(report: Report) -> None:

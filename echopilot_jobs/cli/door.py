@@ -14,7 +14,7 @@ import click
 
 from echopilot_jobs import __version__
 from echopilot_jobs.cli.out import say
-from echopilot_jobs.errors import EchoPilotError, LeaseLost, UnknownName, WrongState
+from echopilot_jobs.errors import EchoPilotError, LeaseLost, UnknownName, WrongState, nearest_names
 
 USAGE, REFUSED, INTERRUPTED, PIPE_CLOSED = 2, 3, 130, 141
 GROUPS: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -46,9 +46,7 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], VERBS, n=1)
+            near = nearest_names(args[0], VERBS)
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise click.UsageError(f"no command '{args[0][:80]}'; {hint}known: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)

@@ -65,13 +65,16 @@ def secrets(place: Place) -> Iterator[Finding]:
     except ConfigError:
         return  # said by the jobs file's check
     environment, where = _runs_environment(place)
-    wanted = {name: job.name for job in registry.values() for _, text in fillable(job) for name in names_in(text)}
+    wanted: dict[str, list[str]] = {}
+    for job in registry.values():
+        for name in {name for _, text in fillable(job) for name in names_in(text)}:
+            wanted.setdefault(name, []).append(f"'{job.name}'")
     missing = sorted(name for name in wanted if not environment.get(name))
     for name in missing:
         here = "; this shell has it" if place.environment.get(name) and environment is not place.environment else ""
         yield Finding(
             WARN,
-            f"{name}, which '{wanted[name]}' asks for, is not set {where or 'here'}{here}",
+            f"{name}, which {_who(wanted[name])}, is not set {where or 'here'}{here}",
             f"set {name} where the stack is started, then `bin/stack stop` and start again"
             f"{'' if where else '; this shell may lack it'}",
         )
@@ -81,6 +84,11 @@ def secrets(place: Place) -> Iterator[Finding]:
             OK,
             f"set{f' {where}' if where else ''}: {there}" if there else "no job asks for a secret of the environment",
         )
+
+
+def _who(jobs: list[str]) -> str:
+    others = f" and {len(jobs) - SHOWN_MOST} more" if len(jobs) > SHOWN_MOST else ""
+    return f"{', '.join(jobs[:SHOWN_MOST])}{others} ask{'s' if len(jobs) == 1 else ''} for"
 
 
 def _runs_environment(place: Place) -> tuple[Mapping[str, str], str]:

@@ -312,7 +312,8 @@ def _command_outcome(status: int, answer: Mapping[str, Any] | None, evidence: di
 def _python_outcome(status: int, answer: Mapping[str, Any] | None, evidence: dict[str, Any]) -> Outcome:
     """Success needs the function's own answer: a process that merely exits with 0 has not returned (I11)."""
     if answer is None:
-        return Outcome(State.FAILED, error=f"ended without an answer: {_exit_words(status)}", **evidence)
+        advice = "; to end well, return instead of exiting" if status == 0 else ""
+        return Outcome(State.FAILED, error=f"ended without an answer: {_exit_words(status)}{advice}", **evidence)
     if "skipped" in answer:
         return Outcome(State.CANCELLED, error=f"{SKIPPED}{answer['skipped']}", **evidence)
     if not answer["ok"]:

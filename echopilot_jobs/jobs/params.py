@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.errors import EchoPilotError, nearest_names
 from echopilot_jobs.plain import plain, shorten
 
 ParamType = Literal["text", "integer", "number", "boolean", "date"]
@@ -88,9 +88,7 @@ def shown(value: object) -> str:
 
 
 def _unknown(job_name: str, name: str, params: Mapping[str, Param]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, params, n=1)
+    near = nearest_names(name, params)
     hint = f"did you mean '{near[0]}'? " if near else ""
     known = ", ".join(params) or "none"
     return f"'{job_name}' has no parameter '{shown(name)}'; {hint}known: {known}"
@@ -137,7 +135,7 @@ def _date(value: object) -> str:
 
 WORDS: Mapping[ParamType, str] = {
     "text": f"text of at most {TEXT_MOST:,} characters",
-    "integer": "a whole number, for example 3",
+    "integer": f"a whole number from {-LARGEST:,} to {LARGEST:,}, written without commas, for example 3",
     "number": "a number, for example 1.5",
     "boolean": "true or false",
     "date": "a date YYYY-MM-DD, for example 2026-03-01",

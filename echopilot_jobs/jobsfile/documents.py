@@ -23,6 +23,7 @@ _MARKS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+_TOO_LONG = re.compile(r"[=\[,\s+-]([0-9][0-9_]{4000,})")
 _AT = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$")
 
 
@@ -103,7 +104,7 @@ def _parsed(text: str, name: str, found: Places) -> dict[str, Any]:
     except ValueError as error:  # tomllib's own error, and what int() says of thousands of digits
         if found.twice:
             raise BadJobsFile(_repeated(*each, name=name) for each in found.twice) from None
-        problem = _syntax(str(error), text, name)
+        problem = _endless_number(text, name) or _syntax(str(error), text, name)
     raise BadJobsFile([problem])
 
 
@@ -118,6 +119,15 @@ def _repeated(path: tuple[str, ...], first: tuple[int, int], second: tuple[int, 
         subject = f"job '{shown(job)}': {shown(about)}" if job is not None else f"'{shown(about)}'"
         message = f"{subject}: it is given twice, first on line {first[0]}; wanted: once; remove one"
     return Problem(message, name, *second, job, about or None)
+
+
+def _endless_number(text: str, name: str) -> Problem | None:
+    """The number that is too long to be read at all: Python's own words for it give no place and speak of Python."""
+    if (number := _TOO_LONG.search(text)) is None:
+        return None
+    line, column = text.count("\n", 0, number.start(1)) + 1, number.start(1) - text.rfind("\n", 0, number.start(1))
+    digits = len(number[1].replace("_", ""))
+    return Problem(f"came a number of {digits:,} digits; wanted: numbers of a few digits", name, line, column)
 
 
 def _syntax(said: str, text: str, name: str) -> Problem:

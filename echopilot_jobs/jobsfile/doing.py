@@ -46,6 +46,8 @@ def command(value: object) -> tuple[str, ...] | str:
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise wrong(value, 'a list of texts, the program first: ["bin/export", "--full"]')
+    if isinstance(value, list) and words and not words[0].strip():
+        raise Wrong('came a list whose first word is empty; wanted: the program first: ["bin/export", "--full"]')
     if not words or not words[0].strip():
         raise wrong(value, 'the program first: ["bin/export", "--full"]')
     if any("\0" in word for word in words):

@@ -207,11 +207,13 @@ def _shown(program: Program) -> dict[str, Any]:
 
 def api_metrics_summary() -> Response:
     """Numbers over the last day."""
+    inputs.no_more_than(request.args, ())
     return reply({"ok": True, **figures.summary(services().ledger, services().clock.now())})
 
 
 def api_jobs() -> Response:
     """Every job with its next slot and its newest run."""
+    inputs.no_more_than(request.args, ())
     ledger = services().ledger
     last, found = ledger.last_runs(), services().jobs.now()
     jobs = [_job(job, last.get(job.name)) for job in found.registry.values()]
@@ -220,6 +222,7 @@ def api_jobs() -> Response:
 
 def api_definitions() -> Response:
     """Every definition in force and where it stands; what is wrong with the jobs file where it is not in force."""
+    inputs.no_more_than(request.args, ())
     found = services().jobs.now()
     made = [{**job.definition(), "declared_in": job.declared_in} for job in found.registry.values()]
     limits = dict(found.registry.group_limits)
@@ -228,6 +231,7 @@ def api_definitions() -> Response:
 
 def api_job(name: str) -> Response:
     """One job with its newest runs."""
+    inputs.no_more_than(request.args, ())
     job, ledger = services().registry[name], services().ledger
     runs = ledger.runs(job_name=job.name, limit=20)
     return reply({"ok": True, "job": _job(job, runs[0] if runs else None), "runs": [run.as_dict() for run in runs]})
@@ -245,6 +249,7 @@ def _job(job: Job, last: Run | None) -> dict[str, Any]:
 def api_runs() -> Response:
     """A page of runs, newest first; `next_before` pages on."""
     ledger, query = services().ledger, request.args
+    inputs.no_more_than(query, ("job", "state", "before", "limit"))
     limit = inputs.page_limit(query)
     runs = ledger.runs(
         job_name=_known_job(ledger), states=inputs.states(query), before_id=inputs.before(query), limit=limit

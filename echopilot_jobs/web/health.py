@@ -22,6 +22,7 @@ from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import amount
 
 DISK_FLOOR = 50_000_000
+DISK_FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
 STARTING_FOR_LONG = timedelta(seconds=60)
 FRESH_FOR_SECONDS = 1.0
 
@@ -163,6 +164,9 @@ def disk(free: int | None) -> Check:
     """Whether there is room to write what must be written."""
     if free is None:
         return Check("disk", "fail", "missing", "neither `var/` nor `logs/` is a folder", do="start with `bin/stack`")
+    if free < DISK_FULL:
+        what = f"no room is left: {amount(free)} free, the floor is {amount(DISK_FLOOR)}"
+        return Check("disk", "fail", "full", what, do="free some space; old files in `logs/` may go")
     if free < DISK_FLOOR:
         what = f"{amount(free)} free, the floor is {amount(DISK_FLOOR)}"
         return Check("disk", "fail", "nearly full", what, do="free some space; old files in `logs/` may go")

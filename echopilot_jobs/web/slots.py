@@ -68,6 +68,7 @@ def api_retry_run(run_id: str) -> Response:
 
 def api_backlog() -> Response:
     """The backlog that waits for somebody's word; null when none does."""
+    inputs.no_more_than(request.args, ())
     hold = services().ledger.waiting_hold()
     return reply({"ok": True, "backlog": _hold_json(hold) if hold else None})
 

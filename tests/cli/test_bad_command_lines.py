@@ -34,6 +34,9 @@ LINES = [
     ("status now", 2, "unexpected extra argument"),
     # -- run
     ("run", 2, "missing argument 'JOB'"),
+    ("run EXPORT", 2, "no job named 'EXPORT'; did you mean 'export'?"),
+    ("why Export now", 2, "did you mean 'export'?"),
+    ("STATUS", 2, "no command 'STATUS'; did you mean 'status'?"),
     ("run exprot", 2, "no job named 'exprot'; did you mean 'export'?"),
     ("run -- --wait", 2, "no job named '--wait'"),
     ("run -- -p", 2, "no job named '-p'"),

@@ -193,6 +193,18 @@ def test_audit_is_green_and_says_what_became_of_every_slot(call, life):
     assert re.search(r"^green: \d+ slots, none lost and none doubled$", answer.out, re.MULTILINE)
 
 
+def test_audit_sums_up_jobs_without_a_slot_in_one_line(call, life):
+    lives_again(life, MINUTELY, NEWS)
+    since = ("audit", "--since", "1s ago")
+
+    answer, document = call(*since), json.loads(call(*since, "--json").out)["audit"]
+
+    idle = [account["job"] for account in document["jobs"] if not account["slots"]]
+    assert idle
+    assert f"left out: {len(idle)} job" in answer.out
+    assert not any(re.search(rf"^{name} ", answer.out, re.MULTILINE) for name in idle)
+
+
 def test_audit_names_lost_slots_and_exits_1(call, life):
     life.sql("delete from runs where id in (3, 4)")
 
@@ -604,7 +616,8 @@ def test_a_clock_on_hold_is_shown_and_trusted(call, settings, registry):
 
 def test_builtin_jobs_have_an_account_too(call, lived, settings):
     """I2: the day of an ordinary installation."""
-    answer = call("audit")
+    answer = call("audit", "--json")
 
     assert answer.code == 0, answer.out
-    assert set(re.findall(r"^(\w+) +\d", answer.out, re.MULTILINE)) == set(jobs(settings))
+    accounts = json.loads(answer.out)["audit"]["jobs"]
+    assert {account["job"] for account in accounts} == set(jobs(settings))

@@ -69,7 +69,10 @@ def test_a_python_job_gets_its_context_and_its_answer_is_kept(module: Path, canc
     ("body", "error"),
     [
         ("def run(ctx): raise ValueError('no\\nluck')", "ValueError: no luck"),
-        ("import sys\ndef run(ctx): sys.exit(0)", "ended without an answer: exit status 0"),
+        (
+            "import sys\ndef run(ctx): sys.exit(0)",
+            "ended without an answer: exit status 0; to end well, return instead of exiting",
+        ),
         ("import os\ndef run(ctx): os._exit(0)", "ended without an answer: exit status 0"),
         ("import os\ndef run(ctx): os.abort()", "ended without an answer: killed by SIGABRT"),
         ("def run(ctx): return {1, 2}", "TypeError: the job returned what JSON cannot keep"),

@@ -65,6 +65,11 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "a bare word": (b"[jobs.j]\nevery = 6h\n", "jobs.toml:2:", "texts and times in quotes"),
     "a bare time": (b"[jobs.j]\nat = 08:00\n", "jobs.toml:2:", "not TOML"),
     "a bare zone": (b"[jobs.j]\ntimezone = Europe/Riga\n", "jobs.toml:2:", "texts and times in quotes"),
+    "a number of 5,000 digits": (
+        b"[jobs.j]\npriority = " + b"9" * 5_000 + b"\n",
+        "jobs.toml:2:12: ",
+        "came a number of 5,000 digits; wanted: numbers of a few digits",
+    ),
     "a python word": (b"[jobs.j]\nenabled = True\n", "jobs.toml:2:", "not TOML"),
     "no value": (b"[jobs.j]\nevery =\n", "jobs.toml:2:", "not TOML"),
     "no key": (b"[jobs.j]\n= 5\n", "jobs.toml:2:1: ", "not TOML"),
@@ -72,7 +77,6 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "a control character": (b'[jobs.j]\nrun = "a\x1b[31m"\n', "jobs.toml:2:", "not TOML"),
     "a lone carriage return": (b"[jobs.j]\rrun = 1\r", "jobs.toml:1:", "not TOML"),
     "a lone surrogate escaped": (b'a = "\\ud800"\n', "jobs.toml:1:", "not TOML"),
-    "5,000 digits": (b"a = 1" + b"0" * 5_000, "jobs.toml: ", "not TOML"),
     "31 February": (b"a = 2026-02-31\n", "jobs.toml:1:", "not TOML"),
     "a time 24:00:00": (b"a = 24:00:00\n", "jobs.toml:1:", "not TOML"),
     "a key twice": (

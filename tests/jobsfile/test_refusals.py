@@ -178,7 +178,7 @@ ACTION: list[Case] = [
     ('run = "a:b"\nhttp = { url = "/x" }', "http", "wanted: one of them"),
     ('run = "a:b"\nshell = true', "shell", "only with 'command'"),
     ("command = []", "command", "the program first"),
-    ('command = [""]', "command", "the program first"),
+    ('command = [""]', "command", "came a list whose first word is empty; wanted: the program first"),
     ('command = ""', "command", "the program first"),
     ('command = "bin/export --full"', "command", 'wanted: a list: ["bin/export", "--full"]'),
     ('command = "cat a | sort > b"', "command", "add shell = true"),

@@ -15,7 +15,7 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.web.health import DISK_FLOOR
+from echopilot_jobs.web.health import DISK_FLOOR, disk
 
 from .conftest import KEY, Stack, Table
 
@@ -123,6 +123,14 @@ def test_a_disk_below_the_floor_is_red(
 
     assert found["ok"] is green
     assert status == (200 if green else 503)
+
+
+def test_a_full_disk_is_not_called_nearly_full() -> None:
+    full, nearly = disk(0), disk(40_000_000)
+
+    assert (full.level, full.word) == ("fail", "full")
+    assert full.what.startswith("no room is left: 0 ")
+    assert (nearly.level, nearly.word) == ("fail", "nearly full")
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,10 @@ def test_a_saved_set_is_on_the_pages_without_a_restart(app: Flask, file: File) -
         ({}, "parameter 'day' of 'export' is required; wanted: a date YYYY-MM-DD, for example 2026-03-01"),
         ({"day": "2026-02-30"}, "parameter 'day' of 'export': came '2026-02-30'; wanted: a date"),
         ({"day": "2026-03-01", "times": 1.5}, "parameter 'times' of 'export': came '1.5'; wanted: a whole number"),
+        (
+            {"day": "2026-03-01", "times": "9" * 27},
+            "wanted: a whole number from -9,007,199,254,740,992 to 9,007,199,254,740,992, written without commas",
+        ),
         ({"day": "2026-03-01", "kind": "xml"}, "parameter 'kind' of 'export': came 'xml'; wanted: one of csv, json"),
         ({"day": "2026-03-01", "dya": 1}, "'export' has no parameter 'dya'; did you mean 'day'?"),
     ],
