@@ -10,7 +10,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger, Pruned
 from echopilot_jobs.processes import Owner, end_leftovers, is_alive
-from echopilot_jobs.runs import BAD_ENDS, CUT_OFF, OWNER_DIED, Origin, Run, State
+from echopilot_jobs.runs import BAD_ENDS, CUT_OFF, OWNER_DIED, Origin, Run, State, retry_key
 
 KEEP_FOR = timedelta(days=90)
 KEEP_PER_JOB = 20
@@ -164,11 +164,6 @@ def repeated_by(run: Run) -> int | None:
     """The run that *run* repeats; None when it repeats none."""
     before = (run.request_key or "").removeprefix(retry_key(0)[:-1])
     return int(before) if run.origin is Origin.RETRY and before.isdecimal() else None
-
-
-def retry_key(run_id: int) -> str:
-    """The request key of the run that repeats run *run_id*: there is one."""
-    return f"retry-of:{run_id}"
 
 
 def _retry(ledger: Ledger, lost: Run, now: datetime) -> Run | None:

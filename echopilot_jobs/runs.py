@@ -295,6 +295,11 @@ class Run:
         }
 
 
+def retry_key(run_id: int) -> str:
+    """The request key of the run that repeats run *run_id*: there is one."""
+    return f"retry-of:{run_id}"
+
+
 def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
 

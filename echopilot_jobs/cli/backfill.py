@@ -68,7 +68,9 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait:
         if queued:
             acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
     if wait and queued:
-        out.say(f"{len(queued):,} runs of {job} are queued; a Ctrl-C ends the waiting, not the runs")
+        out.say(
+            f"{len(queued):,} run{'s' if len(queued) > 1 else ''} of {job} queued; a Ctrl-C ends the waiting, not the runs"
+        )
         queued = all_ended(ledger, queued)
     if as_json:
         out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)

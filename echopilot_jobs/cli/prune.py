@@ -12,7 +12,7 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.inputs import length, refused, whole
 from echopilot_jobs.clock import iso
-from echopilot_jobs.spans import stamp
+from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteLedger
@@ -45,7 +45,7 @@ def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) 
     Example: echopilot prune --older-than 30d --dry-run
     """
     if age < LEAST:
-        raise refused("--older-than", f"came {age.total_seconds():g} s; wanted: at least a day, for example 30d")
+        raise refused("--older-than", f"came {span(age)}; wanted: at least a day, for example 30d")
     from echopilot_jobs.healing import refuse_unless_clock_trusted
 
     now = sight.now()

@@ -32,8 +32,8 @@ COLUMNS = (
 def command(file: Path, job: str, as_json: bool) -> int:
     """Play the outages that FILE tells of again, with the jobs defined now, and account for every slot of one job.
 
-    FILE is any log with times, for example one probe a minute. Where it is silent for three times its usual distance, the
-    machine was dark. Nothing real is run, and no ledger of yours is touched. Exit code 1 when a slot is lost.
+    FILE is a log of one JSON object a line, each with its time in "ts", for example one probe a minute. Where it is silent
+    for three times its usual distance, the machine was dark. Nothing real is run, and no ledger of yours is touched. Exit code 1 when a slot is lost.
 
     Example: echopilot replay outages.log --job ceo_brief
     """
@@ -42,7 +42,7 @@ def command(file: Path, job: str, as_json: bool) -> int:
     now = sight.now()
     registry = sight.registry(sight.settings())
     registry[job]  # an unknown name is said before anything is played
-    found = replay(moments_of(file, now), registry, job)
+    found = replay(moments_of(file.resolve(), now), registry, job)
     if as_json:
         out.emit_json("replay", {"job": job, **_facts(found), "slots": [_json(fate) for fate in found.fates]}, now)
     else:
@@ -52,9 +52,8 @@ def command(file: Path, job: str, as_json: bool) -> int:
 
 def _show(found: Replay, job: str) -> None:
     total = found.ended_at - found.began_at
-    out.line(
-        f"{iso(found.began_at)} to {iso(found.ended_at)}: {found.outages} outages, up {found.alive / total:.1%} of the time"
-    )
+    dark = f"{found.outages} outage{'' if found.outages == 1 else 's'}"
+    out.line(f"{iso(found.began_at)} to {iso(found.ended_at)}: {dark}, up {found.alive / total:.1%} of the time")
     out.table(COLUMNS, [[iso(fate.slot_at), fate.what, _when_or_why(fate), _missed_in(fate)] for fate in found.fates])
     counts = Counter(fate.what for fate in found.fates)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())

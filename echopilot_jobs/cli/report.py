@@ -17,7 +17,7 @@ COLUMNS = (
     out.Column("PLANNED", right=True),
     out.Column("RAN", right=True),
     out.Column("SKIPPED", gives_way=True),
-    out.Column("FAILED", right=True),
+    out.Column("BAD ENDS", right=True),
     out.Column("MISSING", right=True),
     out.Column("TOOK", right=True),
 )

@@ -79,7 +79,9 @@ def _next_words(job: Job, next_at: datetime | None, now: datetime, pause: Pause 
     if pause is not None:
         return f"paused until {_moment(pause.until, now)}" if pause.until else "paused"
     if next_at is None:
-        return "only by hand" if isinstance(job.trigger, OnRequest) else "no more"
+        if not isinstance(job.trigger, OnRequest):
+            return "no more"
+        return "at start-up, and by hand" if job.on_startup else "only by hand"
     return _moment(next_at, now)
 
 

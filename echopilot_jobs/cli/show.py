@@ -14,9 +14,9 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import runs
 from echopilot_jobs.cli.inputs import whole
 from echopilot_jobs.clock import iso
-from echopilot_jobs.healing import repeated_by, retry_key
+from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.plain import plain_lines
-from echopilot_jobs.runs import BAD_ENDS
+from echopilot_jobs.runs import BAD_ENDS, retry_key
 from echopilot_jobs.spans import relative, span, stamp, stamped
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.refusing import refusal
-from echopilot_jobs.runs import BAD_ENDS
+from echopilot_jobs.runs import BAD_ENDS, retry_key
 from echopilot_jobs.spans import relative
 
 if TYPE_CHECKING:
@@ -122,6 +122,12 @@ def of_slots(ledger: SqliteReading, found: InForce, paused: Collection[str], now
         )
 
 
+def _goes_on(ledger: SqliteReading, run: Run) -> bool:
+    """Whether a repetition of *run* is under way."""
+    repetition = ledger.requested(retry_key(run.id))
+    return repetition is not None and repetition.is_open
+
+
 def failing(ledger: SqliteReading, names: Iterable[str]) -> list[Failing]:
     """The jobs among *names* that ended badly after their last success, the newest end first."""
     ends = ledger.last_ends()
@@ -129,5 +135,6 @@ def failing(ledger: SqliteReading, names: Iterable[str]) -> list[Failing]:
     for name in names:
         good, bad = ends.get(name, (None, None))
         if bad is not None and (good is None or bad > good):
-            found += [Failing(run, good) for run in ledger.runs(job_name=name, states=BAD_ENDS, limit=1)]
+            newest = ledger.runs(job_name=name, states=BAD_ENDS, limit=1)
+            found += [Failing(run, good) for run in newest if not _goes_on(ledger, run)]
     return sorted(found, key=lambda each: each.run.id, reverse=True)

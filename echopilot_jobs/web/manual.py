@@ -8,9 +8,9 @@ from typing import Any
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import UnknownName, WrongState
-from echopilot_jobs.healing import retry_key, retry_run
+from echopilot_jobs.healing import retry_run
 from echopilot_jobs.jobs import values_of
-from echopilot_jobs.runs import Origin, Pause, Run, State
+from echopilot_jobs.runs import Origin, Pause, Run, State, retry_key
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.guard import actor

@@ -11,10 +11,10 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
-from echopilot_jobs.healing import repeated_by, retry_key
+from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.jobs import BadParameters, Job
 from echopilot_jobs.jobs.params import WORDS
-from echopilot_jobs.runs import BAD_ENDS, State
+from echopilot_jobs.runs import BAD_ENDS, State, retry_key
 from echopilot_jobs.typed import LENGTHS
 from echopilot_jobs.web import artefacts, entrance, guard, inputs, manual
 from echopilot_jobs.web.dashboard import gather, plain_lines, without_ledger

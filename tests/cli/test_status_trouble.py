@@ -134,3 +134,14 @@ def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) 
     assert first.startswith("! the stack is not running; its scheduler: stopped, ")
     assert first.endswith(" ago, because supervisord died, and the scheduler ended with it")
     assert answer.out.splitlines()[2] == "    -> start it with `bin/stack`"
+
+
+def test_a_job_whose_repetition_is_under_way_is_not_told_to_be_repeated(call, house):
+    number = end(house, "export", Outcome(State.FAILED, error="no route to host"))
+
+    before = call("status").out
+    call("retry", str(number))
+    meanwhile = call("status").out
+
+    assert f"`echopilot retry {number}`" in before
+    assert f"`echopilot retry {number}`" not in meanwhile
