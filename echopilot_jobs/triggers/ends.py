@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers.protocol import Trigger
 
 
@@ -64,4 +65,4 @@ class Until:
         return {"kind": "until", "trigger": self.trigger.as_dict(), "moment": iso(self.moment)}
 
     def __str__(self) -> str:
-        return f"{self.trigger}, until {iso(self.moment)}"
+        return f"{self.trigger}, until {stamp(self.moment)}"
