@@ -36,6 +36,11 @@ class OnRequest:
         return "on request"
 
 
+def without_end(trigger: Trigger) -> Trigger:
+    """The rule itself, whether it has an end or not."""
+    return trigger.trigger if isinstance(trigger, Until) else trigger
+
+
 @dataclass(frozen=True)
 class Until:
     """The moments of *trigger* up to and including *moment* (aware), and none after it."""
