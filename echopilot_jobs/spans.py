@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -45,6 +46,11 @@ def day_clock(moment: datetime) -> str:
     """The moment in UTC to the minute, as it is said: `27 Nov 2026 08:00 UTC`."""
     utc = moment.astimezone(UTC)
     return f"{utc.day} {utc:%b} {utc.year} {utc:%H:%M} UTC"
+
+
+def until_words(end: datetime | None, show: Callable[[datetime], str] = stamp) -> str:
+    """How long a pause lasts: `until 2026-03-02 08:00:00Z`, or until somebody says a word."""
+    return f"until {show(end)}" if end else "until somebody resumes it"
 
 
 def near_stamp(moment: datetime, now: datetime) -> str:

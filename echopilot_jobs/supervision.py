@@ -44,7 +44,9 @@ class Program:
         match self.state:
             case "RUNNING" | "STARTING":
                 return ""
-            case "STOPPED" | "STOPPING":
+            case "STOPPING":
+                return f"'{self.name}' is being stopped by an operator, and a restart starts it again"
+            case "STOPPED":
                 return f"'{self.name}' was stopped by an operator"
             case "BACKOFF":
                 return f"'{self.name}' keeps failing to start; supervisord tries again"
@@ -55,7 +57,8 @@ class Program:
     @property
     def remedy(self) -> str:
         """What brings it back, and where it says why it went."""
-        return f"`supervisorctl start {self.name}`; its last words: `supervisorctl tail {self.name}`"
+        wait = "wait until it has ended; after a plain stop, " if self.state == "STOPPING" else ""
+        return f"{wait}`supervisorctl start {self.name}`; its last words: `supervisorctl tail {self.name}`"
 
 
 class Supervisor:

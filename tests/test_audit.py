@@ -16,11 +16,11 @@ from echopilot_jobs.accounting.audit import Report
 from echopilot_jobs.accounting.findings import SHOWN_MOST
 from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
-from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.runs import Origin
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every
 from tests.lifekit import DAY, HOUR, JOBS, TICK, Life
@@ -200,7 +200,7 @@ def test_a_calendar_moment_that_ran_in_two_clock_generations_is_doubled_I18(life
 
     (finding,) = life.audit().findings.shown
 
-    assert (finding.kind, finding.words) == ("doubled", "the slot of 2026-03-02T08:00:00Z has the runs 1 and 2")
+    assert (finding.kind, finding.words) == ("doubled", "the slot of 2026-03-02 08:00:00Z has the runs 1 and 2")
 
 
 def test_every_loss_counts_and_fifty_are_named(life: Life) -> None:
@@ -225,7 +225,7 @@ def test_what_retention_removed_is_left_out_and_said_I10(life: Life) -> None:
     report = life.audit()
 
     assert report.is_green
-    assert report.notes == [f"history before {iso(before)} was removed by retention and is not audited"]
+    assert report.notes == [f"history before {stamp(before)} was removed by retention and is not audited"]
 
 
 def test_retention_under_a_clock_that_was_ahead_is_said(life: Life) -> None:
@@ -256,7 +256,7 @@ def test_history_older_than_the_history_of_definitions_is_said(life: Life) -> No
 
     assert report.is_green
     assert report.notes == [
-        "minutely: definitions are kept since 2026-03-02T07:59:31Z; what lies before is not audited"
+        "minutely: definitions are kept since 2026-03-02 07:59:31Z; what lies before is not audited"
     ]
 
 

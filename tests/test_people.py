@@ -86,7 +86,7 @@ def test_pausing_twice_and_resuming_what_is_not_paused_are_refused(world: World)
 
     world.ledger.pause("j", now, now + HOUR, "me", "")
 
-    with pytest.raises(WrongState, match="is paused already, by me until 2026-03-02T08:59:30Z"):
+    with pytest.raises(WrongState, match="is paused already, by me until 2026-03-02 08:59:30Z"):
         world.ledger.pause("j", now, None, "you", "")
 
 

@@ -260,7 +260,7 @@ WORDS: dict[str, Trigger] = {
     "weekdays at 09:30 UTC": Weekly(range(5), time(9, 30)),
     "cron '15 2 * * 1-5' Europe/Riga": Cron("15  2 * *   1-5", "Europe/Riga"),
     "on request": OnRequest(),
-    "every 1 h, until 2026-03-01T02:00:00Z": Until(Every(HOUR), utc("2026-03-01T02:00")),
+    "every 1 h, until 2026-03-01 02:00:00Z": Until(Every(HOUR), utc("2026-03-01T02:00")),
 }
 FACTS: dict[str, dict[str, object]] = {
     "every 90 s": {"kind": "every", "interval_s": 90, "phase_s": 0},
@@ -269,7 +269,7 @@ FACTS: dict[str, dict[str, object]] = {
     "mondays, thursdays at 09:30 UTC": {"kind": "weekly", "days": [0, 3], "at": "09:30", "zone": "UTC"},
     "cron '15 2 * * 1-5' Europe/Riga": {"kind": "cron", "expression": "15 2 * * 1-5", "zone": "Europe/Riga"},
     "on request": {"kind": "on_request"},
-    "every 1 h, until 2026-03-01T02:00:00Z": {
+    "every 1 h, until 2026-03-01 02:00:00Z": {
         "kind": "until",
         "trigger": {"kind": "every", "interval_s": 3600, "phase_s": 0},
         "moment": "2026-03-01T02:00:00Z",

@@ -11,13 +11,13 @@ from echopilot_jobs.accounting.comparing import JobAudit, unlike
 from echopilot_jobs.accounting.findings import Account, Finding, Findings
 from echopilot_jobs.accounting.logbook import Logbook, Told
 from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, rule_of, seconds_from, seconds_of
-from echopilot_jobs.clock import EPOCH, iso
+from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.errors import UnknownName
 from echopilot_jobs.ledger import LEASE_TTL, MAX_PAGE, Ledger
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import SILENT_ABOVE
 from echopilot_jobs.runs import Run, State, Stint
-from echopilot_jobs.spans import span
+from echopilot_jobs.spans import span, stamp
 
 TRIES = 3
 LOG_AFTER_PRUNE = timedelta(minutes=1)  # a line is written a little later than the moment it tells of
@@ -146,7 +146,7 @@ def _told_in_vain(ledger: Ledger, run_id: int, told: Told) -> str | None:
     try:
         run = ledger.run(run_id)
     except UnknownName:
-        of = f" for the slot of {iso(moment_of(told.slot))}" if told.slot is not None else ""
+        of = f" for the slot of {stamp(moment_of(told.slot))}" if told.slot is not None else ""
         return f"the log tells of run {run_id}{of}; the ledger has no such run"
     if run.job_name != told.job_name:
         return f"the log has run {run_id} as one of '{told.job_name}', the ledger as one of '{run.job_name}'"
@@ -195,7 +195,7 @@ def _add_late(ledger: Ledger, now: datetime, names: Collection[str], report: Rep
         due = _next_due(newest[-1][1], through, clock_waits=generation.held or generation.released) if newest else None
         if due is not None and due + SILENT_ABOVE < leader.beat_at:
             words = (
-                f"the slot of {iso(due)} is not planned {span(leader.beat_at - due)} later though a scheduler leads; "
+                f"the slot of {stamp(due)} is not planned {span(leader.beat_at - due)} later though a scheduler leads; "
                 "see `job.failed_to_plan` in logs/scheduler.log"
             )
             report.findings.add(Finding("late", name, words, seconds_of(due)))
@@ -225,18 +225,18 @@ def _unaudited(name: str, owed: Owed, first_seen: datetime, since: datetime) -> 
     if owed.first is None:
         yield f"{name}: the definitions it had were not kept, so nothing of it can be audited"
     elif _is_older_than_its_definitions(owed, first_seen) and since < moment_of(owed.first):
-        before = iso(moment_of(owed.first))
+        before = stamp(moment_of(owed.first))
         yield f"{name}: definitions are kept since {before}; what lies before is not audited"
     for part in owed.unknown:
         if part.first <= part.last and moment_of(part.last) >= since:
-            yield f"{name}: {iso(moment_of(part.first))} to {iso(moment_of(part.last))} is not audited: {part.why}"
+            yield f"{name}: {stamp(moment_of(part.first))} to {stamp(moment_of(part.last))} is not audited: {part.why}"
 
 
 def _retention(now: datetime, pruned: datetime | None) -> Iterator[str]:
     if pruned is not None and pruned > now:
-        yield f"history before {iso(pruned)} was removed by retention, which ran while the clock was ahead of now"
+        yield f"history before {stamp(pruned)} was removed by retention, which ran while the clock was ahead of now"
     elif pruned is not None:
-        yield f"history before {iso(pruned)} was removed by retention and is not audited"
+        yield f"history before {stamp(pruned)} was removed by retention and is not audited"
 
 
 def _lost_by(restore: Restore, book: Logbook) -> str | None:

@@ -14,6 +14,7 @@ from echopilot_jobs.errors import EchoPilotError, WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.runs import SkipReason, Slot
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers import Every, Trigger
 
 MOST = 1_000
@@ -66,12 +67,12 @@ def choices(ledger: Ledger, job: Job, start: datetime, end: datetime) -> list[Ch
     pruned = ledger.pruned_before()
     if found and pruned is not None and moment_of(found[0]) < pruned:
         raise WrongState(
-            f"history before {iso(pruned)} was removed, so nobody can say what ran then; let the stretch begin after it"
+            f"history before {stamp(pruned)} was removed, so nobody can say what ran then; let the stretch begin after it"
         )
     through = ledger.planned_through().get(job.name)
     if found and (through is None or moment_of(found[-1]) > through):
         raise WrongState(
-            f"the slot of {iso(moment_of(found[-1]))} is not planned yet and the scheduler decides about it first; "
+            f"the slot of {stamp(moment_of(found[-1]))} is not planned yet and the scheduler decides about it first; "
             "let the stretch end before it"
         )
     rows = ledger.dispositions(job.name, moment_of(first), moment_of(last + 1))

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from echopilot_jobs.accounting.findings import Account, Finding, Findings, Kind
 from echopilot_jobs.accounting.logbook import Told
 from echopilot_jobs.accounting.owed import ANY, SECOND, Owed, Strand, moment_of, moments_of
-from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger import Dispositions, Ledger
 from echopilot_jobs.runs import Origin
+from echopilot_jobs.spans import stamp
 
 AT_ONCE = 50_000
 LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
@@ -219,11 +219,12 @@ class JobAudit:
         whole = (first, last) == (gap.first, gap.last)
         missing = least - gap.count
         if missing > 0:
-            where = f"between {iso(moment_of(first))} and {iso(moment_of(last))}"
+            where = f"between {stamp(moment_of(first))} and {stamp(moment_of(last))}"
             words = f"{missing:,} of the slots {where} have no row: their gap counts {gap.count:,} of {least:,}"
             self._lose(first, missing, words)
         elif whole and len(gap.generations) == 1 and gap.count > most:
-            words = f"the gap from {iso(moment_of(first))} to {iso(moment_of(last))} counts {gap.count:,} slots, not {most:,}"
+            stretch = f"{stamp(moment_of(first))} to {stamp(moment_of(last))}"
+            words = f"the gap from {stretch} counts {gap.count:,} slots, not {most:,}"
             self._find("wrong", words, first)
         self.account.in_gaps += max(total - len(own) - max(missing, 0), 0)
 
@@ -232,15 +233,15 @@ class JobAudit:
     def _strays(self, found: Dispositions) -> None:
         for slot, generation, run_id, _state, origin in found.runs:
             if not self._fits(slot, generation) and not (origin == _BACKFILL and self._once_fitted(slot)):
-                words = f"run {run_id} is of {iso(moment_of(slot))}, which is no slot of any definition in force then"
+                words = f"run {run_id} is of {stamp(moment_of(slot))}, which is no slot of any definition in force then"
                 self._find("wrong", words, slot, run_id)
         for slot, generation, reason in found.skips:
             if not self._fits(slot, generation):
-                words = f"{iso(moment_of(slot))} is skipped ({reason}) and is no slot of any definition in force then"
+                words = f"{stamp(moment_of(slot))} is skipped ({reason}) and is no slot of any definition in force then"
                 self._find("wrong", words, slot)
         for gap in found.gaps:
             if self._strand_of(gap) is None and not self._owed.in_unknown(gap[0]):
-                words = f"a gap begins at {iso(moment_of(gap[0]))}, which is no slot of any definition in force then"
+                words = f"a gap begins at {stamp(moment_of(gap[0]))}, which is no slot of any definition in force then"
                 self._find("wrong", words, gap[0])
 
     def _fits(self, slot: int, generation: int) -> bool:
@@ -257,7 +258,7 @@ class JobAudit:
 
     def _said(self, slot: int, strand: Strand) -> str:
         again = f" in clock generation {strand.key}" if strand.key else ""
-        return f"{iso(moment_of(slot))}{again}"
+        return f"{stamp(moment_of(slot))}{again}"
 
     def _lose(self, first: int, count: int, words: str) -> None:
         self.account.lost += count
@@ -276,8 +277,8 @@ class JobAudit:
 def unlike(told: Told, run_id: int, slot: int | None, state: str) -> str | None:
     """What the ledger's row of a run has otherwise than the log told; None when they agree."""
     if told.slot is not None and told.slot != slot:
-        has = f"{iso(moment_of(slot))}" if slot is not None else "none"
-        return f"the log has run {run_id} for the slot of {iso(moment_of(told.slot))}, the ledger for {has}"
+        has = stamp(moment_of(slot)) if slot is not None else "none"
+        return f"the log has run {run_id} for the slot of {stamp(moment_of(told.slot))}, the ledger for {has}"
     if told.end is not None and told.end != state:
         return f"the log says that run {run_id} ended as {told.end}, the ledger has it as {state}"
     return None

@@ -16,8 +16,8 @@ from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.following import LOOK_EVERY_SECONDS
 from echopilot_jobs.cli.inputs import past_moment, refused, zone
 from echopilot_jobs.cli.zoned import wall
-from echopilot_jobs.clock import iso
 from echopilot_jobs.runs import State
+from echopilot_jobs.spans import until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.backfilling import Choice
@@ -145,5 +145,4 @@ def _show_queued(ledger: SqliteLedger, job: str, found: list[Choice], queued: li
     out.line(f"{len(queued):,} of {len(found):,} slots of {job} are queued as {runs}{kept}")
     for pause in ledger.pauses(now, job):
         if pause.covers(now):
-            until = f"until {iso(pause.until)}" if pause.until else "until somebody resumes it"
-            out.say(f"note: {job} is paused {until}, and so long they wait")
+            out.say(f"note: {job} is paused {until_words(pause.until)}, and so long they wait")

@@ -14,7 +14,7 @@ from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.spans import relative
-from echopilot_jobs.triggers import Cron, Until
+from echopilot_jobs.triggers import Cron, without_end
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
@@ -104,7 +104,7 @@ def _show(found: list[tuple[Job, list[Coming]]], now: datetime, end: datetime | 
     if rows:
         out.table(COLUMNS[:width], [row[:width] for row in rows])
     for job, slots in found:
-        rule = job.trigger.trigger if isinstance(job.trigger, Until) else job.trigger
+        rule = without_end(job.trigger)
         if isinstance(rule, Cron) and rule.takes_either_day:
             out.say(
                 f"note: {job.name} ({rule}): {rule.in_words()}; either day is enough, as in cron, see --help for both"

@@ -49,6 +49,16 @@ def line(text: str = "") -> None:
     print(plain(text))  # noqa: T201
 
 
+def sentence(text: str, lead: str = "") -> None:
+    """A line of data that people read: on a terminal broken between words, and going on beside *lead*."""
+    if not is_terminal():
+        line(f"{lead}{text}")
+        return
+    console = _console()
+    for number, piece in enumerate(_text(plain(text)).wrap(console, max(console.width - len(lead), 1))):
+        line(f"{' ' * len(lead) if number else lead}{piece.plain.rstrip()}")
+
+
 def script(text: str) -> None:
     """Text of our own for another program to read, as it is."""
     print(text)  # noqa: T201
@@ -104,7 +114,7 @@ def marked(mark: str, state: str, text: str, note: str | None) -> None:
     else:
         line(f"{mark} {text}")
     if note:
-        line(f"    -> {note}")
+        sentence(note, lead="    -> ")
 
 
 def logged(at: str, level: str, what: str, beside: str) -> None:
@@ -165,6 +175,8 @@ def _cards(console: Console, columns: Sequence[Column], rows: list[list[str]]) -
         if number:
             console.print()
         for column, cell in zip(columns, row, strict=True):
+            if cell in ("", "-"):  # a table needs something in each place, a block does not
+                continue
             console.print(_pair(f"{column.title.lower()}: ", "dim", cell))
 
 

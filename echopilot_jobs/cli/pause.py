@@ -12,7 +12,7 @@ from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import future_moment, length
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.spans import stamped
+from echopilot_jobs.spans import stamped, until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -73,7 +73,7 @@ def _end(now: datetime, lasting: timedelta | None, until: str | None) -> datetim
 
 
 def _words(pause: Pause, job: Job | None, now: datetime) -> str:
-    ends = f"until {stamped(pause.until, now)}" if pause.until else "until somebody resumes it"
+    ends = until_words(pause.until, lambda moment: stamped(moment, now))
     return f"{pause.job_name} is paused {ends}; {_cost(pause, job)}; end it with `echopilot resume {pause.job_name}`"
 
 

@@ -33,7 +33,8 @@ def command(file: Path, job: str, as_json: bool) -> int:
     """Play the outages that FILE tells of again, with the jobs defined now, and account for every slot of one job.
 
     FILE is a log of one JSON object a line, each with its time in "ts", for example one probe a minute. Where it is silent
-    for three times its usual distance, the machine was dark. Nothing real is run, and no ledger of yours is touched. Exit code 1 when a slot is lost.
+    for three times its usual distance, the machine was dark. Nothing real is run, and no ledger of yours is touched. Exit
+    code 1 when a slot is lost.
 
     Example: echopilot replay outages.log --job ceo_brief
     """

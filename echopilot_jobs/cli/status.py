@@ -224,7 +224,7 @@ def _show(seen: Sight) -> None:
         out.line()
         out.heading("open runs")
         for run in shown:
-            out.line(f"  {_open_run(run, seen.now, seen.progresses.get(run.id))}")
+            out.sentence(_open_run(run, seen.now, seen.progresses.get(run.id)), lead="  ")
     out.line()
     lines = [rows.job_row(*each, seen.now, seen.paused.get(each[0].name)) for each in seen.jobs]
     out.table(rows.JOB_COLUMNS, lines)
@@ -272,9 +272,8 @@ def _show_trouble(seen: Sight) -> None:
     out.heading(f"{'other ' if told else ''}bad ends in the last 24 h, newest first")
     for run in others:
         ended = relative(run.finished_at or run.claimed_at, seen.now)
-        out.line(
-            f"  run {run.id} of {run.job_name} {run.state.words} {ended}: {rows.brief_error(run) or 'no reason kept'}"
-        )
+        reason = rows.brief_error(run) or "no reason kept"
+        out.sentence(f"run {run.id} of {run.job_name} {run.state.words} {ended}: {reason}", lead="  ")
 
 
 def _away_words(seen: Sight) -> str:

@@ -51,9 +51,9 @@ def command(job: str, time: tuple[str, ...], tz: str | None, as_json: bool) -> N
         out.emit_json("why", {**body, **answer.facts}, now)
         return
     first, *rest = answer.sentences
-    out.line(f"{job} at {shown(at, tz)}: {first}")
+    out.sentence(f"{job} at {shown(at, tz)}: {first}")
     for sentence in rest:
-        out.line(f"  {sentence}")
+        out.sentence(sentence, lead="  ")
 
 
 def _with_zone(time: str, tz: str | None) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.request import texts_in
 from echopilot_jobs.placeholders import names_in, shell_name_in
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, Until
+from echopilot_jobs.triggers import Every, EveryBetween, OnRequest, without_end
 
 AHEAD = timedelta(days=366)
 SHORTEST_WINDOW = timedelta(seconds=60)
@@ -87,7 +87,7 @@ def _of_limits(job: Job, given: set[str]) -> Iterator[Note]:
 
 def _least_distance(job: Job) -> timedelta:
     """Less than which two of its slots never lie apart."""
-    rule = job.trigger.trigger if isinstance(job.trigger, Until) else job.trigger
+    rule = without_end(job.trigger)
     return rule.period if isinstance(rule, Every | EveryBetween) else timedelta(minutes=1)
 
 

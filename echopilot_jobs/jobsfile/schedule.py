@@ -10,7 +10,7 @@ from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.tables import JobTable
 from echopilot_jobs.jobsfile.words import came
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import Cron, OnRequest, Trigger, Until, trigger_of
+from echopilot_jobs.triggers import Cron, OnRequest, Trigger, Until, trigger_of, without_end
 
 WANTED = 'one of every = "6h", cron = "15 2 * * 1-5" or manual = true'
 ON_START = "; for a run at start-up only: manual = true and on_startup = true"
@@ -34,8 +34,7 @@ def trigger_of_table(table: JobTable, given: set[str], rule: object, notes: Note
     _judge_jitter(table.jitter, trigger, notes)
     if table.until is None or isinstance(trigger, OnRequest) or notes.blames("timezone"):
         return trigger
-    inner = trigger.trigger if isinstance(trigger, Until) else trigger
-    return Until(inner, when.last_moment(table.until, table.timezone))
+    return Until(without_end(trigger), when.last_moment(table.until, table.timezone))
 
 
 def _refuse_none(given: set[str], notes: Notes) -> None:

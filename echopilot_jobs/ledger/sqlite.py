@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from echopilot_jobs.clock import from_ms, iso, to_ms
+from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, WrongState
 from echopilot_jobs.ledger import backlog, retention
 from echopilot_jobs.ledger.connection import (
@@ -35,6 +35,7 @@ from echopilot_jobs.runs import (
     State,
     Stint,
 )
+from echopilot_jobs.spans import until_words
 
 
 class SqliteLedger(SqliteReading):
@@ -219,8 +220,8 @@ class SqliteLedger(SqliteReading):
         with self._writing() as sql:
             job_id = self._job_id(job_name)
             if held := [pause for pause in self.pauses(now, job_name) if pause.covers(now)]:
-                until_when = f"until {iso(held[0].until)}" if held[0].until else "until somebody resumes it"
-                raise WrongState(f"'{job_name}' is paused already, by {held[0].actor} {until_when}; resume it first")
+                ends = until_words(held[0].until)
+                raise WrongState(f"'{job_name}' is paused already, by {held[0].actor} {ends}; resume it first")
             facts = {"until": to_ms(until) if until else None, "actor": actor, "note": note}
             row = sql.one("pause", job_id=job_id, now=to_ms(now), **facts)
             return Pause(row["id"], job_name, from_ms(to_ms(now)), until, actor, note)

@@ -208,7 +208,7 @@ class _Process:
         """Open the ledger, take the lease and put the past in order, however long a full disk or a lock prevents it.
 
         Giving up would bring nothing: the next process would stand before the same ledger, and after a few such starts
-        supervisord would not start one any more. `/health` is red meanwhile. None when asked to stop first.
+        supervisord would not start one any more. `/health` is red after its first minute. None when asked to stop first.
         """
         told: set[str] = set()
         pause = STANDBY_LOOK_SECONDS

@@ -2,7 +2,7 @@
 
 from echopilot_jobs.triggers.calendar import DailyAt, Weekly
 from echopilot_jobs.triggers.cron import Cron
-from echopilot_jobs.triggers.ends import OnRequest, Until
+from echopilot_jobs.triggers.ends import OnRequest, Until, without_end
 from echopilot_jobs.triggers.facts import trigger_of
 from echopilot_jobs.triggers.intervals import Every, EveryBetween, jitter_of
 from echopilot_jobs.triggers.protocol import Trigger
@@ -20,5 +20,6 @@ __all__ = [
     "jitter_of",
     "offsets_of",
     "trigger_of",
+    "without_end",
     "zone_named",
 ]

@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers.protocol import Trigger
 
 
@@ -33,6 +34,11 @@ class OnRequest:
 
     def __str__(self) -> str:
         return "on request"
+
+
+def without_end(trigger: Trigger) -> Trigger:
+    """The rule itself, whether it has an end or not."""
+    return trigger.trigger if isinstance(trigger, Until) else trigger
 
 
 @dataclass(frozen=True)
@@ -64,4 +70,4 @@ class Until:
         return {"kind": "until", "trigger": self.trigger.as_dict(), "moment": iso(self.moment)}
 
     def __str__(self) -> str:
-        return f"{self.trigger}, until {iso(self.moment)}"
+        return f"{self.trigger}, until {stamp(self.moment)}"

@@ -16,7 +16,7 @@ from echopilot_jobs.runs import Run, State
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import artefacts, audit, figures, guard, inputs, manual, slots
-from echopilot_jobs.web.health import Check, desk, public
+from echopilot_jobs.web.health import SCHEDULER, Check, desk, public
 from echopilot_jobs.web.problems import Refused, reply
 from echopilot_jobs.web.services import NAME, services
 
@@ -188,7 +188,7 @@ def _order(verb: str) -> Response:
 
 
 def _scheduler(programs: list[Program]) -> Program | None:
-    return next((program for program in programs if program.name == manual.SCHEDULER), None)
+    return next((program for program in programs if program.name == SCHEDULER), None)
 
 
 def _shown(program: Program) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
-from echopilot_jobs.spans import relative, span
+from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest
 from echopilot_jobs.web.health import Check, Health
@@ -26,6 +26,7 @@ from echopilot_jobs.web.words import clock_text, counted, excerpt
 DAY = timedelta(days=1)
 RECENT_RUNS = 12
 MARKS = 30
+INSTANT = timedelta(microseconds=1)
 RESUMES_MOST = 6
 
 Tone = Literal["good", "warn", "bad"]
@@ -189,10 +190,17 @@ def job_line(
 ) -> JobLine:
     """One job's line; *pause* is the one that holds now, *far* how far each running run is."""
     newest = ledger.runs(job_name=job.name, limit=MARKS)
-    slot = next_slot(job, now) if job.enabled else None
     last = newest[0] if newest else None
     progress = far.get(last.id) if last else None
-    return JobLine(job, slot.due_at if slot else None, last, tuple(reversed(newest)), pause, progress)
+    return JobLine(job, _next_at(job, now, pause), last, tuple(reversed(newest)), pause, progress)
+
+
+def _next_at(job: Job, now: datetime, pause: Pause | None) -> datetime | None:
+    """The next slot that will run as things stand: none of a disabled job, nor any that *pause* covers."""
+    if not job.enabled or (pause and pause.until is None):
+        return None
+    slot = next_slot(job, pause.until - INSTANT if pause and pause.until else now)
+    return slot.due_at if slot else None
 
 
 def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
@@ -248,7 +256,8 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.words
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
-    coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else ""
+    held = "no more tries until somebody resumes it; " if line.pause and not line.pause.until else ""
+    coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else held
     do = f"{coming}read the run, mend the cause, run it again"
     what, may_retry = f"'{line.job.name}' {times}{words}", line.can_be_asked_for
     return Problem("bad", what, oldest.finished_at, do, newest.id, line.job.name, may_retry)
@@ -281,15 +290,18 @@ def waiting(ledger: Ledger, paused: Sequence[Pause], now: datetime) -> list[Prob
         what = f"{counted(hold.count, 'missed slot')} wait for your word"
         do = f"`echopilot backlog latest`, `all` or `drop`; {unanswered_words(hold, now)}"
         found.append(Problem("warn", what, hold.decided_at, do))
-    return [*found, _paused(paused)] if paused else found
+    return [*found, _paused(paused, now)] if paused else found
 
 
-def _paused(paused: Sequence[Pause]) -> Problem:
+def _paused(paused: Sequence[Pause], now: datetime) -> Problem:
     names = ", ".join(pause.job_name for pause in paused)
+    ends = {pause.job_name: until_words(pause.until, lambda moment: clock_text(moment, now)) for pause in paused}
+    same = len(set(ends.values())) == 1
+    until = next(iter(ends.values())) if same else ", ".join(f"{name} {end}" for name, end in ends.items())
     first = min(paused, key=lambda pause: pause.since)
     note = f" ({excerpt(first.note)})" if first.note else ""
     others = " and others" if len({pause.actor for pause in paused}) > 1 else ""
-    what = f"{names} {'is' if len(paused) == 1 else 'are'} paused by {excerpt(first.actor)}{others}{note}"
+    what = f"{names} {'is' if len(paused) == 1 else 'are'} paused by {excerpt(first.actor)}{others}{note}, {until}"
     do = f"`echopilot resume {names if len(paused) == 1 else '--all'}` when it is time"
     return Problem("warn", what, first.since, do, paused=tuple(pause.job_name for pause in paused)[:RESUMES_MOST])
 

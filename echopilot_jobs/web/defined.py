@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from echopilot_jobs.jobs import Command, Job
 from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
 from echopilot_jobs.spans import span
-from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.triggers import Cron, OnRequest, without_end
 from echopilot_jobs.web.words import counted
 
 OVERLAPS = {
@@ -22,6 +22,8 @@ OVERLAPS = {
 def definition_words(job: Job, group_limits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """What the job is and how it behaves, as (name, sentence)."""
     yield "When", _when(job)
+    if isinstance(rule := without_end(job.trigger), Cron):
+        yield "In words", rule.in_words()
     yield "Does", _does(job)
     if job.params:
         yield "Parameters", ", ".join(job.params)

@@ -15,6 +15,7 @@ from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorU
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.refusing import refusal
+from echopilot_jobs.outages import IN_WORDS, Cause, end_words
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program
@@ -23,6 +24,7 @@ from echopilot_jobs.web.words import amount
 
 DISK_FLOOR = 50_000_000
 DISK_FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
+SCHEDULER = "scheduler"
 STARTING_FOR_LONG = timedelta(seconds=60)
 FRESH_FOR_SECONDS = 1.0
 
@@ -94,19 +96,20 @@ def desk() -> HealthDesk:
 
 def examine(services: Services, now: datetime) -> Health:
     """Every check, made now."""
-    stint, ledger_checks = _ledger(services, now)
     programs, program_checks = _programs(services, now)
+    coming_up = next((each for each in programs if each.name == SCHEDULER and _comes_up(each, now)), None)
+    stint, ledger_checks = _ledger(services, now, coming_up)
     checks = (*ledger_checks, *program_checks, disk(services.free_bytes()), jobs_file(services.jobs.now()))
     return Health(now, checks, tuple(programs), stint)
 
 
-def _ledger(services: Services, now: datetime) -> tuple[Stint | None, list[Check]]:
+def _ledger(services: Services, now: datetime, coming_up: Program | None) -> tuple[Stint | None, list[Check]]:
     try:
         ledger = services.ledger
         stint = ledger.stint()
         refused = refusal(services.settings.ledger_path)
         led = Check("ledger", "fail", "refused", refused, do="the sentence says how") if refused else _writable(ledger)
-        return stint, [led, beat(stint, now)]
+        return stint, [led, beat(stint, now, coming_up)]
     except EchoPilotError as error:  # unavailable, or newer than this release
         do = "see `echopilot doctor`; `supervisorctl tail scheduler` says what the scheduler thinks of it"
         unknown = Check("scheduler", "fail", "unknown", "whether the scheduler beats is written in the ledger")
@@ -121,13 +124,23 @@ def _writable(ledger: Ledger) -> Check:
     return Check("ledger", "ok", "ok", "the ledger can be read and written")
 
 
-def beat(stint: Stint | None, now: datetime) -> Check:
-    """Whether the newest scheduler is alive, by its own hand: the beat it writes every five seconds."""
+def beat(stint: Stint | None, now: datetime, coming_up: Program | None = None) -> Check:
+    """Whether the newest scheduler is alive, by its own hand: the beat it writes every five seconds.
+
+    *coming_up*: its program when that was started within the last minute. One that has to lead first is no alarm.
+    """
+    if coming_up and coming_up.started_at and (stint is None or _ended_before(stint, coming_up.started_at)):
+        before = f"; before that, {_why_ended(stint)}" if stint else " for the first time here"
+        what, do = (
+            f"the scheduler is starting{before}",
+            "nothing: it leads within seconds, and this goes away by itself",
+        )
+        return Check("scheduler", "warn", "starting", what, do=do)
     restart = "`supervisorctl restart scheduler`; why it stopped is in `supervisorctl tail scheduler`"
     if stint is None:
         return Check("scheduler", "fail", "never started", "no scheduler has ever led here", do=restart)
     if stint.ended_at is not None:
-        what = f"the scheduler has ended ({stint.ended_how or 'no reason given'}) and no other one leads"
+        what = f"the scheduler has ended and no other one leads: {_why_ended(stint)}"
         return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
     age = now - stint.beat_at
     if age > LEASE_TTL:
@@ -136,6 +149,21 @@ def beat(stint: Stint | None, now: datetime) -> Check:
         what = f"the last beat lies {span(-age)} in the future: the clock was set back"
         return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
     return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)
+
+
+def _ended_before(stint: Stint, started_at: datetime) -> bool:
+    """Whether *stint* was over when a program started; supervisord tells that moment in whole seconds."""
+    return stint.ended_at is not None and stint.ended_at.replace(microsecond=0) <= started_at
+
+
+def _why_ended(stint: Stint) -> str:
+    return end_words(stint.ended_how) or IN_WORDS[Cause.STOPPED]
+
+
+def _comes_up(program: Program, now: datetime) -> bool:
+    """Whether it was started a short while ago, and has not failed since."""
+    started_at = program.started_at
+    return not program.trouble and started_at is not None and now - started_at <= STARTING_FOR_LONG
 
 
 def _programs(services: Services, now: datetime) -> tuple[list[Program], list[Check]]:

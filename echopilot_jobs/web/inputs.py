@@ -111,12 +111,15 @@ def moment(name: str, text: str, now: datetime) -> datetime:
         raise BadInput(f"{name}: {error}; a '+' in an address is written '%2B'") from None
 
 
-def pause_end(lasting: str | None, until: str | None, now: datetime) -> datetime | None:
-    """When a pause ends by itself: after a length, or at a moment to come; None for neither."""
+def pause_end(lasting: str | None, until: str | None, now: datetime, *, asked: str = "for") -> datetime | None:
+    """When a pause ends by itself: after a length, or at a moment to come; None for neither.
+
+    *asked* is what the caller knows the length as.
+    """
     if lasting is not None and until is not None:
         raise BadInput("both 'for' and 'until'; wanted: one of them, or neither")
     if lasting is not None:
-        return (now + _length(lasting)).replace(microsecond=0)
+        return (now + _length(asked, lasting)).replace(microsecond=0)
     if until is None:
         return None
     end = moment("until", until, now)
@@ -125,10 +128,10 @@ def pause_end(lasting: str | None, until: str | None, now: datetime) -> datetime
     return end
 
 
-def note(text: str) -> str:
-    """Why somebody does what they do, at most 500 characters."""
+def note(text: str, *, asked: str = "note") -> str:
+    """Why somebody does what they do, at most 500 characters; *asked* is what the caller knows it as."""
     if len(text) > NOTE_MOST:
-        raise BadInput(f"note of {len(text):,} characters; wanted: at most {NOTE_MOST}")
+        raise BadInput(f"{asked} of {len(text):,} characters; wanted: at most {NOTE_MOST}")
     return text
 
 
@@ -139,11 +142,11 @@ def shown(text: str) -> str:
     return safe if len(safe) <= 80 else safe[:77] + "..."
 
 
-def _length(text: str) -> timedelta:
+def _length(asked: str, text: str) -> timedelta:
     try:
         return typed.length(text)
     except ValueError as error:
-        raise BadInput(f"for: {error}") from None
+        raise BadInput(f"{asked}: {error}") from None
 
 
 def _text(body: bytes) -> str:

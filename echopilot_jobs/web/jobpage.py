@@ -11,7 +11,7 @@ from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run
 from echopilot_jobs.spans import day_clock, relative
-from echopilot_jobs.web.dashboard import JobLine, RunLine, Tone, failing, job_line, plain_lines, sentence
+from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines, sentence
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
@@ -32,6 +32,7 @@ class JobSheet:
     tone: Tone | None
     sentence: str
     line: JobLine | None
+    problem: Problem | None
     definition: tuple[tuple[str, str], ...]
     next: tuple[Coming, ...]
     going: tuple[tuple[Run, Progress | None], ...]
@@ -46,12 +47,14 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
     if job is None and name not in ledger.first_seen():
         _ = services.registry[name]  # raises with the nearest name
     line = _line(services, job, now, far) if job else None
-    tone, words = _standing(line, now)
+    problem = failing(line, now) if line else None
+    tone, words = _standing(line, problem, now)
     return JobSheet(
         name=name,
         tone=tone,
         sentence=sentence(words),
         line=line,
+        problem=problem,
         definition=tuple(_definition(services, job)) if job else (),
         next=tuple(coming(job, now, NEXT, pauses=ledger.pauses(now, name))) if job else (),
         going=tuple((run, far.get(run.id)) for run in ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST)),
@@ -72,12 +75,12 @@ def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
         yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
 
 
-def _standing(line: JobLine | None, now: datetime) -> tuple[Tone | None, str]:
+def _standing(line: JobLine | None, problem: Problem | None, now: datetime) -> tuple[Tone | None, str]:
     """How the job stands, in one sentence: its trouble first, then what holds it, then what comes."""
     if line is None:
         return None, "no longer defined; what it did stays here until retention removes it"
     held = _held(line, now)
-    if problem := failing(line, now):
+    if problem:
         return "bad", f"{problem.what}{f'; {held}' if held else ''}"
     if held:
         return "warn", held

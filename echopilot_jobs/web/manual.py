@@ -14,11 +14,10 @@ from echopilot_jobs.runs import Origin, Pause, Run, State, retry_key
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.guard import actor
-from echopilot_jobs.web.health import desk
+from echopilot_jobs.web.health import SCHEDULER, desk
 from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import Services
 
-SCHEDULER = "scheduler"
 A_MINUTE_MOST = 10
 LOOK_EVERY_SECONDS = 0.1
 

@@ -24,6 +24,9 @@ from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import NAME, services
 from echopilot_jobs.web.words import typed
 
+# What the form calls its fields, for the form and for what is said of them.
+PAUSE_FOR, PAUSE_WHY = "For how long", "Why"
+
 
 def add_to(blueprint: Blueprint) -> None:
     """Put the pages' routes on *blueprint*."""
@@ -90,6 +93,7 @@ def _job(name: str, given: Mapping[str, str] | None = None, error: EchoPilotErro
         words_of=typed,
         lengths=LENGTHS,
         note_most=inputs.NOTE_MOST,
+        asked={"for": PAUSE_FOR, "note": PAUSE_WHY},
     )
     page.status_code = error.status if error else 200
     return page
@@ -99,8 +103,9 @@ def pause_job(name: str) -> AnyResponse:
     """Hold a job: for a length, or until somebody resumes it."""
     form = request.form
     try:
-        end = inputs.pause_end(form.get("for", "").strip() or None, None, services().clock.now())
-        pause = manual.pause(services(), name, end, inputs.note(form.get("note", "").strip()))
+        now, lasting = services().clock.now(), form.get("for", "").strip()
+        end = inputs.pause_end(lasting or None, None, now, asked=PAUSE_FOR)
+        pause = manual.pause(services(), name, end, inputs.note(form.get("note", "").strip(), asked=PAUSE_WHY))
     except (inputs.BadInput, WrongState) as error:
         return _job(name, form, error)
     return _said(f"{pause.job_name} is paused", to=_address("job", name=name))

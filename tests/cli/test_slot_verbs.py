@@ -179,6 +179,16 @@ def test_any_terminal_is_wide_enough(life, environment, width, settings):
         assert "Traceback" not in written
 
 
+@pytest.mark.process
+def test_a_block_of_a_narrow_terminal_leaves_out_what_is_empty(house, environment):
+    house.ledger.pause("ceo_brief", SystemClock().now(), None, "cli:ann", "")
+
+    asked = ["next", "ceo_brief", "daily_report", "--count", "1"]
+    _, shown = on_terminal(asked, {**environment, "NO_COLOR": "1"}, 40)
+
+    assert re.findall(r"^note:.*$", shown, re.MULTILINE) == ["note: paused, so it will not run"]
+
+
 # -- audit and why
 
 

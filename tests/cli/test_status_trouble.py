@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
+from tests.cli.housekit import Terminal
 
 NOW = SystemClock().now()
 LEADS, SILENT = Standing("leading", "beat 1 s ago, term 3"), Standing("silent", "last beat 5 min ago; see `it`")
@@ -52,6 +54,23 @@ def test_what_is_broken_now_stands_before_failing_jobs_and_those_before_all_else
     order += [next(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("stack ", "JOB ")]
     assert order == sorted(order)
     assert answer.err == ""  # said once
+
+
+@pytest.mark.process
+def test_a_narrow_terminal_breaks_what_status_says_between_words(
+    house: House, terminal: Callable[..., Terminal]
+) -> None:
+    words = "HTTP 503 Service Unavailable from the place where the files go"
+    end(house, "export", Outcome(State.FAILED, error=words))
+    end(house, "export", Outcome(State.SUCCEEDED))
+
+    screen = terminal("status", width=64, env={"NO_COLOR": "1"})
+    screen.end()
+
+    lines = screen.seen.decode().splitlines()
+    told = next(n for n, line in enumerate(lines) if line.startswith("  run "))
+    assert max(map(len, lines)) <= 64
+    assert words in " ".join(line.strip() for line in lines[told : told + 3])
 
 
 def test_a_job_that_went_well_since_is_not_failing_any_more_but_its_bad_end_is_told(call: Call, house: House) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,46 @@ def test_an_ended_scheduler_is_red_at_once(client: FlaskClient, clock: FakeClock
     stack.ledger.end_stint(stack.lease, "stopped", clock.now())
 
     assert asked(client)[1]["checks"]["scheduler"] == "ended"
+
+
+@pytest.mark.parametrize("how", ["stopped", "orphaned"])
+def test_a_scheduler_that_is_started_again_is_no_alarm_in_its_first_minute(
+    api: FlaskClient, clock: FakeClock, stack: Stack, table: Table, how: str
+) -> None:
+    clock.sleep(0.4)  # supervisord tells the start of a program in whole seconds
+    stack.ledger.end_stint(stack.lease, how, clock.now())
+    stopping = asked(api)[1]["checks"]["scheduler"]
+    started_at = clock.now().replace(microsecond=0)
+    table.programs_now = [replace(table.program("scheduler", "STARTING"), started_at=started_at), table.program("web")]
+    clock.sleep(2)
+
+    green = asked(api)
+    clock.sleep(60)
+    red = asked(api)
+    stack.lead()
+    clock.sleep(1)
+
+    assert stopping == "ended"
+    assert (green[0], green[1]["checks"]["scheduler"]) == (200, "starting")
+    assert green[1]["details"]["scheduler"]["level"] == "warn"
+    assert (red[0], red[1]["checks"]["scheduler"]) == (503, "ended")
+    assert asked(api)[1]["checks"]["scheduler"] == "ok"
+
+
+def test_the_end_of_a_scheduler_is_told_in_words(api: FlaskClient, clock: FakeClock, stack: Stack) -> None:
+    stack.ledger.end_stint(stack.lease, "orphaned", clock.now())
+
+    what = asked(api)[1]["details"]["scheduler"]["what"]
+
+    assert what == ("the scheduler has ended and no other one leads: supervisord died, and the scheduler ended with it")
+
+
+def test_the_first_scheduler_is_no_alarm_while_it_starts(make_app: Callable[..., Flask], table: Table) -> None:
+    table.programs_now = [table.program("scheduler", age_s=4), table.program("web", age_s=4)]
+
+    status, found = asked(make_app().test_client())
+
+    assert (status, found["checks"]["scheduler"]) == (200, "starting")
 
 
 def test_no_scheduler_ever_is_red(make_app: Callable[..., Flask]) -> None:

@@ -16,7 +16,7 @@ from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Run, SkipReason, Slot, State
 from echopilot_jobs.testing import FakeClock
-from echopilot_jobs.triggers import Every, OnRequest
+from echopilot_jobs.triggers import Cron, Every, OnRequest, Until
 from echopilot_jobs.web.defined import definition_words
 from tests.schedulekit import dispose, stretch
 
@@ -52,6 +52,40 @@ def test_a_job_has_a_page_with_its_definition_its_next_moments_its_runs_and_what
     assert [f"{day} Mar 08:00:00" in text for day in (3, 4, 5, 6, 7)] == [True, True, True, True, False]
     assert "08:00:00 in 30 s" in text
     assert "1 slot ceo_brief too old to run 1 Mar 07:59:30" in text
+
+
+def test_a_cron_rule_is_told_in_words_too_also_one_with_an_end(clock: FakeClock) -> None:
+    rule = Cron("15 2 * * 1-5", "Europe/Riga")
+    for trigger in (rule, Until(rule, clock.now())):
+        words = dict(definition_words(Job("export", trigger, Command(("true",))), {}))
+
+        assert words["When"].startswith("cron '15 2 * * 1-5' Europe/Riga")
+        assert words["In words"] == "At 02:15 on Monday through Friday"
+
+
+def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browser: Browser, stack: Stack) -> None:
+    run = stack.carry_out("ceo_brief", FAILED)
+
+    banner = browser.client.get("/jobs/ceo_brief").text.split("By hand")[0]
+
+    assert f'<a href="/runs/{run.id}">Open run {run.id}</a>' in banner
+    assert f'action="/runs/{run.id}/retry"' in banner
+    assert "Do: next try at 08:00:00 UTC; read the run" in seen(banner)
+
+
+def test_the_next_try_of_a_failing_job_that_is_paused_comes_after_its_pause(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    stack.carry_out("ceo_brief", FAILED)
+    stack.ledger.pause("ceo_brief", clock.now(), clock.now() + timedelta(days=1, seconds=30), "cli:ann", "")
+    bounded = [seen(browser.client.get(path).text) for path in ("/", "/jobs/ceo_brief")]
+    stack.ledger.resume("ceo_brief", clock.now(), "cli:ann")
+    stack.ledger.pause("ceo_brief", clock.now(), None, "cli:ann", "")
+    unbounded = [seen(browser.client.get(path).text) for path in ("/", "/jobs/ceo_brief")]
+
+    assert all("next try at 3 Mar 08:00:00 UTC" in page for page in bounded)
+    assert "ceo_brief is paused by cli:ann, until 3 Mar 08:00:00" in bounded[0]
+    assert all("no more tries until somebody resumes it; read the run" in page for page in unbounded)
 
 
 def test_a_job_that_has_not_run_has_words_for_everything(browser: Browser) -> None:
@@ -195,7 +229,8 @@ def test_a_pause_that_cannot_be_meant_comes_back_with_what_was_typed(
     long = send(browser, "/jobs/ceo_brief/pause", note="x" * 501)
 
     assert (wrong.status_code, long.status_code) == (400, 400)
-    assert "for: came &#39;soon&#39;; wanted: a length such as" in wrong.text
+    assert "<li>For how long: came &#39;soon&#39;; wanted: a length such as" in wrong.text
+    assert "<li>Why of 501 characters; wanted: at most 500" in long.text
     assert 'value="soon"' in wrong.text
     assert 'value="for &lt;b&gt;us&lt;/b&gt;"' in wrong.text
     assert stack.ledger.pauses(clock.now(), "ceo_brief") == []

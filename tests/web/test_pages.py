@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_several_problems_are_counted_and_listed_causes_first(
     assert "2 things are broken" in text
     assert text.index("supervisord has given up") < text.index("the last beat is 1 min old")
     assert "Do: supervisorctl start scheduler" in text
+
+
+def test_a_restart_that_is_under_way_is_told_and_no_alarm(
+    browser: Browser, stack: Stack, table: Table, clock: FakeClock
+) -> None:
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+    table.programs_now = [replace(table.program("scheduler", "STARTING"), started_at=clock.now()), table.program("web")]
+
+    text = seen(browser.post("/scheduler/restart", **HTMX).text)
+
+    assert "All jobs are well; 1 thing to know" in text
+    assert "the scheduler is starting; before that, somebody stopped it Do: nothing: it leads" in text
+    assert "supervisorctl restart" not in text
 
 
 def test_an_unreachable_supervisord_has_words(browser: Browser, table: Table) -> None:

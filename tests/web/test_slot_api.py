@@ -304,7 +304,8 @@ def test_the_dashboard_shows_a_paused_job_as_paused(app: Flask, stack: Stack, cl
 
     page = Browser(app).client.get("/").text
 
-    assert "ceo_brief, self_heal are paused by cli:ann (disk &lt;b&gt;move&lt;/b&gt;)" in page
+    assert "ceo_brief, self_heal are paused by cli:ann (disk &lt;b&gt;move&lt;/b&gt;), ceo_brief until 3 Mar" in page
+    assert "self_heal until somebody resumes it" in page
     assert "<code>echopilot resume --all</code>" in page
     assert page.count(">paused</span>") == 2
     assert "until 3 Mar 07:59:30" in page
