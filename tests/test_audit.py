@@ -393,7 +393,7 @@ def test_what_a_restore_took_away_is_told_and_is_no_finding(logged: Life, tmp_pa
 
     assert report.findings.counts["history"] == 0
     assert report.notes == [
-        f"lost by the restore of a copy of {iso(logged.ledger.restores()[0].copied_at)} at {iso(logged.clock.now())}: "
+        f"lost by the restore of a copy of {stamp(logged.ledger.restores()[0].copied_at)} at {stamp(logged.clock.now())}: "
         f"1 run the log tells of ({runs[0].id}), and how 1 other run ended"
     ]
 

@@ -248,8 +248,8 @@ def _lost_by(restore: Restore, book: Logbook) -> str | None:
         told.append(f"{len(lost):,} run{'s' if len(lost) > 1 else ''} the log tells of ({numbers})")
     if ends:
         told.append(f"how {ends:,} other run{'s' if ends > 1 else ''} ended")
-    of = f"a copy of {iso(restore.copied_at)}" if restore.copied_at else "an empty copy"
-    return f"lost by the restore of {of} at {iso(restore.at)}: {', and '.join(told)}" if told else None
+    of = f"a copy of {stamp(restore.copied_at)}" if restore.copied_at else "an empty copy"
+    return f"lost by the restore of {of} at {stamp(restore.at)}: {', and '.join(told)}" if told else None
 
 
 def _log_notes(book: Logbook) -> Iterator[str]:
