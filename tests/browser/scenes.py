@@ -146,6 +146,21 @@ def refused_file(settings: Settings, path: Path) -> SqliteLedger:
     return ledger
 
 
+def stubborn_job(settings: Settings, path: Path) -> SqliteLedger:
+    """A quiet day, but the newest brief took two attempts and half an hour."""
+    ledger, begins = quiet_day(settings, path), NOW - timedelta(minutes=59, seconds=20)
+    lease = ledger.take_lease("boot:4211:78", "atlas", "4f1c9e2d7a10", begins)
+    ledger.request_run("ceo_brief", begins, actor="session 3fa1 from 127.0.0.1")
+    for attempt, ends in enumerate((begins + timedelta(minutes=12), begins + timedelta(minutes=25, seconds=10))):
+        with ledger.leading(lease, ends - timedelta(minutes=11)) as leading:
+            (run,) = leading.start_ready(Limits(1))
+        with ledger.leading(lease, ends) as leading:
+            leading.finish(run, ok(660_000) if attempt else Outcome(State.FAILED), None if attempt else ends)
+    with ledger.leading(lease, NOW) as leading:
+        leading.renew(reading(NOW), planned=True)
+    return ledger
+
+
 TRACE = """Traceback (most recent call last):
   File "echopilot_jobs/builtin/ceo_brief.py", line 61, in run
     pair = write_pair(folder, stem, facts, page)

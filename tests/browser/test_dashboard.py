@@ -20,6 +20,7 @@ EMPTY = scenes.Table(None)
 SCENES: dict[str, Any] = {
     "quiet": (scenes.quiet_day, None),
     "bad": (scenes.bad_night, None),
+    "stubborn": (scenes.stubborn_job, None),
     "refused": (scenes.refused_file, None),
     "empty": (lambda _, path: scenes.SqliteLedger(path), EMPTY),
     "gone": (None, scenes.Table([scenes.program("scheduler", "FATAL"), scenes.program("web", pid=1)])),
@@ -59,6 +60,56 @@ def test_every_page_fits_reads_well_and_makes_the_browser_complain_about_nothing
     unexpected = [said for said in window.complaints if "Failed to load resource: the server responded" not in said]
     assert unexpected == []
     assert [url for url in window.asked if not url.startswith(site.address)] == []
+
+
+BOX = "e => { const r = e.getBoundingClientRect(); return [r.left, r.right]; }"
+
+
+def test_what_a_run_of_several_attempts_took_stands_in_its_own_place(
+    site_of: Callable[..., Site], window_of: Callable[..., Any]
+) -> None:
+    site = site_of(scenes.stubborn_job, None)
+    wide, narrow = (window_of(viewport={"width": width, "height": 800}).sign_in(site) for width in (1280, 360))
+    row = wide.locator(".jobs tr", has_text="in 2 attempts")
+    _, words_end = row.locator("[data-label='Last run'] .under").last.evaluate(
+        "e => { const all = document.createRange(); all.selectNodeContents(e);"
+        " const r = all.getBoundingClientRect(); return [r.left, r.right]; }"
+    )
+    marks_begin, _ = row.locator(".marks").evaluate(BOX)
+    narrow.goto(site.address + "/runs")
+    ends = {tuple(narrow.locator(".runs .state").nth(n).evaluate(BOX))[1] for n in range(5)}
+
+    assert row.count() == 1
+    assert words_end < marks_begin
+    assert len(ends) == 1  # all states at the right edge, whatever stands below them
+
+
+def test_the_papers_are_laid_out_alike_however_long_ago_they_were_written(quiet: Site, window: Any) -> None:
+    page = window.sign_in(quiet)
+    places = "all => all.map(e => e.getBoundingClientRect().top - e.closest('li').getBoundingClientRect().top)"
+    page.evaluate("document.querySelector('.papers .rel').textContent = 'a very long time before the others'")
+
+    for part in (".papers time", ".papers__links", ".papers__head"):
+        assert len(set(page.eval_on_selector_all(part, places))) == 1, part
+
+
+def test_the_runs_of_one_job_are_announced_in_a_sentence_without_holes(quiet: Site, window: Any) -> None:
+    page = window.sign_in(quiet)
+
+    page.goto(quiet.address + "/runs?job=ceo_brief")
+
+    assert page.inner_text(".filters + p") == "Only runs of ceo_brief."
+
+
+def test_a_mistake_in_a_form_stays_inside_its_box(quiet: Site, window: Any) -> None:
+    page = window.sign_in(quiet)
+    page.goto(quiet.address + "/jobs/ceo_brief")
+
+    page.fill("#pause-for", "soon")
+    page.click("text=Pause")
+    page.wait_for_selector("ul.note--bad")
+
+    assert page.eval_on_selector("ul.note--bad", "e => parseFloat(getComputedStyle(e).paddingLeft)") >= 24
 
 
 def test_the_countdown_moves_by_itself(quiet: Site, window: Any) -> None:
