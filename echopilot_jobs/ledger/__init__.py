@@ -32,15 +32,13 @@ __all__ = [
     "SqliteReading",
 ]
 
-_HOMES = {
-    "LEASE_TTL": "terms",
-    "MAX_PAGE": "terms",
-    "RENEW_EVERY": "terms",
-    "Ledger": "protocol",
-    "Pass": "protocol",
-    "SqliteLedger": "sqlite",
-    "SqliteReading": "sqlite_reading",
+_NAMES = {
+    "terms": ("LEASE_TTL", "MAX_PAGE", "RENEW_EVERY"),
+    "protocol": ("Ledger", "Pass"),
+    "sqlite": ("SqliteLedger",),
+    "sqlite_reading": ("SqliteReading",),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from fcntl import ioctl
 from pathlib import Path
 
+import psutil
 from daykit import beat
 
 from echopilot_jobs.clock import SystemClock
@@ -24,6 +25,7 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, Run
+from tests.process.stacks import eventually
 
 TOLD = 3_000
 JOBS_TOML = """
@@ -112,14 +114,23 @@ class Terminal:
         os.write(self._leader, text)
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Ctrl-C, by somebody who sees that it waits.
+
+        Python hears a signal between two of its own steps: one that comes after the last step before a read is heard when
+        that read ends, and in a test nothing ends it.
+        """
+        eventually(lambda: psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING, what="it waits")
         self.process.send_signal(signal.SIGINT)
 
-    def end(self) -> int:
+    def end(self, seconds: float = 60) -> int:
         """The exit code, once the process has ended and everything it showed was read."""
-        with suppress(OSError):
-            while block := os.read(self._leader, 65_536):
-                self.seen += block
+        clock = SystemClock()
+        deadline = clock.monotonic() + seconds
+        with suppress(OSError):  # the other end is closed
+            while True:
+                ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - clock.monotonic()))
+                assert ready, f"did not end: {self.seen[-TOLD:]!r}"
+                self.seen += os.read(self._leader, 65_536)
         return self.process.wait(60)
 
     def close(self) -> None:

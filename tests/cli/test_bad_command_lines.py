@@ -67,7 +67,7 @@ LINES = [
     ("prune --older-than 90", 2, "came '90'; wanted: a length such as"),
     ("prune --older-than -1d", 2, "wanted: a length such as"),
     ("prune --older-than 0d", 2, "wanted: a length such as"),
-    ("prune --older-than 1h --yes", 2, "came 3600 s; wanted: at least a day"),
+    ("prune --older-than 1h --yes", 2, "came 1 h; wanted: at least a day"),
     ("prune --older-than 99999d", 2, "at most 3650 days"),
     ("prune --older-than 90d --keep 0", 2, "came '0'; wanted: a whole number from 1"),
     ("prune --older-than 90d --keep many", 2, "came 'many'; wanted: a whole number"),

@@ -16,6 +16,7 @@ HISTORIES = 2000
 REGRESSIONS = Path(__file__).parent / "regressions.txt"
 
 
+@pytest.mark.timeout(3600)  # it gives way to all other tests, on as many processors as they leave
 def test_two_thousand_histories_break_no_promise_and_meet_every_policy_I1_I20() -> None:
     processes = min(os.cpu_count() or 1, 8)
 
