@@ -2,18 +2,21 @@
 
     python bench/cli_startup.py [ROUNDS]
 
-Measured on an empty home, on one with a ledger, on one with a jobs file of fifty jobs, and with its output read by a pipe, as
-scripts do. Wall time, so run it on a quiet machine; the ratio travels better between machines than the milliseconds do.
+Measured on an empty home, on one with a ledger, beside a running supervisord, on one with a jobs file of fifty jobs, and with
+its output read by a pipe, as scripts do. Wall time, so run it on a quiet machine; the ratio travels better between machines
+than the milliseconds do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +44,9 @@ def main() -> None:
         report("echopilot --version", measure(["-m", "echopilot_jobs", "--version"], empty, rounds), bare)
         report("status, never started", measure(["-m", "echopilot_jobs", "status"], empty, rounds), bare)
         report("status, with a ledger", measure(["-m", "echopilot_jobs", "status"], lived, rounds), bare)
+        with supervised(lived):
+            running = measure(["-m", "echopilot_jobs", "status"], lived, rounds)
+        report("status, supervised", running, bare)
         report("status, 50 jobs", measure(["-m", "echopilot_jobs", "status"], defined, rounds), bare)
         report("status --json", measure(["-m", "echopilot_jobs", "status", "--json"], lived, rounds), bare)
 
@@ -63,6 +69,27 @@ def make_ledger(home: Path) -> None:
         ledger.request_run(name, now)
     ledger.end_stint(lease, "stopped", now)
     ledger.close()
+
+
+@contextlib.contextmanager
+def supervised(home: Path) -> Iterator[None]:
+    """A supervisord with two programs on the socket where the command looks for one."""
+    file = home / "var" / "supervisor.sock"
+    programs = "".join(f"[program:{name}]\ncommand=sleep 1000\n" for name in ("scheduler", "web"))
+    Path(home, "bench.conf").write_text(
+        f"[unix_http_server]\nfile={file}\n[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\n"
+        f"pidfile={home}/var/pid\n{programs}[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+    )
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(home / "bench.conf")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not file.exists():
+            time.sleep(0.05)
+        time.sleep(2)  # its programs count as started after a second
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def measure(arguments: list[str], home: Path, rounds: int) -> list[float]:

@@ -7,16 +7,15 @@ answers are trusted as far as XML goes: the peer is our own supervisord, behind 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import socket
-import xmlrpc.client  # nosec B411
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from echopilot_jobs import rpc
 from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
 from echopilot_jobs.processes import stack_owner
 
@@ -99,19 +98,20 @@ class Supervisor:
             raise WrongState(f"'{name}' is still stopping; start it when it has stopped, within seconds")
         try:
             self._call(method, name, wait)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode != harmless:
-                raise WrongState(f"supervisord refused {method} of '{name}': {fault.faultString}") from None
+        except rpc.Fault as fault:
+            if fault.code != harmless:
+                raise WrongState(f"supervisord refused {method} of '{name}': {fault.words}") from None
 
-    def _call(self, method: str, *arguments: object) -> Any:
-        transport = _UnixTransport(self.socket, self._answer_seconds)
+    def _call(self, method: str, *arguments: str | bool) -> Any:
         try:
-            with xmlrpc.client.ServerProxy("http://supervisord", transport=transport) as proxy:
-                return getattr(proxy.supervisor, method)(*arguments)
-        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, reachable(self.socket) as path:
+                connection.settimeout(self._answer_seconds)
+                connection.connect(path)
+                return rpc.call(connection, f"supervisor.{method}", *arguments)
+        except (OSError, rpc.BadAnswer) as error:
             raise SupervisorUnreachable(self._why(error)) from None
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode != SHUTTING_DOWN:
+        except rpc.Fault as fault:
+            if fault.code != SHUTTING_DOWN:
                 raise
             # Whoever asks is told the same as a moment later, when nobody answers any more.
             raise SupervisorUnreachable("supervisord is shutting down; its programs stay as they are") from None
@@ -161,35 +161,3 @@ def reachable(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path, self._seconds = path, seconds
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._seconds)
-        try:
-            with reachable(self._path) as name:
-                self.sock.connect(name)
-        except OSError:
-            self.sock.close()
-            raise
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__()
-        self._path, self._seconds = path, seconds
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path, self._seconds)
-        self._connection = host, connection  # kept where `close` looks for it
-        return connection
-
-    def send_content(self, connection: http.client.HTTPConnection, request_body: Any) -> None:
-        # supervisord's small server reads neither gzip nor chunks, and one request is one connection here.
-        connection.putheader("Connection", "close")
-        super().send_content(connection, request_body)

@@ -195,7 +195,7 @@ def _program_json(program: Program) -> dict[str, Any]:
 
 
 def _programs(settings: Settings) -> tuple[list[Program], str | None]:
-    if not settings.supervisor_socket.exists():  # spares the import of an RPC client when nothing runs
+    if not settings.supervisor_socket.exists():  # spares the import of the client when nothing runs
         return [], f"no supervisord at '{settings.supervisor_socket}'; start the stack with `bin/stack`"
     from echopilot_jobs.supervision import Supervisor
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -339,6 +340,17 @@ def test_a_look_loads_nothing_it_does_not_need(lived, environment, words) -> Non
     found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", *words)
 
     assert found & HEAVY == set()
+
+
+@pytest.mark.process
+def test_a_look_at_supervisord_takes_a_socket_and_no_mail_nor_tls(lived, environment, settings) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(settings.supervisor_socket))
+
+    found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", "status")
+
+    assert "echopilot_jobs.rpc" in found
+    assert found & HEAVY == {"socket"}
 
 
 @pytest.mark.process
