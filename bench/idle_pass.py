@@ -9,15 +9,18 @@ The bare heap and plain `schedule` are measured in the same process, pass by pas
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import heapq
+import http.server
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -152,10 +155,34 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def well_web() -> Iterator[int]:
+    """The port of a server that answers whatever it is asked with 200: healing is done with it at once."""
+
+    class Well(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815 - the library asks for this name
+
+        def log_message(self, *_what: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
 def at_rest(minutes: float) -> dict[str, float]:
-    """The real scheduler process with its four built-in jobs, from its twentieth second on."""
-    with tempfile.TemporaryDirectory(prefix="echopilot-bench-") as home:
-        env = {**os.environ, "ECHOPILOT_HOME": home, "TZ": "UTC", "PYTHONPATH": str(kit.ROOT)}
+    """The real scheduler process with its four built-in jobs, from its twentieth second on, beside a web that is well."""
+    with tempfile.TemporaryDirectory(prefix="echopilot-bench-") as home, well_web() as port:
+        env = {**os.environ, "ECHOPILOT_HOME": home, "PORT": str(port), "TZ": "UTC", "PYTHONPATH": str(kit.ROOT)}
         command = [sys.executable, "-m", "echopilot_jobs", "scheduler"]
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, cwd=kit.ROOT)
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from echopilot_jobs.executor.cancel import Cancel
     from echopilot_jobs.executor.carrying import Executor, process_mark
-    from echopilot_jobs.executor.http import OwnWeb
+    from echopilot_jobs.executor.own_web import OwnWeb
     from echopilot_jobs.executor.report import Heard, Said
 
 __all__ = ["Cancel", "Executor", "Heard", "OwnWeb", "Said", "process_mark"]
@@ -21,7 +21,7 @@ _HOMES = {
     "Cancel": "cancel",
     "Executor": "carrying",
     "process_mark": "carrying",
-    "OwnWeb": "http",
+    "OwnWeb": "own_web",
     "Heard": "report",
     "Said": "report",
 }

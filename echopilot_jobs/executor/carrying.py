@@ -6,15 +6,16 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.context import RunContext
-from echopilot_jobs.executor import child_process, http
+from echopilot_jobs.executor import child_process
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.capture import newest_part
-from echopilot_jobs.executor.http import OwnWeb
+from echopilot_jobs.executor.own_web import OwnWeb
 from echopilot_jobs.executor.report import Heard
 from echopilot_jobs.executor.starting import ForkServer
 from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Python
@@ -59,8 +60,13 @@ class Executor:
         return replace(self._without(outcome, hide), duration_ms=elapsed)
 
     def warm(self) -> None:
-        """Have everything ready before the first run."""
+        """Begin to make ready what takes a process of its own, beside the caller."""
         self.server.warm()
+
+    def get_ready(self) -> None:
+        """Load what only some runs need, while nobody waits: not before the first claim, and of this release in any case."""
+        import_module("echopilot_jobs.executor.http")
+        import_module("echopilot_jobs.executor.pinging")
 
     def close(self) -> None:
         """Let go of what was started for runs; those still going on end with it."""
@@ -75,6 +81,8 @@ class Executor:
                 mark = process_mark(self.owner, run)
                 return child_process.perform(job, context, environ, mark, place, cancel, hear)
             case Http():
+                from echopilot_jobs.executor import http  # what it stands on is a quarter of a start, see `get_ready`
+
                 return http.perform(job.action, context, job.timeout.total_seconds(), self.own_web, cancel, self.clock)
             case Inline():
                 raise TypeError(f"job '{job.name}' is carried out inside the scheduler, not here")
@@ -109,7 +117,7 @@ def process_mark(owner: str, run: Run) -> str:
 def _secrets_of(job: Job) -> set[str]:
     """The names its definition fills in from the environment."""
     names = {name for value in job.env.values() for name in names_in(value)}
-    return names | {*http.secret_names(job.action)} if isinstance(job.action, Http) else names
+    return names | job.action.secret_names if isinstance(job.action, Http) else names
 
 
 def _heard_as_told(heard: Heard, hide: Hider) -> Heard:

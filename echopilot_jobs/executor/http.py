@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from select import select
 from typing import Any
 
@@ -22,24 +22,13 @@ from echopilot_jobs.context import RunContext
 from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.exchange import Exchange, Request
 from echopilot_jobs.executor.line import bare_session
+from echopilot_jobs.executor.own_web import OwnWeb
 from echopilot_jobs.jobs import Http
-from echopilot_jobs.placeholders import Hider, fill, names_in
+from echopilot_jobs.placeholders import Hider, fill
 from echopilot_jobs.runs import Outcome, State
 
 READY_PROBE_SECONDS = 2.0
 READY_PAUSE_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class OwnWeb:
-    """Our own web process: where it answers, and how to prove that we may ask. The key is called for late and never shown.
-
-    *stopping* says that the scheduler is on its way out, so that nobody waits for a web that is stopping too.
-    """
-
-    base_url: str
-    key: Callable[[], str]
-    stopping: Callable[[], bool] = lambda: False
 
 
 def perform(
@@ -82,14 +71,8 @@ def request_of(action: Http, context: RunContext, environ: Mapping[str, str]) ->
         action.contains,
         action.redirects,
         action.allow_private,
-        Hider(secret_names(action), environ),
+        Hider(action.secret_names, environ),
     )
-
-
-def secret_names(action: Http) -> Iterator[str]:
-    """The names whose values the request carries."""
-    for text in (*action.headers.values(), action.body or "", json.dumps(action.json)):
-        yield from names_in(text)
 
 
 def _body(action: Http, environ: Mapping[str, str]) -> bytes | None:

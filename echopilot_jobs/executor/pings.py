@@ -7,28 +7,19 @@ The address is a secret: it is in no log, no ledger and no error.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import zlib
-from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from echopilot_jobs.addresses import is_private
 from echopilot_jobs.clock import Clock
-from echopilot_jobs.executor.cancel import Cancel
-from echopilot_jobs.executor.exchange import Exchange, Request, host_of
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.placeholders import Unfilled, fill
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.runs import BAD_ENDS, Outcome, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Run, State
 
 LANES = 4
 WAITING_MOST = 100
-PATIENCE_SECONDS = 10.0
-TRIES = 2
 _RID_SPACE = UUID("6f1f6a0e-3c1b-4f0e-9a37-0f1e5b1c7d52")
 
 
@@ -108,7 +99,9 @@ class Pings:
         while True:
             ping = lane.get()
             try:
-                error = self._send(ping)
+                from echopilot_jobs.executor import pinging  # not before the first claim, see `Executor.get_ready`
+
+                error = pinging.send(ping.address, ping.path, ping.rid, ping.body, self._clock)
             except Exception as fault:  # one that cannot be sent must not silence those of other jobs
                 error = type(fault).__name__  # its text may hold the address
             self._note(ping.job_name, error)
@@ -118,21 +111,6 @@ class Pings:
         with self._guard:
             self._unsent += more
             self._guard.notify_all()
-
-    def _send(self, ping: _Ping) -> str | None:
-        """None when it arrived, else why not."""
-        try:
-            request = request_of(ping.address, ping.path, ping.rid, ping.body, os.environ)
-        except Unfilled as error:
-            return str(error)
-        why = None
-        for _ in range(TRIES):
-            with closing(Cancel()) as never:
-                outcome = Exchange(request, self._clock.monotonic() + PATIENCE_SECONDS, self._clock).run(never)
-            if outcome is not None and outcome.state is State.SUCCEEDED:
-                return None
-            why = _why(outcome, request)
-        return why
 
     def _note(self, job_name: str, error: str | None) -> None:
         with self._guard:
@@ -145,35 +123,9 @@ class Pings:
             self._news.put(News(job_name, error))
 
 
-def request_of(address: str, path: str, rid: str, body: str, environ: Mapping[str, str]) -> Request:
-    """The ping to *address* with *path* after it. Raises `Unfilled`.
-
-    The operator chose the place, so one that says itself that it is private may be asked; a name that leads there may not.
-    """
-    base, _, query = fill(address, environ).partition("?")
-    url = f"{base.rstrip('/')}{path}?{f'{query}&' if query else ''}rid={rid}"
-    headers = {"User-Agent": "echopilot-jobs", "Content-Type": "text/plain; charset=utf-8"}
-    # What an error says beside our own words may hold the address: nothing of it is let out.
-    return Request(
-        "POST", url, headers, body.encode(), allow_private=is_private(host_of(url)), hide=lambda _text: "not shown"
-    )
-
-
 def _path_of(run: Run) -> str | None:
     if run.state is State.RUNNING:
         return "/start" if run.attempt == 1 else None
     if run.state is State.SUCCEEDED or run.had_nothing_to_do:
         return ""  # a job that found nothing to do has done its duty
     return "/fail" if run.state in BAD_ENDS else None
-
-
-def _why(outcome: Outcome | None, request: Request) -> str:
-    """Why a try failed, in words of ours alone: what the other side says may hold the address."""
-    if outcome is None:
-        return f"no answer within {PATIENCE_SECONDS:g} s"
-    if outcome.http_status is not None:
-        return f"HTTP {outcome.http_status}"
-    said = (outcome.error or "").removeprefix(f"{request.place}: ")
-    if said.startswith(f"'{host_of(request.url)}' is at "):
-        return "its host leads to a private address; wanted: a public one, or that address itself in the ping"
-    return said

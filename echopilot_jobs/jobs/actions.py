@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from echopilot_jobs.placeholders import names_in
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ class Http:
     def is_own(self) -> bool:
         """Whether the request goes to our own web process."""
         return self.url.startswith("/")
+
+    @property
+    def secret_names(self) -> set[str]:
+        """The names whose values the request carries."""
+        texts = (*self.headers.values(), self.body or "", json.dumps(self.json))
+        return {name for text in texts for name in names_in(text)}
 
     def __str__(self) -> str:
         return f"http {self.method} {_place(self.url)}"

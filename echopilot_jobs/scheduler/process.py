@@ -164,9 +164,10 @@ class _Process:
         self._identity = identity
         self._ticks = 0
         self._registry = registry
-        self._engine = LocalEngine(self._executor(), waiter.ring)
+        self._executor = self._make_executor()
+        self._engine = LocalEngine(self._executor, waiter.ring)
 
-    def _executor(self) -> Executor:
+    def _make_executor(self) -> Executor:
         base_url = f"http://127.0.0.1:{self._settings.port}"
         own_web = OwnWeb(base_url, lambda: dashboard_key(self._settings), stopping=lambda: self._stop.asked)
         return Executor(self._clock, self._identity.owner, own_web, self._settings.home)
@@ -266,8 +267,7 @@ class _Process:
         gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
         gc.set_threshold(20_000, 20, 20)
         chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
-        if self._reloading is not None:
-            self._reloading.start()
+        is_first = True
         while not self._stop.asked:
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
@@ -275,6 +275,9 @@ class _Process:
                 return False
             self._custody.look()
             seconds = scheduler.beat()
+            if is_first:
+                is_first = False
+                self._settle()
             self._tell_pings()
             if self._reloading is not None and (other := self._reloading.adopted(scheduler)) is not None:
                 self._registry = other
@@ -284,6 +287,12 @@ class _Process:
             if seconds:
                 self._waiter.wait(seconds)
         return True
+
+    def _settle(self) -> None:
+        """What no claim has to wait for."""
+        if self._reloading is not None:
+            self._reloading.start()
+        self._executor.get_ready()
 
     def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
         """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""

@@ -15,7 +15,8 @@ from werkzeug import Request, Response
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor import pings
-from echopilot_jobs.executor.pings import News, Pings, request_of
+from echopilot_jobs.executor.pinging import request_of
+from echopilot_jobs.executor.pings import News, Pings
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.placeholders import Unfilled
 from echopilot_jobs.runs import Origin, Run, Slot, State
