@@ -165,6 +165,18 @@ def end_words(ended_how: str | None) -> str:
     return _ENDS[ended_how][1] if ended_how in _ENDS else str(ended_how)
 
 
+def life_words(ended_how: str | None) -> str:
+    """How a scheduler's life stands or ended, in the few words of a table."""
+    match ended_how:
+        case None:
+            return "goes on, or nobody saw its end"
+        case "stopped":
+            return "stopped in order"
+        case "lost":
+            return "ended without a word"
+    return end_words(ended_how)
+
+
 def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[Cause, str]:
     if before.ended_how == "stopped":
         if before.code_revision != code_revision:

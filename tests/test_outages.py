@@ -13,6 +13,7 @@ from echopilot_jobs.outages import (
     between_beats,
     between_lives,
     compare,
+    life_words,
 )
 from echopilot_jobs.testing import FakeClock
 
@@ -133,3 +134,17 @@ def test_a_process_stopped_between_two_questions_to_the_clocks_sees_no_step() ->
 
     assert clock.asked == 3
     assert compare(first, second).step == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("ended_how", "words"),
+    [
+        (None, "goes on, or nobody saw its end"),
+        ("stopped", "stopped in order"),
+        ("lost", "ended without a word"),
+        ("orphaned", "supervisord died, and the scheduler ended with it"),
+        ("of a later release", "of a later release"),
+    ],
+)
+def test_a_life_is_told_in_words(ended_how: str | None, words: str) -> None:
+    assert life_words(ended_how) == words

@@ -7,6 +7,7 @@ from typing import Any
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.outages import life_words
 from echopilot_jobs.plain import plain_lines, shorten
 from echopilot_jobs.reporting import FAILURES_MOST, DayReport, JobDay, Spread
 from echopilot_jobs.runs import Run, Stint
@@ -207,6 +208,7 @@ def _life(stint: Stint) -> dict[str, Any]:
         "started_at": iso(stint.started_at),
         "last_beat_at": iso(stint.beat_at),
         "ended_how": stint.ended_how,
+        "ended_words": life_words(stint.ended_how),
         "host": stint.host,
         "code_revision": stint.code_revision,
     }

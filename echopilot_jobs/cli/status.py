@@ -286,16 +286,18 @@ def _programs_in_words(programs: list[Program]) -> str:
 
 
 def _is_starting(seen: Sight) -> bool:
-    """Whether the very first scheduler runs and has not led yet."""
+    """Whether a scheduler runs that has not led yet."""
     up = any(program.name == "scheduler" and not program.trouble for program in seen.programs)
-    return up and seen.standing.state == "never"
+    return up and seen.standing.state in ("never", "stopped")
 
 
 def _scheduler_words(seen: Sight) -> str:
     if seen.is_unreadable:
         return "unknown: what it does is written in the ledger, and that cannot be read"
     if _is_starting(seen):
-        return "its program runs; it has planned nothing yet"
+        ended = seen.stint.ended_at if seen.stint else None
+        before = f"; the one before it ended {relative(ended, seen.now)}" if ended else ""
+        return f"its program runs; it has planned nothing yet{before}"
     standing = seen.standing
     return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence})"
 

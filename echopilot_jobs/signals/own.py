@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.outages import life_words
 from echopilot_jobs.runs import BAD_ENDS, Run, SkipReason, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, count, percent, quoted
 from echopilot_jobs.signals.moments import lasting
@@ -185,7 +186,7 @@ def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:
             if dark
             else f"the scheduler started {count(len(starts), 'time')} in the last 24 h",
             tuple(
-                f"started {day_clock(s.started_at)}, last beat {day_clock(s.beat_at)}, {s.ended_how or 'no end seen'}"
+                f"started {day_clock(s.started_at)}, last beat {day_clock(s.beat_at)}, {life_words(s.ended_how)}"
                 for s in starts[-5:]
             ),
             "read logs/scheduler.log around those starts; an outside check should tell you when the machine is down",

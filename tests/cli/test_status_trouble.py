@@ -125,6 +125,18 @@ def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, mo
     assert "never" not in answer.out
 
 
+def test_a_scheduler_that_starts_again_is_not_told_to_be_started(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(house.ledger, house.registry, FakeClock(SystemClock().now()), SystemClock().now(), ending=well, stop="stopped")
+    monkeypatch.setattr(status, "_programs", lambda _settings: ([replace(UP, started_at=SystemClock().now())], None))
+
+    answer = call("status")
+
+    assert "scheduler  its program runs; it has planned nothing yet; the one before it ended" in answer.out
+    assert "bin/stack" not in answer.out
+
+
 def test_a_stack_that_was_never_started_is_not_broken(call: Call) -> None:
     answer = call("status")
 
