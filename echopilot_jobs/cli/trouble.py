@@ -97,10 +97,9 @@ def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:
     """A jobs file that is not what runs."""
     if found.problems:
-        yield Trouble(
-            sight.not_in_force(found),
-            "mend it and save it; `echopilot check` lists every mistake, the last good set runs",
-        )
+        instead = "the last good set" if found.accepted_at else "nothing but the built-in jobs"
+        do = f"mend it and save it; `echopilot check` lists every mistake; until then {instead} can run"
+        yield Trouble(sight.not_in_force(found), do)
 
 
 def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:

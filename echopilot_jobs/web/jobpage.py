@@ -84,9 +84,10 @@ def _standing(line: JobLine | None, problem: Problem | None, now: datetime) -> t
         return "bad", f"{problem.what}{f'; {held}' if held else ''}"
     if held:
         return "warn", held
+    tone: Tone | None = "good" if line.last else None  # of one that never ran nobody knows whether it would go well
     if line.next_at:
-        return "good", f"next run at {clock_text(line.next_at, now)}, {relative(line.next_at, now)}"
-    return "good", "runs only by hand" if line.is_by_hand else "no more runs are to come"
+        return tone, f"next run at {clock_text(line.next_at, now)}, {relative(line.next_at, now)}"
+    return tone, "runs only by hand" if line.is_by_hand else "no more runs are to come"
 
 
 def _held(line: JobLine, now: datetime) -> str:

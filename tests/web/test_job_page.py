@@ -96,6 +96,14 @@ def test_a_job_that_has_not_run_has_words_for_everything(browser: Browser) -> No
     assert "None that is known." in text
 
 
+def test_only_a_job_that_has_run_is_told_to_be_well(browser: Browser, stack: Stack) -> None:
+    before = browser.client.get("/jobs/ceo_brief").text
+    stack.carry_out("ceo_brief", Outcome(State.SUCCEEDED))
+
+    assert "verdict--plain" in before
+    assert "verdict--good" in browser.client.get("/jobs/ceo_brief").text
+
+
 def test_every_name_of_a_job_leads_to_its_page(browser: Browser, stack: Stack, clock: FakeClock) -> None:
     run = stack.carry_out("ceo_brief", FAILED)
     with stack.ledger.leading(stack.lease, clock.now()) as leading:
