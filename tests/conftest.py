@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 # No test judges wall time, and neither may the library that makes examples: a busy machine is no failure.
 examples.register_profile("here", examples(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("here")
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has us ignore Ctrl-C, and every process of a test would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
