@@ -93,7 +93,7 @@ def _result(root: Element) -> Any:
             raise Fault(int(told["faultCode"]), str(told["faultString"]))
         if value is not None:
             return _read(value)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadAnswer(f"a value cannot be read: {error}") from None
     raise BadAnswer("it holds no value")
 

@@ -69,7 +69,11 @@ class Supervisor:
 
     def programs(self) -> list[Program]:
         """Every program, by name."""
-        return sorted(map(_program, self._call("getAllProcessInfo")), key=lambda program: program.name)
+        table = self._call("getAllProcessInfo")
+        try:
+            return sorted(map(_program, table), key=lambda program: program.name)
+        except (LookupError, TypeError, ValueError, OverflowError, OSError):
+            raise self._stranger() from None
 
     def start(self, name: str) -> None:
         """Have *name* started, without waiting until it is up. A running program stays as it is."""
@@ -87,7 +91,14 @@ class Supervisor:
 
     def pid(self) -> int:
         """The pid of supervisord itself."""
-        return int(self._call("getPID"))
+        found = self._call("getPID")
+        if not isinstance(found, int):
+            raise self._stranger()
+        return found
+
+    def _stranger(self) -> SupervisorUnreachable:
+        words = f"what answers at '{self.socket}' is no supervisord; end it, then start the stack with `bin/stack`"
+        return SupervisorUnreachable(words)
 
     def _change(self, method: str, name: str, *, harmless: int, wait: bool) -> None:
         states = {program.name: program.state for program in self.programs()}

@@ -20,6 +20,8 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 
+NESTED = "<value><array><data>" * 5_000 + "</data></array></value>" * 5_000
+
 
 def asked(answer: bytes, *arguments: str | bool) -> tuple[bytes, Any]:
     """What was sent, and what `call` made of *answer*."""
@@ -88,6 +90,7 @@ def test_a_refusal_tells_its_number_and_words() -> None:
         (http("<r><params><param><value><int>x</int></value></param></params></r>"), "a value cannot be read"),
         (http("<r><params><param><value><nil/></value></param></params></r>"), "of type 'nil'"),
         (http("<r><params><param><value><struct><member/></struct></value></param></params></r>"), "a member without"),
+        (http(f"<r><params><param>{NESTED}</param></params></r>"), "a value cannot be read"),
         (http("<r><fault><value>gone</value></fault></r>"), "a value cannot be read"),
         (http("<r><fault><value><struct/></value></fault></r>"), "a value cannot be read"),
     ],

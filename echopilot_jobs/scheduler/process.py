@@ -292,7 +292,8 @@ class _Process:
         """What no claim has to wait for."""
         if self._reloading is not None:
             self._reloading.start()
-        self._executor.get_ready()
+        with contextlib.suppress(OSError, ImportError):  # out of descriptors, say: whoever needs it tries again
+            self._executor.get_ready()
 
     def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
         """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""

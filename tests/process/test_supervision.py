@@ -107,6 +107,23 @@ def test_an_answer_that_is_no_answer_is_an_error(tmp_path: Path) -> None:
     assert "broke off" in answered(tmp_path / "supervisor.sock", b"220 hello, this is something else\r\n")
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        [{"name": "web"}],
+        [{"name": "web", "group": "web", "start": -(10**9), "statename": "RUNNING", "pid": "x", "description": ""}],
+        ["web"],
+        7,
+        {"name": "web"},
+    ],
+)
+def test_a_table_that_is_none_is_told_as_that(tmp_path: Path, table: object) -> None:
+    body = xmlrpc.client.dumps((table,), methodresponse=True).encode()
+    head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    assert "is no supervisord; end it" in answered(tmp_path / "supervisor.sock", head + body)
+
+
 def test_a_supervisord_that_is_about_to_go_counts_as_gone(tmp_path: Path) -> None:
     fault = xmlrpc.client.dumps(xmlrpc.client.Fault(6, "SHUTDOWN_STATE"), methodresponse=True).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {len(fault)}\r\n\r\n".encode()
