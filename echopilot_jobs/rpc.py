@@ -6,13 +6,14 @@ Python's own `xmlrpc.client` does the same and loads mail, TLS and compression f
 from __future__ import annotations
 
 import socket
-from typing import IO, Any
+from typing import Any
 from xml.etree import ElementTree  # nosec B405
 from xml.etree.ElementTree import Element, SubElement  # nosec B405
 
+from echopilot_jobs.clock import SystemClock
+
 ANSWER_MOST = 4_000_000
-HEADERS_MOST = 100
-LINE_MOST = 65_536
+BLOCK = 65_536
 
 
 class Fault(Exception):
@@ -28,17 +29,19 @@ class BadAnswer(Exception):
     """What came back is no answer to a call; the text says in a few words what it was instead."""
 
 
-def call(connection: socket.socket, method: str, *arguments: str | bool) -> Any:
+def call(connection: socket.socket, seconds: float, method: str, *arguments: str | bool) -> Any:
     """What *method* returns: text, numbers, booleans, and lists and dictionaries of them. One connection takes one call.
 
-    Raises `Fault`, `BadAnswer`, and the `OSError` of a connection that breaks or stays silent for its timeout.
+    Raises `Fault`, `BadAnswer`, `TimeoutError` when the whole of it takes longer than *seconds*, and the `OSError` of a
+    connection that breaks.
     """
+    until = SystemClock().monotonic() + seconds
+    connection.settimeout(seconds)
     connection.sendall(_request(method, arguments))
-    with connection.makefile("rb") as answer:
-        body = _body(answer)
+    body = _body(_answer(connection, until))
     try:
         root = ElementTree.fromstring(body)  # nosec B314 - the peer is our own supervisord
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two: an encoding nobody knows
         raise BadAnswer(f"its XML is broken: {error}") from None
     return _result(root)
 
@@ -56,33 +59,50 @@ def _request(method: str, arguments: tuple[str | bool, ...]) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
 
-def _body(answer: IO[bytes]) -> bytes:
-    status = answer.readline(LINE_MOST).split(None, 2)
-    if len(status) < 2 or not status[0].startswith(b"HTTP/"):
+def _answer(connection: socket.socket, until: float) -> bytes:
+    """Everything that is sent, to the end of the answer or of the connection."""
+    answer = b""
+    while not _is_whole(answer):
+        left = until - SystemClock().monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        if not (more := connection.recv(BLOCK)):
+            break
+        answer += more
+        if len(answer) > ANSWER_MOST:
+            raise BadAnswer(f"an answer of more than {ANSWER_MOST:,} bytes")
+    return answer
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, gap, body = answer.partition(b"\r\n\r\n")
+    length = _length(head) if gap else None
+    return length is not None and len(body) >= length
+
+
+def _length(head: bytes) -> int | None:
+    """How many bytes the headers promise; None where they do not say."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 20:
+            return int(value)
+    return None
+
+
+def _body(answer: bytes) -> bytes:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = head.split(None, 2)
+    if len(status) < 2 or not status[0].startswith(b"HTTP/") or not status[1].isdigit():
         raise BadAnswer("it does not speak HTTP" if status else "it said nothing")
-    length = _length(answer)
     if status[1] != b"200":
-        raise BadAnswer(f"HTTP {status[1].decode('ascii', 'replace')}")
-    if length > ANSWER_MOST:
-        raise BadAnswer(f"an answer of {length} bytes")
-    body = answer.read(length)
+        raise BadAnswer(f"HTTP {status[1][:9].decode('ascii')}")
+    length = _length(head)
+    if length is None:
+        raise BadAnswer("it does not say how long it is")
     if len(body) < length:
         raise BadAnswer(f"it ended after {len(body)} of {length} bytes")
-    return body
-
-
-def _length(answer: IO[bytes]) -> int:
-    """How many bytes follow the headers."""
-    found = None
-    for _ in range(HEADERS_MOST):
-        name, colon, value = answer.readline(LINE_MOST).strip().partition(b":")
-        if not colon:
-            break
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            found = int(value)
-    if found is None:
-        raise BadAnswer("it does not say how long it is")
-    return found
+    return body[:length]
 
 
 def _result(root: Element) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 from echopilot_jobs import rpc
 from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
+from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import stack_owner
 
 ANSWER_SECONDS = 3.0
@@ -69,11 +70,13 @@ class Supervisor:
 
     def programs(self) -> list[Program]:
         """Every program, by name."""
-        table = self._call("getAllProcessInfo")
         try:
-            return sorted(map(_program, table), key=lambda program: program.name)
-        except (LookupError, TypeError, ValueError, OverflowError, OSError):
+            found = sorted(map(_program, self._call("getAllProcessInfo")), key=lambda program: program.name)
+        except (rpc.Fault, LookupError, TypeError, ValueError, OverflowError, OSError):
             raise self._stranger() from None
+        if not found:
+            raise self._stranger()
+        return found
 
     def start(self, name: str) -> None:
         """Have *name* started, without waiting until it is up. A running program stays as it is."""
@@ -91,10 +94,10 @@ class Supervisor:
 
     def pid(self) -> int:
         """The pid of supervisord itself."""
-        found = self._call("getPID")
-        if not isinstance(found, int):
-            raise self._stranger()
-        return found
+        with contextlib.suppress(rpc.Fault):
+            if isinstance(found := self._call("getPID"), int):
+                return found
+        raise self._stranger()
 
     def _stranger(self) -> SupervisorUnreachable:
         words = f"what answers at '{self.socket}' is no supervisord; end it, then start the stack with `bin/stack`"
@@ -108,17 +111,19 @@ class Supervisor:
             # supervisord would answer that all is well and forget the order.
             raise WrongState(f"'{name}' is still stopping; start it when it has stopped, within seconds")
         try:
-            self._call(method, name, wait)
+            if self._call(method, name, wait) is not True:
+                raise self._stranger()
         except rpc.Fault as fault:
             if fault.code != harmless:
-                raise WrongState(f"supervisord refused {method} of '{name}': {fault.words}") from None
+                words = shorten(plain(fault.words), 200)
+                raise WrongState(f"supervisord refused {method} of '{name}': {words}") from None
 
     def _call(self, method: str, *arguments: str | bool) -> Any:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, reachable(self.socket) as path:
                 connection.settimeout(self._answer_seconds)
                 connection.connect(path)
-                return rpc.call(connection, f"supervisor.{method}", *arguments)
+                return rpc.call(connection, self._answer_seconds, f"supervisor.{method}", *arguments)
         except (OSError, rpc.BadAnswer) as error:
             raise SupervisorUnreachable(self._why(error)) from None
         except rpc.Fault as fault:
@@ -154,7 +159,7 @@ def _program(info: dict[str, Any]) -> Program:
         pid=int(info["pid"]) or None,
         started_at=datetime.fromtimestamp(info["start"], UTC) if info["start"] else None,
         exit_status=int(info["exitstatus"]) if ran else None,
-        description=str(info["description"]),
+        description=plain(str(info["description"])),
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import signal
+import threading
 from pathlib import Path
 
 
@@ -49,14 +50,16 @@ class Waiter:
     """The scheduler's one place to wait: for time, for somebody's nudge, for a signal, for a run that ended."""
 
     def __init__(self, path: Path) -> None:
+        self._guard = threading.Lock()
         self._descriptor = open_for_waiting(path)
         # The interpreter writes a byte here on every signal, so one arriving just before `wait` is not slept through.
         signal.set_wakeup_fd(self._descriptor, warn_on_full_buffer=False)
 
     def ring(self) -> None:
-        """Wake the waiter; may be called from any thread."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._descriptor, b"!")
+        """Wake the waiter, if it still waits; may be called from any thread."""
+        with self._guard, contextlib.suppress(BlockingIOError):
+            if self._descriptor >= 0:
+                os.write(self._descriptor, b"!")
 
     def wait(self, seconds: float) -> None:
         """Return after *seconds*, or sooner when something rings."""
@@ -66,4 +69,6 @@ class Waiter:
     def close(self) -> None:
         """Stop listening."""
         signal.set_wakeup_fd(-1)
-        os.close(self._descriptor)
+        with self._guard:  # its number may be another file's in a moment
+            os.close(self._descriptor)
+            self._descriptor = -1

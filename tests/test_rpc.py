@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import xmlrpc.client
 from typing import Any
 
@@ -20,17 +22,16 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 
-NESTED = "<value><array><data>" * 5_000 + "</data></array></value>" * 5_000
+NESTED = "<value><array><data>" * 3_000 + "</data></array></value>" * 3_000
 
 
 def asked(answer: bytes, *arguments: str | bool) -> tuple[bytes, Any]:
     """What was sent, and what `call` made of *answer*."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
-        found = rpc.call(ours, "supervisor.startProcess", *arguments)
+        found = rpc.call(ours, 20, "supervisor.startProcess", *arguments)
         return theirs.recv(1 << 20), found
 
 
@@ -83,8 +84,12 @@ def test_a_refusal_tells_its_number_and_words() -> None:
         (b"HTTP/1.0 200 OK\r\n\r\n<x/>", "it does not say how long it is"),
         (b"HTTP/1.0 200 OK\r\nContent-Length: many\r\n\r\n<x/>", "it does not say how long it is"),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 90\r\n\r\n<x/>", "it ended after 4 of 90 bytes"),
-        (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "an answer of 99999999999 bytes"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "it ended after 0 of 99999999999 bytes"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n<x/>", "it does not say how long it is"),
         (b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 200, "it does not say how long it is"),
+        (b"HTTP/1.0 2\x1b0 OK\r\n\r\n", "it does not speak HTTP"),
+        (http("<?xml version='1.0' encoding='nonsense'?><x/>"), "its XML is broken"),
+        (http("<?xml version='1.0' encoding='euc_jp'?><x/>"), "its XML is broken"),
         (http("<methodResponse>"), "its XML is broken"),
         (http("<methodResponse/>"), "it holds no value"),
         (http("<r><params><param><value><int>x</int></value></param></params></r>"), "a value cannot be read"),
@@ -100,10 +105,27 @@ def test_what_is_no_answer_is_told_in_a_few_words(answer: bytes, told: str) -> N
         asked(answer)
 
 
-def test_silence_ends_with_the_sockets_own_patience() -> None:
+def test_silence_and_dripping_end_when_the_whole_has_taken_too_long() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(0.01)
+        theirs.sendall(b"HTTP/1.0 200 OK\r\n")  # and no more
 
         with pytest.raises(TimeoutError):
-            rpc.call(ours, "supervisor.getPID")
+            rpc.call(ours, 0.01, "supervisor.getPID")
+
+
+def test_an_endless_answer_is_cut_short() -> None:
+    ours, theirs = socket.socketpair()
+
+    def babble() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                theirs.sendall(b"x" * 65_536)
+
+    with ours, theirs:
+        babbling = threading.Thread(target=babble)
+        babbling.start()
+        with pytest.raises(rpc.BadAnswer, match="more than 4,000,000 bytes"):
+            rpc.call(ours, 60, "supervisor.getPID")
+        ours.shutdown(socket.SHUT_RDWR)
+        babbling.join(60)

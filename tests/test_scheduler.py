@@ -335,6 +335,30 @@ def test_a_pass_prepared_for_a_moment_that_does_not_come_is_undone_and_the_slot_
     assert run.slot.due_at == moment
 
 
+@pytest.mark.parametrize("frozen_for", [0.011, 0.3, 0.98])
+def test_a_pass_that_was_prepared_and_came_late_is_made_again_and_tells_the_truth_I4(
+    world: World, frozen_for: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = world.clock.now() + timedelta(seconds=30)
+    scheduler = about_to_be_due(world)
+    sleep = world.clock.sleep
+
+    def sleep_too_long(seconds: float) -> None:
+        monkeypatch.setattr(world.clock, "sleep", sleep)
+        sleep(seconds + frozen_for)
+
+    monkeypatch.setattr(world.clock, "sleep", sleep_too_long)
+    again = scheduler.beat()
+    undone = world.ledger.runs()
+    scheduler.beat()
+
+    (run,) = world.ledger.runs()
+    assert (again, undone) == (0.0, [])
+    assert run.slot is not None
+    assert run.slot.due_at == moment
+    assert run.claimed_at == run.started_at == moment + timedelta(seconds=frozen_for)
+
+
 def test_a_ledger_out_of_reach_while_a_pass_is_prepared_costs_no_slot(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,3 +69,16 @@ def test_a_flood_of_nudges_blocks_nobody_and_is_swallowed_at_once(path: Path, wa
 def test_only_the_owner_may_wake_it(path: Path, waiter: Waiter) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_who_rings_after_the_end_rings_nowhere(path: Path) -> None:
+    """The number of a closed descriptor may be another file's."""
+    waiter = Waiter(path)
+    waiter.close()
+    reader, writer = os.pipe()
+
+    waiter.ring()
+
+    os.close(writer)
+    assert os.read(reader, 10) == b""
+    os.close(reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,7 +73,9 @@ class Custody:
     def led(self) -> None:
         """The lease is ours: from now on this file is the one known, and watched."""
         if self._ledger is not None:
-            write_mark(self._path, self._ledger.identity(), self._clock.now())
+            # On a full disk the older mark stays: it tells of a rollback too, if less finely. The next checkpoint writes one.
+            with suppress(LedgerUnavailable):
+                write_mark(self._path, self._ledger.identity(), self._clock.now())
             self._watch = LedgerWatch(self._path)
 
     def checkpoint(self) -> None:

@@ -19,7 +19,7 @@ from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Output, Progress
 from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at, why_no_more
 from echopilot_jobs.scheduler.telling import Teller
-from echopilot_jobs.scheduler.timekeeping import ClockMoved, Footing, Timekeeper
+from echopilot_jobs.scheduler.timekeeping import CameLate, ClockMoved, Footing, Timekeeper
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
@@ -138,7 +138,8 @@ class Scheduler:
         if self._timekeeper.has_stepped(reading):
             self._pump.reset(reading.wall)
             self._paced_from = min(self._paced_from, reading.wall + SETTLE)
-        moment = self._near_moment(reading.wall) if planning and not self._unrecorded else None
+        is_free = planning and not self._unrecorded and not self._unplanned
+        moment = self._near_moment(reading.wall) if is_free else None
         if moment is not None:
             reading = reading.at(moment)
         self._unplanned.update(self._pump.due(reading.wall))
@@ -147,6 +148,8 @@ class Scheduler:
         except ClockMoved:
             self._plan_all_anew()
             return 0.0
+        except CameLate:
+            return 0.0  # what came due is still unplanned
         except LedgerUnavailable as error:
             if moment is not None:  # its wake-ups are for a moment that is yet to come
                 self._plan_all_anew()

@@ -6,10 +6,12 @@ Nothing here asks the system: who lives, what a dead scheduler left running and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from echopilot_jobs.clock import Clock
+from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.healing import abandon_lost, retry_abandoned
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import LEASE_TTL, Lease, Ledger
@@ -72,7 +74,9 @@ class Succession:
     def may_follow(self, stint: Stint) -> bool:
         """Whether *stint*, which never ended, is over."""
         if stint.boot_id == self._identity.boot_id:
-            if not self._lives(stint.owner):
+            if stint.owner == self._identity.owner or not self._lives(
+                stint.owner
+            ):  # ours: an earlier try that led nowhere
                 return True
         elif self._clock.now() - stint.beat_at > LEASE_TTL:
             return True
@@ -102,9 +106,14 @@ def lead(
     lease = ledger.take_lease(
         identity.owner, identity.host, identity.code_revision, began.wall, may_follow=succession.may_follow
     )
-    with log.batch():
-        _reconcile(ledger, registry, clock, log, surroundings)
-    return Leadership(lease, identity, began, _before(ledger, surroundings, unreachable=unreachable))
+    try:
+        with log.batch():
+            _reconcile(ledger, registry, clock, log, surroundings)
+        return Leadership(lease, identity, began, _before(ledger, surroundings, unreachable=unreachable))
+    except LedgerUnavailable:
+        with suppress(LedgerUnavailable):  # nobody should be told that this one leads
+            ledger.end_stint(lease, "stopped", clock.now())
+        raise
 
 
 def _before(ledger: Ledger, surroundings: Surroundings, *, unreachable: bool) -> Before | None:

@@ -77,6 +77,9 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     except EchoPilotError as error:
         log.event("scheduler.failed", error=str(error))
         return error.exit_code
+    except Exception as error:
+        log.event("scheduler.failed", error=f"{type(error).__name__}: {error}")
+        raise
     finally:
         waiter.close()
         log.close()
@@ -202,6 +205,9 @@ class _Process:
             if error.mixed:
                 os._exit(error.exit_code)  # an orderly end would close the file, and write our log into the stranger's
             return error.exit_code
+        except Exception:
+            self._engine.cancel_all()  # this process ends no sooner than its runs
+            raise
         finally:
             self._custody.close()
 
@@ -267,7 +273,7 @@ class _Process:
         gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
         gc.set_threshold(20_000, 20, 20)
         chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
-        is_first = True
+        is_settled = False
         while not self._stop.asked:
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
@@ -275,9 +281,7 @@ class _Process:
                 return False
             self._custody.look()
             seconds = scheduler.beat()
-            if is_first:
-                is_first = False
-                self._settle()
+            is_settled = is_settled or self._settle()
             self._tell_pings()
             if self._reloading is not None and (other := self._reloading.adopted(scheduler)) is not None:
                 self._registry = other
@@ -288,12 +292,18 @@ class _Process:
                 self._waiter.wait(seconds)
         return True
 
-    def _settle(self) -> None:
-        """What no claim has to wait for."""
-        if self._reloading is not None:
-            self._reloading.start()
-        with contextlib.suppress(OSError, ImportError):  # out of descriptors, say: whoever needs it tries again
+    def _settle(self) -> bool:
+        """What no claim has to wait for; False when the machine has no thread for it: to be asked again."""
+        with contextlib.suppress(
+            Exception
+        ):  # out of descriptors, a package half installed: the run that needs it tells
             self._executor.get_ready()
+        try:
+            if self._reloading is not None:
+                self._reloading.start()
+        except RuntimeError:
+            return False
+        return True
 
     def _wind_up(self, scheduler: Scheduler, ledger: SqliteLedger, lease: Lease) -> int:
         """Plan no more, drain, end what is left, record it all, give the lease back (I25)."""
@@ -306,8 +316,11 @@ class _Process:
         if not drained:
             self._engine.cancel_all()
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
-        ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
-        self._custody.checkpoint()
+        try:
+            ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
+            self._custody.checkpoint()
+        except LedgerUnavailable as error:  # a full disk, say: the lease lapses by itself
+            self._log.event("ledger.unreachable", error=str(error))
         # An end that is written and not told would be an alarm about a run that was well.
         self._pings.wait_sent(min(LAST_PINGS_SECONDS, self._stop.drain_seconds))
         self._tell_pings()

@@ -40,11 +40,16 @@ class Footing:
     trusted_from: datetime | None = None
 
 
+PUNCTUAL_WITHIN = timedelta(milliseconds=10)  # a pass that commits later than this must not say that it was on time
 SLEWED_MOST = 0.001  # seconds: by how much NTP and the grain of the clocks may part them while a pass is prepared
 
 
 class ClockMoved(Exception):
     """The moment a pass was prepared for did not come as foreseen: it is undone and made again. Never leaves the loop."""
+
+
+class CameLate(Exception):
+    """The moment of a prepared pass is well past: it is undone and made again as of now. Never leaves the loop."""
 
 
 class Timekeeper:
@@ -65,7 +70,8 @@ class Timekeeper:
     def wait_for(self, prepared: Reading) -> None:
         """Return when the clocks show what a pass was *prepared* for.
 
-        Raises `ClockMoved` when they never will: the wall clock was set meanwhile, or this process was frozen.
+        Raises `ClockMoved` when they never will, since the wall clock was set meanwhile or this process was frozen for long,
+        and `CameLate` when that was more than `PUNCTUAL_WITHIN` ago.
         """
         self._clock.sleep(max(prepared.monotonic - self._clock.monotonic(), 0.0))
         while 0 < (short := (prepared.wall - self._clock.now()).total_seconds()) <= SLEWED_MOST:
@@ -73,6 +79,8 @@ class Timekeeper:
         off = self._clock.now() - prepared.wall
         if not timedelta(0) <= off < STEP_LEAST:
             raise ClockMoved
+        if off > PUNCTUAL_WITHIN:
+            raise CameLate
 
     def has_stepped(self, reading: Reading) -> bool:
         """Whether wake-ups computed before are worthless: the wall clock moved by itself."""

@@ -15,6 +15,7 @@ from supervisor import datatypes
 from supervisor.options import ServerOptions
 
 type_of = Callable[[str], object]
+MIN_OPEN_FILES = 1024  # supervisor's own, where the file says nothing
 OUTPUT_KEYS = {
     "logfile": str,
     "logfile_maxbytes": datatypes.byte_size,
@@ -115,6 +116,12 @@ def program_mistakes(path: Path) -> list[str]:
         if parser.get(name, "stopwaitsecs", fallback="1").startswith("-"):
             found.append(f"[{name}] stopwaitsecs is negative; wanted: seconds, more than the program's own grace")
     return [f"{path.name}: {problem}" for problem in found]
+
+
+def min_open_files(path: Path) -> int:
+    """How many open files supervisord insists on. The file must be without `problems`."""
+    parser = _parser(path.read_text(encoding="utf-8"))
+    return int(parser.get("supervisord", "minfds", fallback=str(MIN_OPEN_FILES)))
 
 
 def _parser(text: str) -> configparser.RawConfigParser:

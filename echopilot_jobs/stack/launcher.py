@@ -96,6 +96,7 @@ def check() -> int:
     preflight.folders(facts.home)
     preflight.log_files(facts.home)
     preflight.no_mistakes(path)
+    preflight.open_files(path)
     for line in apart(_check_jobs):
         say(line)
     say("settings, supervisord.conf and jobs are fine")
@@ -132,6 +133,7 @@ def run() -> int:
     preflight.folders(facts.home)
     preflight.log_files(facts.home)
     preflight.no_mistakes(path)
+    preflight.open_files(path)
     lock = preflight.StackLock(facts.home)
     lock.take()
     preflight.no_other_supervisord(facts.socket)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,14 @@ def log_files(home: Path) -> None:
             raise Refusal(f"{sentence}; give the file to this account, or move it away", EX_CANTCREAT)
 
 
+def open_files(path: Path) -> None:
+    """See that this account may open as many files as supervisord, with the file at *path*, asks for."""
+    wanted, most = conflint.min_open_files(path), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < wanted:
+        words = f"at most {most} open files are allowed here, and supervisord wants {wanted}"
+        raise Refusal(f"{words}; raise the hard limit (`ulimit -n`), or set `minfds` in '{path}' lower", EX_CONFIG)
+
+
 class StackLock:
     """The right to be the one stack of a folder: a flock, held until this process ends, with the holder's name in it."""
 
@@ -83,8 +92,12 @@ class StackLock:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Refusal(self._taken(), EX_TEMPFAIL) from None
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, f"{processes.this_process()}\n".encode(), 0)
+        try:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, f"{processes.this_process()}\n".encode(), 0)
+        except OSError as error:
+            words = f"cannot write '{self._path}': {error.strerror}; free some space on its disk"
+            raise Refusal(words, EX_CANTCREAT) from None
 
     def holder(self) -> processes.Owner | None:
         """Who has the lock now; None when nobody has, or the note in it is unreadable."""

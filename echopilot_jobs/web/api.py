@@ -116,7 +116,7 @@ def _accepted(run: Run) -> Response:
 
 def api_self_heal() -> Response:
     """Abandon lapsed runs, retry what may be repeated, prune, and look at the processes."""
-    _body()
+    inputs.no_more_than(_body(), ())
     now, ledger = services().clock.now(), services().ledger
     report = heal(ledger, services().registry, now)
     if report.retried:

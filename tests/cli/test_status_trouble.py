@@ -68,7 +68,7 @@ def test_a_narrow_terminal_breaks_what_status_says_between_words(
     screen.end()
 
     lines = screen.seen.decode().splitlines()
-    told = next(n for n, line in enumerate(lines) if line.startswith("  run "))
+    told = next(n for n, line in enumerate(lines) if line.startswith("  run ") and "of export" in line)
     assert max(map(len, lines)) <= 64
     assert words in " ".join(line.strip() for line in lines[told : told + 3])
 

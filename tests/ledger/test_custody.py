@@ -109,3 +109,26 @@ def test_the_reserve_is_given_for_a_full_disk_and_for_nothing_else_F25(custody: 
     assert custody.relieve(full)
     assert not reserve.exists()
     assert not custody.relieve(full)
+
+
+def test_a_mark_that_cannot_be_written_hinders_nobody_from_leading_F25(
+    custody: Custody, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    custody.open()
+    custody.led()
+    before = read_mark(path)
+
+    def refuse(*_what: object) -> None:
+        raise LedgerUnavailable("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr("echopilot_jobs.scheduler.custody.write_mark", refuse)
+        custody.led()
+        custody.look()
+    add_runs(path, 3)
+    custody.checkpoint()
+
+    after = read_mark(path)
+    assert before
+    assert after
+    assert after.last_run > before.last_run

@@ -1,7 +1,7 @@
 """A scheduler process with jobs of the test's own: `python lone_scheduler.py COMMAND EVERY_SECONDS [FLAG…]`.
 
 With `python` COMMAND is a target `module:function`, found in the scheduler's home; with `ping` the address of the watcher is
-in LONE_WATCHER. The other flags are `startup` and `idempotent`.
+in LONE_WATCHER. With `breaks` the loop meets a bug as soon as a run is out. The other flags are `startup` and `idempotent`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,23 @@ import sys
 from datetime import timedelta
 
 from echopilot_jobs.jobs import Command, Inline, Job, Python, Registry
+from echopilot_jobs.runs import State
 from echopilot_jobs.scheduler import main
+from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.settings import load
 from echopilot_jobs.triggers import Every
 
+
+def meet_a_bug(self: Chores, _seconds: float) -> None:
+    """In place of what the loop does between two passes."""
+    if "work" in {run.job_name for run in self._ledger.runs(states=[State.RUNNING])}:
+        raise ZeroDivisionError("a bug")
+
+
 if __name__ == "__main__":
     command, seconds, *flags = sys.argv[1:]
+    if "breaks" in flags:
+        Chores.do_due = meet_a_bug  # type: ignore[method-assign]
     jobs = Registry(
         [
             Job(

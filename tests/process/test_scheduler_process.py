@@ -261,3 +261,17 @@ def test_a_manual_run_starts_when_it_is_asked_for_and_not_at_the_next_beat_I24(l
 
     assert ledger.output(run.id).text == "hello\n"
     ledger.close()
+
+
+def test_a_bug_in_the_loop_ends_the_process_and_its_runs_at_once(lone: Lone) -> None:
+    """supervisord starts another one; one that stayed for its runs would plan nothing and look alive."""
+    process = lone.start("sleep 55", 3600, "startup", "breaks")
+
+    assert process.wait(40) == 1
+
+    (run,) = lone.runs()
+    assert run.state is State.RUNNING  # the next one puts that in order
+    assert lone.left_behind(run) == []
+    assert "ZeroDivisionError: a bug" in lone.said(process)
+    (told,) = lone.events("scheduler.failed")
+    assert told["error"] == "ZeroDivisionError: a bug"

@@ -31,7 +31,8 @@ select (select owner from stints order by id desc limit 1) as owner,
        (select started_at from stints order by id desc limit 1) as began,
        (select min(planned_through) from jobs where name in ('quick', 'note', 'beat')) as through,
        (select count(*) from runs where state = 'running' and stint_id < (select max(id) from stints)) as lost,
-       (select count(*) from runs where state = 'queued' and id <= :last and not_before is null) as waiting
+       (select count(*) from runs where state = 'queued' and id <= :last and not_before is null
+               and job_id not in (select job_id from runs where state = 'running')) as waiting
 """
 Told = Callable[[float, int], None]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,30 @@ def test_a_lock_file_full_of_nonsense_is_no_obstacle(home: Path) -> None:
     lock.take()
     assert lock.holder() == processes.this_process()
     os.close(lock.descriptor)
+
+
+def test_a_full_disk_is_said_when_the_lock_is_taken_F25(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_what: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with pytest.raises(Refusal, match=r"stack.lock': No space left on device; free some space") as refused:
+        StackLock(home).take()
+
+    assert refused.value.exit_code == 73
+
+
+@pytest.mark.parametrize(("said", "most", "passes"), [("", 1024, True), ("", 1023, False), ("minfds=64", 64, True)])
+def test_too_few_open_files_are_said_before_supervisord_is_begun(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: str, most: int, passes: bool
+) -> None:
+    path = home / "supervisord.conf"
+    path.write_text(f"[supervisord]\n{said}\n")
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (10, most))
+
+    with nullcontext() if passes else pytest.raises(Refusal, match=r"at most 1023 open files .* wants 1024; raise"):
+        preflight.open_files(path)
 
 
 def test_a_free_port_passes_and_a_taken_one_names_its_holder() -> None:
