@@ -39,6 +39,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "scheduler.waiting": "another scheduler holds the lock; this one stands by (holder)",
         "scheduler.stopping": "asked to stop; nothing new is planned (signal, running)",
         "scheduler.stopped": "the last line of a life (how, drained, interrupted)",
+        "scheduler.died": "the one that led before ended without a word (last_beat; how, if supervisord saw it)",
         "scheduler.failed": "the process gives up and leaves its restart to supervisord (error)",
         "lease.taken": "this process is the planner (term, owner)",
         "lease.lost": "another scheduler leads; this one exits (term)",

@@ -153,7 +153,10 @@ def between_lives(before: Before, now: Reading, change: Change, code_revision: s
 
 # How a scheduler's life may end in the ledger, other than by an orderly stop.
 _ENDS = {
-    "restored": (Cause.UNKNOWN, "a restored copy of the ledger took its place and knows nothing of this time"),
+    "restored": (
+        Cause.UNKNOWN,
+        "the ledger is a restored copy and does not know this time; a scheduler may well have run",
+    ),
     "orphaned": (Cause.CRASH, "supervisord died, and the scheduler ended with it"),
 }
 

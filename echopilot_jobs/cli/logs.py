@@ -40,7 +40,7 @@ BAD = frozenset({"failed", "timed_out", "abandoned"})
 # Events that somebody should know of; everything else is as it should be.
 ERRORS = frozenset(
     {"scheduler.failed", "ledger.unreachable", "ledger.vanished", "ledger.refused", "ledger.set_aside", "job.failed_to_plan",
-     "jobs.refused", "run.abandoned", "lease.lost", "lock.lost"}
+     "jobs.refused", "run.abandoned", "lease.lost", "lock.lost", "scheduler.died"}
 )  # fmt: skip
 WARNINGS = frozenset(
     {"slot.skipped", "outage.recorded", "clock.stepped", "backlog.held", "job.overlapping", "run.finish_refused",

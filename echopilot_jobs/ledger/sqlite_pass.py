@@ -229,6 +229,9 @@ class SqlitePass:
             attempt=run.attempt + 1,
             started_at=run.started_at or self._at,
             not_before=None,
+            duration_ms=None,  # the figures of the attempt before
+            exit_status=None,
+            http_status=None,
             owner=lease.owner,
             host=lease.host,
             code_revision=lease.code_revision,

@@ -257,6 +257,8 @@ class _Process:
             raise
         self._log.event("startup", ok=True, pid=os.getpid())
         self._log.event("lease.taken", term=leadership.lease.term, owner=self._identity.owner)
+        if (before := leadership.before) is not None and before.ended_how is None:
+            self._log.event("scheduler.died", last_beat=before.reading.wall, how=before.exit_words or None)
         return ledger, leadership
 
     def _tick(self, _run: Run) -> Outcome:

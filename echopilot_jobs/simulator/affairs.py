@@ -20,7 +20,9 @@ def leases(record: Evidence) -> Iterator[str]:
         starts[sights[0].row["job"], sights[0].term] += sights[0].row["origin"] == "startup"
     for sight in record.seen.leases:
         term, at, before = sight.row["term"], sight.at, sight.row["before"]
-        if before and record.stayed(before, at) and sight.row["silent"] < G - 0.1 and not sight.row["given"]:
+        if before in (None, sight.row["owner"]):  # the same process, whose first try met a trouble
+            continue
+        if record.stayed(before, at) and sight.row["silent"] < G - 0.1 and not sight.row["given"]:
             yield f"I19 term {term} began while '{before}' led and lived"
         lasting = record.steady(at + 0.1, at + SETTLING) and record.stayed(sight.row["owner"], at + SETTLING)
         for name in record.eras:

@@ -141,7 +141,9 @@ class Evidence:
 
     def floor(self, era: Era, at: float) -> float:
         """Wall: slots up to here came before the process that first knew of the job, or of its times."""
-        born = max((stay.born for stay in self.truth.stays if stay.born <= era.start), default=0.0)
+        leader = next((sight.row["owner"] for sight in reversed(self.seen.leases) if sight.at <= era.start), None)
+        stays = (stay for stay in self.truth.stays if leader in (None, stay.owner))
+        born = max((stay.born for stay in stays if stay.born <= era.start), default=0.0)
         walls = [self.base + max(t.at, born) + t.offset for t in self.truth.turns if born < t.at <= at]
         return min([self.wall(born), *walls]) if era.fresh else -1e12
 

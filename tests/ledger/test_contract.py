@@ -163,6 +163,20 @@ def test_a_failed_attempt_waits_and_starts_again_as_the_next_attempt_I17(ledger:
     assert (again.id, again.attempt, again.started_at) == (run.id, 2, run.started_at)
 
 
+def test_a_new_attempt_has_no_figures_of_the_one_before(ledger: SqliteLedger, lease: Lease) -> None:
+    """Nobody is there to see how an attempt ends whose scheduler dies."""
+    run = running(ledger, lease)
+    ended = Outcome(State.FAILED, error="no", exit_status=1, http_status=500, duration_ms=205)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        leading.finish(run, ended, NOON + MINUTE)
+    (again,) = start_all(ledger, lease, NOON + MINUTE)
+
+    (lost,) = ledger.abandon_owned_by(["boot:1:1"], NOON + 2 * MINUTE, "dead")
+
+    for seen in (again, lost, ledger.run(run.id)):
+        assert (seen.attempt, seen.duration_ms, seen.exit_status, seen.http_status) == (2, None, None, None)
+
+
 def test_retries_stop_when_the_next_slot_is_claimed(ledger: SqliteLedger, lease: Lease) -> None:
     run = running(ledger, lease)
     finish(ledger, lease, run, NOON + MINUTE, retry_at=NOON + 5 * MINUTE)

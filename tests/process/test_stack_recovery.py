@@ -48,6 +48,11 @@ def test_a_killed_scheduler_comes_back_and_the_web_never_notices(stack: Stack) -
 
     assert stack.pid("web") == web
     assert not processes.is_alive(old)
+    told = [
+        line for line in (stack.home / "logs" / "scheduler.log").read_text().splitlines() if "scheduler.died" in line
+    ]
+    assert len(told) == 1
+    assert "its process was killed by a signal" in told[0]  # what supervisord saw of it
 
 
 def test_a_killed_gunicorn_master_leaves_no_worker_on_the_port(stack: Stack) -> None:

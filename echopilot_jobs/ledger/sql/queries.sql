@@ -272,7 +272,7 @@ where state in ('queued', 'retry_wait') and not_before is not null and not_befor
 
 -- name: start
 update runs set state = 'running', attempt = attempt + 1, started_at = coalesce(started_at, :now), not_before = null,
-                stint_id = :stint_id
+                stint_id = :stint_id, duration_ms = null, exit_status = null, http_status = null
 where id = :run_id and state in ('queued', 'retry_wait') and exists (select 1 from lease where term = :term)
 
 -- name: finish
