@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Pytho
 from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
 from echopilot_jobs.processes import PROJECT_ROOT
 from echopilot_jobs.runs import Artefact, Outcome, Output, Run, State
+
+SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC})
 
 
 def _to_nobody(_heard: Heard) -> None:
@@ -54,8 +57,8 @@ class Executor:
             outcome = self._perform(job, run, cancel, lambda heard: hear(_heard_as_told(heard, hide)))
         except (BadParameters, Unfilled) as error:
             outcome = Outcome(State.FAILED, error=str(error), final=True)
-        except Exception:  # whatever it is, the run must end with its reason recorded and the next one start
-            outcome = Outcome(State.FAILED, error=f"the executor itself failed: {traceback.format_exc(limit=5)}")
+        except Exception as error:  # whatever it is, the run must end with its reason recorded and the next one start
+            outcome = Outcome(State.FAILED, error=_fault_words(error))
         elapsed = round((self.clock.monotonic() - started) * 1000)
         return replace(self._without(outcome, hide), duration_ms=elapsed)
 
@@ -104,6 +107,13 @@ class Executor:
         path = PurePosixPath(artefact.path).with_name(name)
         (self.home / artefact.path).rename(self.home / path)
         return replace(artefact, name=name, path=str(path))
+
+
+def _fault_words(error: Exception) -> str:
+    """What this machine has run out of, in a line; a bug of ours with its traceback."""
+    if isinstance(error, OSError) and error.errno in SHORT_OF:
+        return f"it could not be carried out: {os.strerror(error.errno)}"
+    return f"the executor itself failed: {traceback.format_exc(limit=5)}"
 
 
 def process_mark(owner: str, run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -277,6 +278,17 @@ def test_a_fault_of_our_own_is_an_outcome_too(cancel: Cancel) -> None:
 
     assert outcome.state is State.FAILED
     assert "the executor itself failed" in (outcome.error or "")
+
+
+def test_what_the_machine_has_run_out_of_is_one_line(cancel: Cancel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.EMFILE, "whatever it says")
+
+    monkeypatch.setattr(child_process, "perform", short)
+
+    outcome = EXECUTOR.carry_out(job(Command(("true",))), a_run(), cancel)
+
+    assert outcome.error == "it could not be carried out: Too many open files"
 
 
 @given(
