@@ -15,12 +15,15 @@ from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.following import LOOK_EVERY_SECONDS
 from echopilot_jobs.cli.inputs import past_moment, refused, zone
+from echopilot_jobs.cli.leading import Patience
 from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.backfilling import Choice
+    from echopilot_jobs.clock import Clock
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
 
@@ -71,7 +74,7 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait:
         out.say(
             f"{len(queued):,} run{'s' if len(queued) > 1 else ''} of {job} queued; a Ctrl-C ends the waiting, not the runs"
         )
-        queued = all_ended(ledger, queued)
+        queued = all_ended(ledger, queued, SystemClock())
     if as_json:
         out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)
     elif dry_run:
@@ -83,9 +86,14 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait:
     return _tell_ends(queued)
 
 
-def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float], Any] | None = None) -> list[Run]:
-    """The runs once all of them have ended; on a terminal a bar shows how many have."""
-    rest = pause or threading.Event().wait
+def all_ended(
+    ledger: SqliteLedger, runs: Sequence[Run], clock: Clock, pause: Callable[[float], Any] | None = None
+) -> list[Run]:
+    """The runs once all of them have ended; on a terminal a bar shows how many have.
+
+    Raises `NobodyLeads` when no scheduler leads and none begins to in time.
+    """
+    rest, patience = pause or threading.Event().wait, Patience(ledger, clock)
     ended: dict[int, Run] = {}
     with bar("running the slots") as advance:
         while len(ended) < len(runs):
@@ -94,6 +102,7 @@ def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float]
             if advance:
                 advance(len(ended), len(runs))
             if len(ended) < len(runs):
+                patience.check(next(run for run in runs if run.id not in ended))
                 rest(LOOK_EVERY_SECONDS)
     return [ended[run.id] for run in runs]
 
