@@ -270,6 +270,17 @@ class Ledger(Protocol):
         """Newest first, at most `MAX_PAGE`; *before_id* pages on."""
         ...
 
+    def open_runs(self, limit: int = 50) -> list[Run]:
+        """What has not ended, at most `MAX_PAGE`: what runs, what waits to retry, the queue; in each the oldest first.
+
+        Queued runs of a backlog that waits for a word come last.
+        """
+        ...
+
+    def open_counts(self, but_of_hold: int | None = None) -> dict[str, int]:
+        """By job, how many runs have not ended, without those in the queue that belong to the hold *but_of_hold*."""
+        ...
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         """Runs whose slot (or, without one, whose claim) lies in [start, end), oldest first."""
         ...

@@ -375,3 +375,22 @@ def test_no_priority_carries_a_caught_up_run_past_a_live_one_F61(ledger: SqliteL
         started = [run.job_name for run in leading.start_ready(Limits(1, priorities={"late": 100}))]
 
     assert started == ["live"]
+
+
+def test_open_runs_are_what_runs_then_what_waits_to_retry_then_the_queue_each_oldest_first(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    failed = running(ledger, lease)
+    finish(ledger, lease, failed, NOON + MINUTE, retry_at=NOON + 9 * MINUTE)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        standing(leading, OTHER)
+    going, _ = ledger.request_run("k", NOON + MINUTE)
+    start_all(ledger, lease, NOON + MINUTE)
+    slots = [Slot("k", NOON - number * MINUTE) for number in range(1, 4)]
+    queued = ledger.backfill("k", slots, "test", NOON + MINUTE)
+
+    found = ledger.open_runs()
+
+    assert [run.id for run in found] == [going.id, failed.id, *(run.id for run in queued)]
+    assert [run.id for run in ledger.open_runs(limit=2)] == [going.id, failed.id]
+    assert ledger.open_counts() == {"j": 1, "k": 4}

@@ -353,6 +353,20 @@ select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_rev
 from jobs join runs on runs.id = jobs.last_run_id
 left join stints on stints.id = runs.stint_id
 
+-- name: open_runs
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
+where runs.state in ('queued', 'running', 'retry_wait')
+order by case runs.state when 'running' then 0 when 'retry_wait' then 1 else 2 end,
+         runs.hold_id is not null and runs.hold_id in (select id from holds where answered_at is null), runs.id
+limit :limit
+
+-- name: open_counts
+select jobs.name as job_name, count(*) as count
+from runs join jobs on jobs.id = runs.job_id
+where runs.state in ('queued', 'running', 'retry_wait') and not (runs.state = 'queued' and runs.hold_id is :hold_id)
+group by jobs.name
+
 -- name: last_ends
 select jobs.name as job_name, good.finished_at as succeeded_at, bad.finished_at as failed_at
 from jobs left join runs as good on good.id = jobs.last_success_id
