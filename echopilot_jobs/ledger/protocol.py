@@ -176,6 +176,10 @@ class Ledger(Protocol):
         """End a run that has not started, or ask the scheduler to end one that runs; raises `WrongState` for ended ones."""
         ...
 
+    def cancel_waiting(self, job_name: str, now: datetime, actor: str) -> list[int]:
+        """End all runs of the job that wait, in the queue or to retry; those that run go on. The numbers of the ended."""
+        ...
+
     def backfill(self, job_name: str, slots: Sequence[Slot], actor: str, now: datetime) -> list[Run]:
         """Queue a run for each of *slots* that has none yet; they start one after another, after everything else."""
         ...

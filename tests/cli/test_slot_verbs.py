@@ -112,6 +112,8 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["cancel", "x"], 2, "came 'x'; wanted: a run's number"),
         (["cancel", "999999"], 2, "no run 999999"),
         (["cancel", "1"], 3, "run 1 has ended (succeeded); only an open run can be cancelled"),
+        (["cancel", "1", "--job", "news"], 2, "give RUN or --job, not both"),
+        (["cancel", "--job", "nobody"], 2, "no job named 'nobody'"),
         (["backfill", "minutely"], 2, "missing option '--from'"),
         (["backfill", "minutely", "--from", "2h", "--to", "tomorrow"], 2, "'--to': came 'tomorrow', which is in"),
         (["backfill", "minutely", "--from", "1h", "--to", "2h"], 2, "which is later than --to"),
@@ -548,6 +550,52 @@ def test_a_backfill_is_shown_slot_by_slot_before_anything_is_done(call, life):
     assert {(run.origin, run.actor) for run in made} == {(Origin.BACKFILL, actor())}
     assert len(life.ledger.runs()) == before + taken
     assert again.err.startswith("nothing was queued; ")
+
+
+def test_a_backfill_of_more_than_a_hundred_slots_is_asked_about_first(call, life, monkeypatch):
+    lives_again(life, MINUTELY, NEWS)
+    stretch = ("--from", "4h", "--to", "10m")
+    before = len(life.ledger.runs(limit=200))
+    monkeypatch.setattr("sys.stdin", None)
+
+    refused = call("backfill", "minutely", *stretch)
+    unasked = call("backfill", "minutely", *stretch, "--dry-run")
+    left = len(life.ledger.runs(limit=200))
+    done = call("backfill", "minutely", *stretch, "--yes")
+
+    count = int(re.search(r"^(\d+) of \d+ slots would be queued", unasked.out, re.MULTILINE)[1])
+    assert count > 100
+    assert (refused.code, refused.out) == (2, "")
+    assert f"nobody can be asked here; give --yes to queue {count} runs of minutely, or --dry-run" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert left == before
+    assert done.code == 0
+    assert done.out.startswith(f"{count} of ")
+    assert "take back all runs of minutely that still wait with `echopilot cancel --job minutely`" in done.err
+
+
+def test_a_backfill_is_taken_back_together_and_what_runs_goes_on(call, life, monkeypatch):
+    lives_again(life, MINUTELY, NEWS)
+    other, _ = life.ledger.request_run("news", life.clock.now())
+    call("backfill", "minutely", "--from", "60m", "--to", "30m")
+    waiting = [run.id for run in life.ledger.runs(job_name="minutely", states=frozenset({State.QUEUED}), limit=200)]
+    life.sql("update runs set state = 'running', attempt = 1, started_at = claimed_at where id = ?", waiting[0])
+    monkeypatch.setattr("sys.stdin", None)
+
+    refused = call("cancel", "--job", "minutely")
+    done = call("cancel", "--job", "minutely", "--yes")
+    again = call("cancel", "--job", "minutely")
+    document = json.loads(call("cancel", "--job", "news", "--yes", "--json").out)["cancelled"]
+
+    count = len(waiting) - 1
+    goes_on = f"; run {waiting[0]} goes on, stop one with `echopilot cancel {waiting[0]}`\n"
+    assert refused.code == 2
+    assert f"nobody can be asked here; give --yes to cancel {count} waiting runs of minutely" in refused.err
+    assert done == (0, f"{count} waiting runs of minutely are cancelled{goes_on}", done.err)
+    assert again == (0, "", f"no run of minutely waits; nothing was cancelled{goes_on}")
+    assert {life.ledger.run(number).state for number in waiting[1:]} == {State.CANCELLED}
+    assert life.ledger.run(waiting[0]).cancel_wanted is None
+    assert document == {"job": "news", "runs": [other.id], "running": []}
 
 
 def test_a_backfill_of_a_paused_job_says_that_it_waits(call, life):

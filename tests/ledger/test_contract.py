@@ -394,3 +394,22 @@ def test_open_runs_are_what_runs_then_what_waits_to_retry_then_the_queue_each_ol
     assert [run.id for run in found] == [going.id, failed.id, *(run.id for run in queued)]
     assert [run.id for run in ledger.open_runs(limit=2)] == [going.id, failed.id]
     assert ledger.open_counts() == {"j": 1, "k": 4}
+
+
+def test_all_that_wait_of_one_job_are_cancelled_together_and_nothing_else(ledger: SqliteLedger, lease: Lease) -> None:
+    going = running(ledger, lease)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        standing(leading, OTHER)
+    other, _ = ledger.request_run("k", NOON + MINUTE)
+    slots = [Slot("j", NOON - number * MINUTE) for number in range(1, 4)]
+    queued = [run.id for run in ledger.backfill("j", slots, "test", NOON + MINUTE)]
+
+    ended = ledger.cancel_waiting("j", NOON + 2 * MINUTE, "cli:ann")
+    again = ledger.cancel_waiting("j", NOON + 2 * MINUTE, "cli:ann")
+
+    assert (ended, again) == (queued, [])
+    assert {ledger.run(number).error for number in ended} == {"cancelled by cli:ann"}
+    assert ledger.run(going.id).state is State.RUNNING
+    assert ledger.run(other.id).state is State.QUEUED
+    with pytest.raises(UnknownName):
+        ledger.cancel_waiting("nobody", NOON, "cli:ann")

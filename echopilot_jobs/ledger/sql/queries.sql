@@ -340,6 +340,11 @@ update runs set not_before = :not_before where id = :run_id and state = 'queued'
 update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
 where id = :run_id and state in ('queued', 'retry_wait')
 
+-- name: cancel_waiting
+update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
+where job_id = :job_id and state in ('queued', 'retry_wait')
+returning id
+
 -- name: want_cancelled
 update runs set cancel_wanted = :actor where id = :run_id and state = 'running' and cancel_wanted is null
 
