@@ -231,6 +231,25 @@ def test_audit_names_lost_slots_and_exits_1(call, life):
     assert (document["ok"], document["counts"]) == (False, {"lost": 2})
 
 
+def test_audit_says_what_came_due_since_nobody_plans_and_stays_green(call, life):
+    answer = call("audit", "--job", "minutely")
+    found = json.loads(call("audit", "--job", "minutely", "--json").out)["audit"]["undecided"]
+    lives_again(life, MINUTELY, NEWS)
+    planned, document = call("audit"), json.loads(call("audit", "--json").out)["audit"]
+
+    through = life.ledger.planned_through()["minutely"]
+    assert (answer.code, planned.code) == (0, 0)
+    assert re.search(
+        r"^accounted for up to [0-9: -]+Z; since then (79|80|81) slots came due and nobody has decided about them: "
+        r"no scheduler planned$",
+        answer.out.splitlines()[-1],
+    )
+    assert found["slots"] in (79, 80, 81)
+    assert found["accounted_to"] < iso(through)
+    assert "came due" not in planned.out
+    assert document["undecided"] is None
+
+
 def test_audit_of_one_job_from_a_moment_on(call, life):
     document = json.loads(call("audit", "--job", "minutely", "--since", "85m ago", "--json").out)["audit"]
 
