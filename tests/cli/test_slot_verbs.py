@@ -17,7 +17,7 @@ from test_cli_manners import CONTROLS, on_terminal
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.acting import actor
 from echopilot_jobs.clock import SystemClock, iso
-from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.jobs import Command, Http, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.settings import Settings
@@ -435,6 +435,7 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     registry["news"] = edited
 
     planned = json.loads(call("timetable", "--diff", "--days", "3", "--json").out)["differences"]
+    still_to_come = call("timetable", "--diff", "--days", "3").out
     lives_again(life, MINUTELY, edited)
     taken = json.loads(call("timetable", "--diff", "news", "--days", "3", "--json").out)["differences"]
     words = call("timetable", "--diff", "--days", "3").out
@@ -442,10 +443,36 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert unchanged == (0, "", "no definition has changed\n")
     for (found,) in (planned, taken):
         assert (found["job"], len(found["gone"]), len(found["new"]), found["unchanged"]) == ("news", 3, 3, 0)
-    assert "news: 'daily at 08:00 Europe/Riga' to 'daily at 09:30 Europe/Riga'" in words
-    assert "  retries: 0 to 1\n" in words
+    assert "news: daily at 08:00 Europe/Riga -> daily at 09:30 Europe/Riga\n" in words
+    assert "  changed in the jobs file; no scheduler has taken it up yet\n" in still_to_come
+    assert re.search(r"^  changed [0-9: -]+Z \(\d+ s ago\)$", words, re.MULTILINE)
+    assert (planned[0]["changed_at"], taken[0]["changed_at"] is None) == (None, False)
+    assert "  retries: 0 -> 1\n" in words
     assert "  gone: 3\n" in words
     assert "  unchanged: 0\n" in words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            Http("https://x.example/hook", headers={"Authorization": "Bearer ${API_TOKEN}"}),
+            Http("https://x.example/hook"),
+            ['  does: headers: {"Authorization": "Bearer ${API_TOKEN}"} -> none'],
+        ),
+        (Command(("sync", "--all")), Command(("sync",)), ['  does: argv: ["sync", "--all"] -> ["sync"]']),
+    ],
+    ids=["http", "command"],
+)
+def test_of_what_a_changed_job_does_only_the_keys_that_differ_are_told(call, life, registry, before, after, said):
+    job = Job("hook", Cron("30 9 * * 1-5", "UTC"), before)
+    lives_again(life, MINUTELY, NEWS, job)
+    registry["hook"] = replace(job, action=after, retries=job.retries)
+
+    lines = call("timetable", "--diff", "hook").out.splitlines()
+
+    assert lines[0] == f"hook: {job.trigger}, as before"
+    assert lines[2 : lines.index(next(line for line in lines if line.startswith("  from ")))] == said
 
 
 # -- pause and resume
