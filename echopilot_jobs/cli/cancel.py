@@ -10,7 +10,7 @@ import click
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.asking import agreed, yes_option
 from echopilot_jobs.cli.completion import job_names, open_runs
-from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.cli.inputs import run_number
 from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.runs import State
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("cancel")
-@click.argument(
-    "run_id", type=whole("a run's number, for example 12"), metavar="RUN", required=False, shell_complete=open_runs
-)
+@click.argument("run_id", type=run_number, metavar="RUN", required=False, shell_complete=open_runs)
 @click.option("--job", shell_complete=job_names, metavar="JOB", help="All runs of JOB that wait instead of one run.")
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -60,4 +60,4 @@ def test_the_help_of_run_says_how_the_runs_own_exit_code_differs_from_a_refusal(
 
     assert "With --wait or --logs the exit code is the run's" in shown
     assert "a 3 may be the command's own" in shown
-    assert "its document with `state` and `exit_status`" in shown
+    assert "in a document with `state` and `exit_status`" in shown

@@ -56,6 +56,20 @@ def test_what_is_broken_now_stands_before_failing_jobs_and_those_before_all_else
     assert answer.err == ""  # said once
 
 
+@pytest.mark.parametrize(("others", "told"), [(1, " (and 1 more mistake)"), (2, " (and 2 more mistakes)")])
+def test_how_many_more_mistakes_a_jobs_file_has_stands_apart_from_the_first(
+    call: Call, house: House, others: int, told: str
+) -> None:
+    more = "".join(f"[jobs.other{number}]\nevery = 'never'\ncommand = ['true']\n" for number in range(others))
+    (house.settings.home / "jobs.toml").write_text(f"[jobs.mine]\nevery = 'sometimes'\ncommand = ['true']\n{more}")
+
+    status, warned = call("status").out.splitlines(), call("jobs").err
+
+    (line,) = (line for line in status if line.startswith("! the jobs file is not in force: "))
+    assert line.endswith(told)
+    assert f"{told}; see `echopilot check`" in warned
+
+
 @pytest.mark.process
 def test_a_narrow_terminal_breaks_what_status_says_between_words(
     house: House, terminal: Callable[..., Terminal]
