@@ -51,15 +51,16 @@ def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: d
     try:
         return follow(ledger, run, None, SystemClock(), tell=out.say)
     except NobodyLeads as error:
-        raise _taken_back(ledger, run.id, sight.now()) or error from None
+        if not _is_taken_back(ledger, run.id, sight.now()):
+            raise NobodyLeads(f"{error}, {INSTEAD}") from None
+        raise NobodyLeads(f"no scheduler leads, so run {run.id} is cancelled again; {START}, {INSTEAD}") from None
 
 
-def _taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> NobodyLeads | None:
-    """The run was asked for to be shown now, so it is not left in the queue; None when it has begun all the same."""
-    if ledger.run(run_id).state is not State.QUEUED:
-        return None
-    _ = ledger.cancel(run_id, now, acting.actor())
-    return NobodyLeads(f"no scheduler leads, so run {run_id} is cancelled again; {START}, {INSTEAD}")
+def _is_taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> bool:
+    """Whether the run is cancelled: it was asked for to be shown now. One that has begun is left to the next scheduler."""
+    if ledger.run(run_id).state is State.RUNNING:
+        return False
+    return ledger.cancel(run_id, now, acting.actor()).state is State.CANCELLED
 
 
 def _newest(ledger: SqliteLedger, job_name: str) -> Run:

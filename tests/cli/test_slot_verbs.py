@@ -644,6 +644,19 @@ def test_a_backfill_is_taken_back_together_and_what_runs_goes_on(call, life, mon
     assert document == {"job": "news", "runs": [other.id], "running": []}
 
 
+@pytest.mark.process
+@pytest.mark.parametrize(("typed", "code", "state"), [(b"n\n", 1, State.QUEUED), (b"y\n", 0, State.CANCELLED)])
+def test_who_cancels_all_that_waits_is_asked_first(call, house, terminal, typed, code, state):
+    run, _ = house.ledger.request_run("export", SystemClock().now())
+    screen = terminal("cancel", "--job", "export")
+    screen.wait_for(b"cancel 1 waiting run of export? [y/N]")
+
+    screen.type(typed)
+
+    assert screen.end() == code
+    assert house.ledger.run(run.id).state is state
+
+
 def test_a_backfill_of_a_paused_job_says_that_it_waits(call, life):
     lives_again(life, MINUTELY, NEWS)
     call("pause", "minutely")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from daykit import well
 from housekit import everything_in, working
@@ -9,6 +11,7 @@ from housekit import everything_in, working
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli import backfill, following, leading, made
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import OPEN_STATES, State
 from echopilot_jobs.testing import FakeClock
 
@@ -86,6 +89,27 @@ def test_what_was_only_asked_for_to_be_shown_now_is_taken_back(call, lived, hast
     )
     assert run.state is State.CANCELLED
     assert not lived.runs(states=OPEN_STATES)
+
+
+def test_what_a_dead_scheduler_had_begun_is_left_to_the_next_one(call, lived, settings, hasty, supervised, monkeypatch):
+    def dies_at_once(ledger, _settings, _now, _so):
+        past = SystemClock().now() - timedelta(minutes=5)
+        lease = ledger.take_lease("boot:1:1", "host", "rev", past)
+        with ledger.leading(lease, past) as work:
+            work.start_ready(Limits(1))
+        return True
+
+    monkeypatch.setattr("echopilot_jobs.cli.acting.wake", dies_at_once)
+
+    answer = call("brief")
+
+    run = lived.runs(job_name="ceo_brief", limit=1)[0]
+    assert answer.code == 3
+    assert answer.err.splitlines()[-1] == (
+        f"error: no scheduler leads; run {run.id} was running when it died, and the next one decides about it; "
+        "start it with `bin/stack`, or give --last to show the newest one"
+    )
+    assert (run.state, run.cancel_wanted) == (State.RUNNING, None)
 
 
 @pytest.mark.parametrize("is_left_behind", [False, True], ids=["no socket", "the socket of a killed one"])
