@@ -37,6 +37,11 @@ def relative(moment: datetime, now: datetime) -> str:
     return f"in {_two_units(seconds)}" if seconds > 0 else f"{_two_units(-seconds)} ago"
 
 
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago something happened: `2 h 5 min ago`, `just now`, also when *now* was read a little earlier."""
+    return relative(moment, now) if now - moment >= timedelta(seconds=1) else "just now"
+
+
 def stamp(moment: datetime) -> str:
     """The moment in UTC to the second: `2026-03-02 08:00:00Z`."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"

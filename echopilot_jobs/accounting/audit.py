@@ -11,6 +11,7 @@ from echopilot_jobs.accounting.comparing import JobAudit, unlike
 from echopilot_jobs.accounting.findings import Account, Finding, Findings
 from echopilot_jobs.accounting.logbook import Logbook, Told
 from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, rule_of, seconds_from, seconds_of
+from echopilot_jobs.accounting.undecided import Undecided, undecided
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.errors import UnknownName
 from echopilot_jobs.ledger import LEASE_TTL, MAX_PAGE, Ledger
@@ -28,13 +29,17 @@ Lives = Callable[[Run], bool | None]
 
 @dataclass
 class Report:
-    """What one audit saw. *notes* are true and worth knowing, and no fault of the record."""
+    """What one audit saw. *notes* are true and worth knowing, and no fault of the record.
+
+    *undecided*: what came due after the record ends, because no scheduler leads.
+    """
 
     accounts: list[Account] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     notes: list[str] = field(default_factory=list)
     log_lines: int = 0
     log_files: int = 0
+    undecided: Undecided | None = None
 
     @property
     def is_green(self) -> bool:
@@ -50,6 +55,7 @@ class Report:
             "counts": dict(sorted(self.findings.counts.items())),
             "log": {"lines": self.log_lines, "files": self.log_files},
             "notes": self.notes,
+            "undecided": self.undecided.as_dict() if self.undecided else None,
         }
 
 
@@ -100,6 +106,8 @@ def _audit(
         _audit_job(ledger, name, begun[name], start, book.runs.get(name, {}), report)
     _add_stuck(ledger, now, chosen, lives, report)
     _add_late(ledger, now, chosen, report)
+    if _leader(ledger, now) is None:
+        report.undecided = undecided(ledger, now, chosen)
     return report
 
 

@@ -128,7 +128,7 @@ def _state_words(run: Run, now: datetime) -> str:
     error = f": {shorten(plain(run.error), ERROR_MOST)}" if run.error else ""
     words = {
         State.QUEUED: "waits in the queue",
-        State.RUNNING: f"has been running for {span(now - (run.started_at or now))}",
+        State.RUNNING: f"has been running for {span(max(now - (run.started_at or now), timedelta(0)))}",
         State.RETRY_WAIT: f"failed at attempt {run.attempt} and waits to try again{error}",
         State.SUCCEEDED: f"succeeded{started}",
         State.CANCELLED: f"was cancelled{'' if run.started_at else ' before it started'}{error}",

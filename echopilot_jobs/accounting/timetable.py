@@ -117,6 +117,7 @@ class Difference:
     new: tuple[datetime, ...]
     unchanged: int
     notes: Mapping[datetime, str]
+    changed_at: datetime | None = None  # when it came into force; None when no scheduler has taken it up
 
     @property
     def others(self) -> dict[str, tuple[Any, Any]]:
@@ -132,6 +133,7 @@ class Difference:
             "job": self.job_name,
             "before": dict(self.before),
             "after": dict(self.after),
+            "changed_at": iso(self.changed_at) if self.changed_at else None,
             "since": iso(self.start),
             "until": iso(self.end),
             "gone": [{"at": iso(due), "note": self.notes.get(due)} for due in self.gone],

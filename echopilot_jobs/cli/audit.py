@@ -48,7 +48,8 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
     """Account for every slot; exit 1 if one is lost or doubled.
 
     Works every slot out anew from the definitions the ledger keeps, since each job was registered, and compares them with
-    the runs, skips and gaps recorded, and those with the log.
+    the runs, skips and gaps recorded, and those with the log. While no scheduler leads, slots that came due since
+    the last one planned are counted apart: nothing is decided about them, and nothing is lost.
 
     Example: echopilot audit --since '3d ago'
     """
@@ -108,6 +109,8 @@ def _show(report: Report) -> None:
         out.line(f"note: {note}")
     _show_findings(report)
     out.line(_verdict(report))
+    if report.undecided:
+        out.line(report.undecided.words)
 
 
 def _counts(account: Account) -> tuple[int, ...]:

@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.asking import agreed, yes_option
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.following import LOOK_EVERY_SECONDS
 from echopilot_jobs.cli.inputs import past_moment, refused, zone
+from echopilot_jobs.cli.leading import Patience
 from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.backfilling import Choice
+    from echopilot_jobs.clock import Clock
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
 
 BAD_MOST = 10
+ASKED_ABOVE = 100
 COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column("NOW"))
 
 
@@ -38,13 +43,15 @@ COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column(
 )
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of the times; UTC by default.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen, slot by slot.")
+@yes_option
 @click.option("--wait", is_flag=True, help="Follow the runs to their ends; exit 0 if all succeeded, else 1.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait: bool, as_json: bool) -> int:
+def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> int:
     """Queue runs for past slots of JOB that have none.
 
     At most 1,000, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
-    however it ended, is left alone.
+    however it ended, is left alone. More than 100 are asked about first; `echopilot cancel --job JOB` takes back what still
+    waits.
 
     Example: echopilot backfill ceo_brief --from '2026-03-01 08:00' --to 'yesterday 08:00' --dry-run
     """
@@ -64,14 +71,18 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait:
         raise click.UsageError(str(error)) from None
     queued: list[Run] = []
     if not dry_run:
-        queued = ledger.backfill(job, [each.slot for each in found if each.is_queued], acting.actor(), now)
+        slots = [each.slot for each in found if each.is_queued]
+        if not (yes or _may_queue(job, len(slots))):
+            out.say("nothing was queued")
+            return 1
+        queued = ledger.backfill(job, slots, acting.actor(), now)
         if queued:
             acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
     if wait and queued:
         out.say(
             f"{len(queued):,} run{'s' if len(queued) > 1 else ''} of {job} queued; a Ctrl-C ends the waiting, not the runs"
         )
-        queued = all_ended(ledger, queued)
+        queued = all_ended(ledger, queued, SystemClock())
     if as_json:
         out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)
     elif dry_run:
@@ -83,9 +94,22 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, wait:
     return _tell_ends(queued)
 
 
-def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float], Any] | None = None) -> list[Run]:
-    """The runs once all of them have ended; on a terminal a bar shows how many have."""
-    rest = pause or threading.Event().wait
+def _may_queue(job: str, count: int) -> bool:
+    """Whether so many may be queued; a person is asked about many."""
+    if count <= ASKED_ABOVE:
+        return True
+    otherwise = f"give --yes to queue {count:,} runs of {job}, or --dry-run to see their slots"
+    return agreed(f"queue {count:,} runs of {job}?", otherwise)
+
+
+def all_ended(
+    ledger: SqliteLedger, runs: Sequence[Run], clock: Clock, pause: Callable[[float], Any] | None = None
+) -> list[Run]:
+    """The runs once all of them have ended; on a terminal a bar shows how many have.
+
+    Raises `NobodyLeads` when no scheduler leads and none begins to in time.
+    """
+    rest, patience = pause or threading.Event().wait, Patience(ledger, clock)
     ended: dict[int, Run] = {}
     with bar("running the slots") as advance:
         while len(ended) < len(runs):
@@ -94,6 +118,7 @@ def all_ended(ledger: SqliteLedger, runs: Sequence[Run], pause: Callable[[float]
             if advance:
                 advance(len(ended), len(runs))
             if len(ended) < len(runs):
+                patience.check(next(run for run in runs if run.id not in ended))
                 rest(LOOK_EVERY_SECONDS)
     return [ended[run.id] for run in runs]
 
@@ -143,6 +168,8 @@ def _show_queued(ledger: SqliteLedger, job: str, found: list[Choice], queued: li
         return
     runs = f"run {queued[0].id}" if len(queued) == 1 else f"runs {queued[0].id} to {queued[-1].id}"
     out.line(f"{len(queued):,} of {len(found):,} slots of {job} are queued as {runs}{kept}")
+    if any(run.is_open for run in queued):
+        out.say(f"take back all runs of {job} that still wait with `echopilot cancel --job {job}`")
     for pause in ledger.pauses(now, job):
         if pause.covers(now):
             out.say(f"note: {job} is paused {until_words(pause.until)}, and so long they wait")

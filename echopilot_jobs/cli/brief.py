@@ -18,7 +18,8 @@ MARKS = {"critical": "fail", "high": "fail", "medium": "warn", "low": "ok"}
 def command(last: bool, as_json: bool) -> None:
     """Read all signals and say what matters most.
 
-    Runs the job ceo_brief and waits for it; the page it writes is named at the end.
+    Runs the job ceo_brief and waits for it; the page it writes is named at the end. It needs a scheduler that leads; --last
+    does not.
 
     Example: echopilot brief --last
     """

@@ -71,7 +71,7 @@ def echopilot() -> None:
     Example: echopilot status
 
     Exit codes: 0 done; 1 it failed; 2 the command was wrong; 3 refused in the present state; 78 settings or definitions
-    cannot be used; 130 interrupted.
+    cannot be used; 130 interrupted. With --wait the exit code of `run` and `retry` is the run's own.
     """
 
 

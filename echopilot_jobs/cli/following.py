@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.cli import out
 from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.leading import Patience
 from echopilot_jobs.cli.rows import brief_error, state_words
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.plain import plain
@@ -46,6 +47,7 @@ def follow(
 ) -> Run:
     """The run once it has ended. Raises `StillOpen` after *timeout* seconds; a Ctrl-C leaves the run alone.
 
+    Raises `NobodyLeads` when no scheduler leads and none begins to in time.
     On a terminal a bar shows how far it is, elsewhere a line for every step it tells of. What it says in the
     scheduler's *log* goes to *tell*, and what it has printed so far to *printed*.
     """
@@ -70,7 +72,7 @@ def _watched(
     tell: Callable[[str], None],
     printed: Callable[[Output], None] | None,
 ) -> Run:
-    started = clock.monotonic()
+    started, patience = clock.monotonic(), Patience(ledger, clock)
     seen, far = run.state, None
     with bar(f"run {run.id}", wanted=run.is_open) as advance:
         while (run := ledger.run(run.id)).is_open:
@@ -82,6 +84,7 @@ def _watched(
                 printed(ledger.output(run.id))
             far = _progress(ledger.progress(run.id), far, advance)
             _give_up(run, timeout, clock.monotonic() - started)
+            patience.check(run)
             rest(LOOK_EVERY_SECONDS)
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -24,6 +25,30 @@ def whole(wanted: str, most: int = LARGEST) -> Callable[[str | int], int]:
         return int(value)
 
     return number
+
+
+def run_number(value: str | int) -> int:
+    """A reader of a run's number; who gives a job's name is told which of its runs may be meant."""
+    wanted = "a run's number, for example 12"
+    if isinstance(value, str) and not value.isdecimal() and (words := _runs_of(value)):
+        raise click.BadParameter(f"came '{plain(value)[:80]}', which is a job; wanted: a run's number; {words}")
+    return whole(wanted)(value)
+
+
+def _runs_of(name: str) -> str | None:
+    """Where the runs of the job *name* are; None when no job of that name was ever seen."""
+    from echopilot_jobs.cli import sight
+    from echopilot_jobs.errors import EchoPilotError
+
+    try:
+        with contextlib.closing(sight.reading(sight.settings())) as ledger:
+            if name not in ledger.first_seen():
+                return None
+            newest = ledger.runs(job_name=name, limit=1)
+    except EchoPilotError:
+        return None  # what is wrong is told to whoever gives a number
+    has = f"its newest is {newest[0].id}" if newest else "it has none yet"
+    return f"{has}, `echopilot runs --job {name}` lists them"
 
 
 def seconds(value: str | float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -173,7 +174,7 @@ def command(
         found = parts.last_lines(lines, *_chosen(wanted, is_events=is_events))
         if wanted.run is not None and not found:
             sight.ledger(settings).run(wanted.run)  # an unknown one is said, and nothing else
-        _show_newest(current, found, show, parts)
+        _show_newest(current, found, show, parts, lambda: _runs_of(settings, wanted))
     run = None if wanted.run is None else _OfRun(sight.ledger(settings), wanted.run, prints=not (as_json or raw))
     if run is not None:
         run.begin(found)
@@ -216,13 +217,30 @@ def _target(settings: Settings, of: str | None) -> tuple[str, Wanted]:
     return PROGRAMS["scheduler"], Wanted(job=of)
 
 
-def _show_newest(current: Path, found: list[bytes], show: Callable[[bytes], None], parts: Parts) -> None:
+def _runs_of(settings: Settings, wanted: Wanted) -> str:
+    """Beside that no line was found: whether the job has runs at all, or the choice is narrow. Empty when that is unknown."""
+    narrow = "; give fewer of --since, --until and --level" if wanted.since or wanted.until or wanted.level else ""
+    if wanted.job is None:
+        return narrow
+    try:
+        with contextlib.closing(sight.reading(settings)) as ledger:
+            newest = ledger.runs(job_name=wanted.job, limit=1)
+    except LedgerUnavailable:
+        return narrow
+    if not newest:
+        return f"; {wanted.job} has no runs yet"
+    return f"; the newest run of {wanted.job} is {newest[0].id}, see `echopilot show {newest[0].id}`{narrow}"
+
+
+def _show_newest(
+    current: Path, found: list[bytes], show: Callable[[bytes], None], parts: Parts, beside: Callable[[], str]
+) -> None:
     for line in found:
         show(line)
     if not parts.paths:
         out.say(f"no '{current}' yet; the stack writes it: start it with `bin/stack`")
     elif not found:
-        out.say("no such lines")
+        out.say(f"no such lines{beside()}")
 
 
 class _OfRun:

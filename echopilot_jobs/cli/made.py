@@ -11,6 +11,7 @@ import click
 
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.following import follow
+from echopilot_jobs.cli.leading import START, NobodyLeads, refuse_without_stack
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.runs import State
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Run
     from echopilot_jobs.settings import Settings
+
+
+INSTEAD = "or give --last to show the newest one"
 
 
 class NothingMade(EchoPilotError):
@@ -40,10 +44,23 @@ def made_by(job_name: str, *, last: bool, params: dict[str, Any], now: datetime)
 
 
 def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: dict[str, Any], now: datetime) -> Run:
+    refuse_without_stack(ledger, settings, now, INSTEAD)
     run, _ = ledger.request_run(job_name, now, actor=acting.actor(), params=params or None)
     leads = acting.wake(ledger, settings, now, f"run {run.id} waits in the queue until one starts")
     out.say(f"run {run.id} of {job_name} is queued" + ("" if leads else "; waiting for a scheduler"))
-    return follow(ledger, run, None, SystemClock(), tell=out.say)
+    try:
+        return follow(ledger, run, None, SystemClock(), tell=out.say)
+    except NobodyLeads as error:
+        if not _is_taken_back(ledger, run.id, sight.now()):
+            raise NobodyLeads(f"{error}, {INSTEAD}") from None
+        raise NobodyLeads(f"no scheduler leads, so run {run.id} is cancelled again; {START}, {INSTEAD}") from None
+
+
+def _is_taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> bool:
+    """Whether the run is cancelled: it was asked for to be shown now. One that has begun is left to the next scheduler."""
+    if ledger.run(run_id).state is State.RUNNING:
+        return False
+    return ledger.cancel(run_id, now, acting.actor()).state is State.CANCELLED
 
 
 def _newest(ledger: SqliteLedger, job_name: str) -> Run:

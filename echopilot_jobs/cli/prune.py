@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.asking import agreed, yes_option
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.inputs import length, refused, whole
 from echopilot_jobs.clock import iso
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAST = timedelta(days=1)
 USUAL_KEEP = 20
+OTHERWISE = "give --yes to remove, or --dry-run to see what would go"
 
 
 @click.command("prune")
@@ -34,7 +35,7 @@ USUAL_KEEP = 20
     help="The newest N runs of each job stay, however old.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say how much would go.")
-@click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can be asked.")
+@yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Remove history from before a moment.
@@ -55,7 +56,7 @@ def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) 
     removed = 0
     if not dry_run:
         refuse_unless_clock_trusted(ledger)
-        if runs + slots and not (yes or _agreed(f"remove {found}? There is no way back")):
+        if runs + slots and not (yes or agreed(f"remove {found}? There is no way back", OTHERWISE)):
             out.say("nothing was removed")
             return 1
         removed = _remove(ledger, older_than, keep, now, runs + slots)
@@ -65,12 +66,6 @@ def command(age: timedelta, keep: int, dry_run: bool, yes: bool, as_json: bool) 
     else:
         out.line(f"{found} would be removed; nothing was changed" if dry_run else f"removed {removed:,} rows: {found}")
     return 0
-
-
-def _agreed(question: str) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here; give --yes to remove, or --dry-run to see what would go")
-    return click.confirm(question, err=True)
 
 
 def _remove(ledger: SqliteLedger, older_than: datetime, keep: int, now: datetime, expected: int) -> int:

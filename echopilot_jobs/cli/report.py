@@ -37,7 +37,8 @@ def _day(value: str) -> str:
 def command(date: str | None, last: bool, as_json: bool) -> None:
     """Account for a day, job by job.
 
-    Runs the job daily_report and waits for it; the page it writes is named at the end.
+    Runs the job daily_report and waits for it; the page it writes is named at the end. It needs a scheduler that leads;
+    --last does not.
 
     Example: echopilot report --date 2026-03-01
     """

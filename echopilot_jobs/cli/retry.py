@@ -9,7 +9,7 @@ import click
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.completion import ended_runs
 from echopilot_jobs.cli.following import exit_code, follow, tell_end
-from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.cli.inputs import run_number
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.runs import BAD_ENDS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("retry")
-@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN", shell_complete=ended_runs)
+@click.argument("run_id", type=run_number, metavar="RUN", shell_complete=ended_runs)
 @click.option("--force", is_flag=True, help="Also when it succeeded.")
 @click.option("--wait", is_flag=True, help="Follow the new run to its end and exit as it did, like `run --wait`.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

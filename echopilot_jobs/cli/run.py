@@ -57,7 +57,9 @@ def command(
     """Queue a run of JOB now.
 
     With --wait or --logs the exit code is the run's: 0 when it succeeded; of a command that failed its own exit status, when
-    that is 1 to 125; otherwise 1. A Ctrl-C ends the following (130), not the run.
+    that is 1 to 125; otherwise 1. So a 3 may be the command's own: then standard output tells how the run ended, in a line
+    or, with --json, in a document with `state` and `exit_status`. The 3 of a refusal, and of 30 seconds in which no scheduler
+    led, comes with an `error:` instead. A Ctrl-C ends the following (130), not the run.
 
     Example: echopilot run daily_report -p date=2026-03-01 --wait
     """

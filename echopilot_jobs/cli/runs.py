@@ -91,7 +91,16 @@ def command(
         if len(found) == limit:
             out.say(f"older ones: --before {found[-1].id}")
     else:
-        out.say("no such runs")
+        out.say(f"no such runs; {_others(ledger, job)}")
+
+
+def _others(ledger: SqliteReading, job: str | None) -> str:
+    """Whether there are any runs, or the filters leave all of them out."""
+    newest, of = ledger.runs(job_name=job, limit=1), f" of {job}" if job else ""
+    if not newest:
+        return f"there are none{of} yet"
+    all_of_it = f"echopilot runs --job {job}" if job else "echopilot runs"
+    return f"there are others{of}, the newest is run {newest[0].id}: `{all_of_it}` lists them"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import click
 from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import runs
-from echopilot_jobs.cli.inputs import whole
+from echopilot_jobs.cli.inputs import run_number
 from echopilot_jobs.clock import iso
 from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.plain import plain_lines
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("run_id", type=whole("a run's number, for example 12"), metavar="RUN", shell_complete=runs)
+@click.argument("run_id", type=run_number, metavar="RUN", shell_complete=runs)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_id: int, as_json: bool) -> None:
     """Show one run: its facts, its moves, the files it kept and what it printed.
@@ -91,7 +91,7 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("queued", stamped(run.claimed_at, now)),
         ("not before", stamped(run.not_before, now) if run.not_before else None),
         ("started", stamped(run.started_at, now) if run.started_at else None),
-        ("late by", f"{span(run.lateness)}{' (late)' if run.is_late else ''}" if run.lateness is not None else None),
+        ("late by", _lateness(run)),
         ("ended", stamped(run.finished_at, now) if run.finished_at else None),
         ("took", run.took_words),
         ("attempt", run.attempt),
@@ -106,6 +106,13 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("error", run.error),
     ]
     return [(name, value) for name, value in pairs if value is not None]
+
+
+def _lateness(run: Run) -> str | None:
+    """How long after its moment it began; that this is in time has to be said, that it is late has been."""
+    if run.lateness is None:
+        return None
+    return f"{span(run.lateness)}{'' if run.is_late else ' (in time)'}"
 
 
 def run_json(run: Run, output: Output, events: list[Event]) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def in_force(settings: Settings) -> InForce:
 
 def not_in_force(found: InForce) -> str:
     """That the jobs file is not what runs, with its first mistake and how many more there are."""
-    more = f", and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
+    others = len(found.problems) - 1
+    more = f" (and {others:,} more mistake{'' if others == 1 else 's'})" if others else ""
     return f"the jobs file is not in force: {found.problems[0]}{more}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,8 +15,8 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli import trouble as troubles
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, State
-from echopilot_jobs.spans import relative, span, stamped
+from echopilot_jobs.runs import BAD_ENDS, State
+from echopilot_jobs.spans import ago, relative, span, stamped
 
 if TYPE_CHECKING:
     from echopilot_jobs.cli.trouble import Failing, Trouble
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.settings import Settings
     from echopilot_jobs.supervision import Program
 
+OPEN_MOST = 10
 TROUBLE_MOST = 10
 TROUBLE_WITHIN = timedelta(hours=24)
 PROGRAM_COLUMNS = (
@@ -47,6 +49,7 @@ class Sight:
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
     open_runs: list[Run] = field(default_factory=list)
+    open_counts: dict[str, int] = field(default_factory=dict)
     progresses: dict[int, Progress] = field(default_factory=dict)
     broken: list[Trouble] = field(default_factory=list)
     failing: list[Failing] = field(default_factory=list)
@@ -102,19 +105,20 @@ def look(settings: Settings, now: datetime) -> Sight:
 
 def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight:
     """What the ledger tells."""
-    registry, stint = jobs_file.registry, ledger.stint()
+    registry, stint, hold = jobs_file.registry, ledger.stint(), ledger.waiting_hold()
     return Sight(
         now,
         sight.standing(stint, now),
         _dues(registry, ledger.last_runs(), now),
         jobs_file,
         stint,
-        open_runs=ledger.runs(states=OPEN_STATES),
+        open_runs=ledger.open_runs(),
+        open_counts=ledger.open_counts(hold.id if hold else None),
         progresses=ledger.progresses(),
         failing=troubles.failing(ledger, registry),
         trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
         paused=rows.pauses_now(ledger, now),
-        hold=ledger.waiting_hold(),
+        hold=hold,
         clock=ledger.generation(),
     )
 
@@ -219,16 +223,27 @@ def _show(seen: Sight) -> None:
     if seen.programs:
         out.line()
         out.table(PROGRAM_COLUMNS, [_program_row(program, seen.now) for program in seen.programs])
-    held = seen.hold.id if seen.hold else 0  # those of the backlog are told of together
-    if shown := [run for run in seen.open_runs if run.hold_id != held or run.state is not State.QUEUED]:
-        out.line()
-        out.heading("open runs")
-        for run in shown:
-            out.sentence(_open_run(run, seen.now, seen.progresses.get(run.id)), lead="  ")
+    _show_open_runs(seen)
     out.line()
     lines = [rows.job_row(*each, seen.now, seen.paused.get(each[0].name)) for each in seen.jobs]
     out.table(rows.JOB_COLUMNS, lines)
     _show_trouble(seen)
+
+
+def _show_open_runs(seen: Sight) -> None:
+    held = seen.hold.id if seen.hold else 0  # those of the backlog are told of together
+    shown = [run for run in seen.open_runs if run.hold_id != held or run.state is not State.QUEUED][:OPEN_MOST]
+    if not shown:
+        return
+    out.line()
+    out.heading("open runs")
+    for run in shown:
+        out.sentence(_open_run(run, seen.now, seen.progresses.get(run.id)), lead="  ")
+    more = Counter(seen.open_counts) - Counter(run.job_name for run in shown)
+    if more:
+        named = [f"{count:,} of {name}" for name, count in more.most_common(troubles.NAMED_MOST)]
+        others = f" and {len(more) - len(named)} other jobs" if len(more) > len(named) else ""
+        out.sentence(f"and {more.total():,} more: {', '.join(named)}{others}; see `echopilot runs --open`", lead="  ")
 
 
 def _show_worst(seen: Sight) -> None:
@@ -271,7 +286,7 @@ def _show_trouble(seen: Sight) -> None:
         return
     out.heading(f"{'other ' if told else ''}bad ends in the last 24 h, newest first")
     for run in others:
-        ended = relative(run.finished_at or run.claimed_at, seen.now)
+        ended = ago(run.finished_at or run.claimed_at, seen.now)
         reason = rows.brief_error(run) or "no reason kept"
         out.sentence(f"run {run.id} of {run.job_name} {run.state.words} {ended}: {reason}", lead="  ")
 
@@ -311,12 +326,14 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     if run.state is State.RUNNING and run.started_at:
         dead = "; its scheduler is dead, the next one will end it" if _owner_alive(run) is False else ""
         far = f": {progress.words}" if progress else ""
-        return f"{name} has been running for {span(now - run.started_at)}, attempt {run.attempt}{far}{dead}"
+        # It may have started after the clock was read.
+        lasted = span(max(now - run.started_at, timedelta(0)))
+        return f"{name} has been running for {lasted}, attempt {run.attempt}{far}{dead}"
     if run.state is State.RETRY_WAIT:
         failed = f"attempt {run.attempt} failed: {rows.brief_error(run) or 'no reason kept'}"
         return f"{name} is {rows.state_words(run, now)}; {failed}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
-    return f"{name} is {run.state.words}, claimed {relative(run.claimed_at, now)}{held}"
+    return f"{name} is {run.state.words}, claimed {ago(run.claimed_at, now)}{held}"
 
 
 def _owner_alive(run: Run) -> bool | None:

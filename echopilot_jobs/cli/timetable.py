@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.spans import ago
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.timetable import Day, Difference, Line
@@ -127,42 +130,62 @@ def _differences(
     for number, each in enumerate(found):
         if number:
             out.line()
-        _show_difference(each, tz)
+        _show_difference(each, now, tz)
 
 
 def _changed(ledger: SqliteLedger, jobs: list[Job], start: datetime, end: datetime) -> Iterator[Difference]:
     from echopilot_jobs.accounting.timetable import difference
 
     for job in jobs:
-        stored = [definition for _, definition in ledger.definitions(job.name)]
+        kept = ledger.definitions(job.name)
+        stored = [definition for _, definition in kept]
         present = job.definition()
+        changed_at = kept[-1][0] if kept and stored[-1] == present else None
         known = [each for each in stored if each != present] if stored and stored[-1] == present else stored
         if not known or ("rule" not in known[-1] and known[-1].get("trigger") == present["trigger"]):
             continue  # unchanged, or kept by a release that did not keep rules
         try:
-            yield difference(job.name, known[-1], present, start, end)
+            yield replace(difference(job.name, known[-1], present, start, end), changed_at=changed_at)
         except ValueError as error:
             out.say(f"note: the definitions of {job.name} cannot be compared: {error}")
 
 
-def _show_difference(found: Difference, tz: str | None) -> None:
+def _show_difference(found: Difference, now: datetime, tz: str | None) -> None:
     before, after = found.before.get("trigger"), found.after.get("trigger")
     out.heading(
-        f"{found.job_name}: '{before}' to '{after}'" if before != after else f"{found.job_name}: {after}, as before"
+        f"{found.job_name}: {before} -> {after}" if before != after else f"{found.job_name}: {after}, as before"
     )
-    for name, (was, now) in found.others.items():
-        out.line(f"  {name}: {_plain(was)} to {_plain(now)}")
+    if found.changed_at:
+        out.line(f"  changed {wall(found.changed_at, tz)} ({ago(found.changed_at, now)})")
+    else:
+        out.line("  changed in the jobs file; no scheduler has taken it up yet")
+    for words in _changes(found.others):
+        out.line(f"  {words}")
     out.line(f"  from {wall(found.start, tz)} to {wall(found.end, tz)}:")
     _show_moments("gone", found.gone, found, tz)
     _show_moments("new", found.new, found, tz)
     out.line(f"  unchanged: {found.unchanged:,}")
 
 
-def _plain(value: object) -> object:
-    """Whole numbers without a fraction, nothing as a dash."""
+def _changes(others: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
+    """What else changed, a line each; of a table the keys that differ and no others."""
+    for name, (was, now) in others.items():
+        if name == "action" and "does" in others:
+            continue  # the same in short
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+            yield from (f"{name}: {key}: {_plain(was.get(key))} -> {_plain(now.get(key))}" for key in differing)
+        else:
+            yield f"{name}: {_plain(was)} -> {_plain(now)}"
+
+
+def _plain(value: object) -> str:
+    """A value as a jobs file would have it: whole numbers without a fraction, nothing in a word."""
+    if value is None or value in ("", [], {}):
+        return "none"
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return "-" if value is None else value
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _show_moments(word: str, moments: tuple[datetime, ...], found: Difference, tz: str | None) -> None:

@@ -12,7 +12,7 @@ from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import BAD_ENDS, retry_key
-from echopilot_jobs.spans import relative
+from echopilot_jobs.spans import ago, relative
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
@@ -57,8 +57,8 @@ class Failing:
 
     def words(self, now: datetime) -> str:
         """Its newest end and its last good one, in a line."""
-        ended = relative(self.run.finished_at or self.run.claimed_at, now)
-        good = f"last success {relative(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
+        ended = ago(self.run.finished_at or self.run.claimed_at, now)
+        good = f"last success {ago(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
         reason = rows.brief_error(self.run) or "no reason kept"
         return f"{self.run.job_name}: run {self.run.id} {self.run.state.words} {ended}: {reason}; {good}"
 

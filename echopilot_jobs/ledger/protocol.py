@@ -176,6 +176,10 @@ class Ledger(Protocol):
         """End a run that has not started, or ask the scheduler to end one that runs; raises `WrongState` for ended ones."""
         ...
 
+    def cancel_waiting(self, job_name: str, now: datetime, actor: str) -> list[int]:
+        """End all runs of the job that wait, in the queue or to retry; those that run go on. The numbers of the ended."""
+        ...
+
     def backfill(self, job_name: str, slots: Sequence[Slot], actor: str, now: datetime) -> list[Run]:
         """Queue a run for each of *slots* that has none yet; they start one after another, after everything else."""
         ...
@@ -268,6 +272,17 @@ class Ledger(Protocol):
         limit: int = 50,
     ) -> list[Run]:
         """Newest first, at most `MAX_PAGE`; *before_id* pages on."""
+        ...
+
+    def open_runs(self, limit: int = 50) -> list[Run]:
+        """What has not ended, at most `MAX_PAGE`: what runs, what waits to retry, the queue; in each the oldest first.
+
+        Queued runs of a backlog that waits for a word come last.
+        """
+        ...
+
+    def open_counts(self, but_of_hold: int | None = None) -> dict[str, int]:
+        """By job, how many runs have not ended, without those in the queue that belong to the hold *but_of_hold*."""
         ...
 
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:

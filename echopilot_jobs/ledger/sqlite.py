@@ -204,6 +204,12 @@ class SqliteLedger(SqliteReading):
                 sql.do("cancel", run_id=run_id, now=to_ms(now), note=f"cancelled by {actor}")
             return self.run(run_id)
 
+    def cancel_waiting(self, job_name: str, now: datetime, actor: str) -> list[int]:
+        with self._writing() as sql:
+            job_id = self._job_id(job_name)
+            rows = sql.rows("cancel_waiting", job_id=job_id, now=to_ms(now), note=f"cancelled by {actor}")
+            return sorted(row["id"] for row in rows)
+
     def backfill(self, job_name: str, slots: Sequence[Slot], actor: str, now: datetime) -> list[Run]:
         with self._writing() as sql:
             job_id = self._job_id(job_name)

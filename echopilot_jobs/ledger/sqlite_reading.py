@@ -124,6 +124,14 @@ class SqliteReading:
         )
         return [run_of(row) for row in rows]
 
+    def open_runs(self, limit: int = 50) -> list[Run]:
+        rows = self._rows("open_runs", limit=min(limit, MAX_PAGE))
+        return [run_of(row) for row in rows]
+
+    def open_counts(self, but_of_hold: int | None = None) -> dict[str, int]:
+        # No hold has the number 0, so that without one nothing is left out.
+        return {row["job_name"]: row["count"] for row in self._rows("open_counts", hold_id=but_of_hold or 0)}
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         return [run_of(row) for row in self._rows("runs_between", start=to_ms(start), end=to_ms(end))]
 

@@ -261,7 +261,7 @@ def _banner() -> list[str]:
     address = _address(configuration.port)
     lines = ["EchoPilot Jobs", f"  dashboard  {address}/"]
     try:
-        lines.append(f"  log in     {address}{new_login_link(configuration, now)}  (works once)")
+        lines.append(f"  log in     {address}{new_login_link(configuration, now)}  (works once, within 15 minutes)")
         upcoming = definitions.in_force(configuration).registry.upcoming(now)[:3]
         lines += [f"  next run   {iso(slot.due_at)}  {slot.job_name}" for slot in upcoming]
     except (ConfigError, LedgerTooNew):

@@ -8,9 +8,11 @@ import pwd
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,8 +131,48 @@ def test_runs_are_filtered_and_paged(call, lived):
 def test_no_such_runs_is_said_and_no_failure(call, lived):
     answer = call("runs", "--state", "abandoned")
 
-    assert answer == (0, "", "no such runs\n")
+    newest = lived.runs(limit=1)[0].id
+    said = f"no such runs; there are others, the newest is run {newest}: `echopilot runs` lists them\n"
+    assert answer == (0, "", said)
     assert json.loads(call("runs", "--state", "abandoned", "--json").out)["runs"] == []
+
+
+def test_of_a_job_without_such_runs_it_is_said_whether_it_has_any(call, lived):
+    newest = lived.runs(job_name="heartbeat", limit=1)[0].id
+
+    narrow = call("runs", "--job", "heartbeat", "--failed")
+    none = call("runs", "--job", "daily_report", "--failed")
+
+    others = f"there are others of heartbeat, the newest is run {newest}: `echopilot runs --job heartbeat` lists them"
+    assert narrow == (0, "", f"no such runs; {others}\n")
+    assert lived.runs(job_name="daily_report") or none == (0, "", "no such runs; there are none of daily_report yet\n")
+
+
+@pytest.mark.parametrize("verb", ["show", "cancel", "retry"])
+def test_who_gives_a_jobs_name_for_a_runs_number_is_told_its_newest_run(call, lived, verb):
+    newest = lived.runs(job_name="heartbeat", limit=1)[0].id
+
+    answer = call(verb, "heartbeat")
+    unknown = call(verb, "heartbaet")
+
+    assert (answer.code, answer.out) == (2, "")
+    assert (
+        f"came 'heartbeat', which is a job; wanted: a run's number; its newest is {newest}, "
+        "`echopilot runs --job heartbeat` lists them"
+    ) in answer.err
+    assert "came 'heartbaet'; wanted: a run's number, for example 12" in unknown.err
+
+
+@pytest.mark.parametrize(("late", "said"), [(1_244, "20 min 44 s"), (0, "0 ms (in time)")])
+def test_show_says_once_that_a_run_began_late(call, lived, settings, late, said):
+    run = next(run for run in lived.runs(job_name="heartbeat") if run.slot and run.started_at)
+    with closing(sqlite3.connect(settings.ledger_path)) as db, db:
+        started = int(run.slot.due_at.timestamp() + late) * 1000
+        db.execute("update runs set started_at = ? where id = ?", (started, run.id))
+
+    lines = call("show", str(run.id)).out.splitlines()
+
+    assert [line.split(maxsplit=2)[2] for line in lines if line.startswith("late by ")] == [said]
 
 
 def test_jobs_agree_with_the_planner_about_the_next_slot(call, lived, settings):

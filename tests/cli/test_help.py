@@ -53,3 +53,11 @@ def test_every_verb_shows_an_example_that_its_own_parser_takes(call, verb, monke
     (tmp_path / "outages.log").touch()
     with command.make_context(verb, arguments, parent=echopilot.make_context("echopilot", [verb])) as context:
         assert context.params is not None
+
+
+def test_the_help_of_run_says_how_the_runs_own_exit_code_differs_from_a_refusal(call):
+    shown = re.sub(r"\s+", " ", call("run", "--help").out)
+
+    assert "With --wait or --logs the exit code is the run's" in shown
+    assert "a 3 may be the command's own" in shown
+    assert "in a document with `state` and `exit_status`" in shown

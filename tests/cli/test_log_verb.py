@@ -90,6 +90,24 @@ def test_lines_are_chosen_by_job_run_time_and_gravity(
     assert moments("\n".join(said)) == expected
 
 
+def test_without_a_line_it_is_said_whether_the_job_has_runs_or_the_choice_is_narrow(
+    call: Call, lived: SqliteLedger, settings: Settings
+) -> None:
+    settings.logs_dir.mkdir(exist_ok=True)
+    (settings.logs_dir / "scheduler.log").write_text(event("08:00:00", "startup", ok=True, pid=1))
+    newest = lived.runs(job_name="heartbeat", limit=1)[0].id
+    (settings.home / "jobs.toml").write_text('[jobs.idle]\nmanual = true\ncommand = ["true"]\n')
+
+    of_job = call("logs", "heartbeat")
+    narrow = call("logs", "heartbeat", "--level", "error")
+    idle = call("logs", "idle")
+
+    has = f"no such lines; the newest run of heartbeat is {newest}, see `echopilot show {newest}`"
+    assert of_job == (0, "", f"{has}\n")
+    assert narrow == (0, "", f"{has}; give fewer of --since, --until and --level\n")
+    assert idle == (0, "", "no such lines; idle has no runs yet\n")
+
+
 def test_the_level_of_what_a_run_said_is_told_once(call: Call, logs: Path) -> None:
     (line,) = [line for line in call("logs", "--level", "warning").out.splitlines() if "rows=3" in line]
 

@@ -17,7 +17,7 @@ from test_cli_manners import CONTROLS, on_terminal
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.acting import actor
 from echopilot_jobs.clock import SystemClock, iso
-from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.jobs import Command, Http, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.settings import Settings
@@ -112,6 +112,8 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["cancel", "x"], 2, "came 'x'; wanted: a run's number"),
         (["cancel", "999999"], 2, "no run 999999"),
         (["cancel", "1"], 3, "run 1 has ended (succeeded); only an open run can be cancelled"),
+        (["cancel", "1", "--job", "news"], 2, "give RUN or --job, not both"),
+        (["cancel", "--job", "nobody"], 2, "no job named 'nobody'"),
         (["backfill", "minutely"], 2, "missing option '--from'"),
         (["backfill", "minutely", "--from", "2h", "--to", "tomorrow"], 2, "'--to': came 'tomorrow', which is in"),
         (["backfill", "minutely", "--from", "1h", "--to", "2h"], 2, "which is later than --to"),
@@ -227,6 +229,25 @@ def test_audit_names_lost_slots_and_exits_1(call, life):
         r"^red: 2 lost among \d+ slots; ask about one with `echopilot why JOB TIME`$", answer.out, re.MULTILINE
     )
     assert (document["ok"], document["counts"]) == (False, {"lost": 2})
+
+
+def test_audit_says_what_came_due_since_nobody_plans_and_stays_green(call, life):
+    answer = call("audit", "--job", "minutely")
+    found = json.loads(call("audit", "--job", "minutely", "--json").out)["audit"]["undecided"]
+    lives_again(life, MINUTELY, NEWS)
+    planned, document = call("audit"), json.loads(call("audit", "--json").out)["audit"]
+
+    through = life.ledger.planned_through()["minutely"]
+    assert (answer.code, planned.code) == (0, 0)
+    assert re.search(
+        r"^accounted for up to [0-9: -]+Z; since then (79|80|81) slots came due and nobody has decided about them: "
+        r"no scheduler planned$",
+        answer.out.splitlines()[-1],
+    )
+    assert found["slots"] in (79, 80, 81)
+    assert found["accounted_to"] < iso(through)
+    assert "came due" not in planned.out
+    assert document["undecided"] is None
 
 
 def test_audit_of_one_job_from_a_moment_on(call, life):
@@ -414,6 +435,7 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     registry["news"] = edited
 
     planned = json.loads(call("timetable", "--diff", "--days", "3", "--json").out)["differences"]
+    still_to_come = call("timetable", "--diff", "--days", "3").out
     lives_again(life, MINUTELY, edited)
     taken = json.loads(call("timetable", "--diff", "news", "--days", "3", "--json").out)["differences"]
     words = call("timetable", "--diff", "--days", "3").out
@@ -421,10 +443,36 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert unchanged == (0, "", "no definition has changed\n")
     for (found,) in (planned, taken):
         assert (found["job"], len(found["gone"]), len(found["new"]), found["unchanged"]) == ("news", 3, 3, 0)
-    assert "news: 'daily at 08:00 Europe/Riga' to 'daily at 09:30 Europe/Riga'" in words
-    assert "  retries: 0 to 1\n" in words
+    assert "news: daily at 08:00 Europe/Riga -> daily at 09:30 Europe/Riga\n" in words
+    assert "  changed in the jobs file; no scheduler has taken it up yet\n" in still_to_come
+    assert re.search(r"^  changed [0-9: -]+Z \(\d+ s ago\)$", words, re.MULTILINE)
+    assert (planned[0]["changed_at"], taken[0]["changed_at"] is None) == (None, False)
+    assert "  retries: 0 -> 1\n" in words
     assert "  gone: 3\n" in words
     assert "  unchanged: 0\n" in words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            Http("https://x.example/hook", headers={"Authorization": "Bearer ${API_TOKEN}"}),
+            Http("https://x.example/hook"),
+            ['  does: headers: {"Authorization": "Bearer ${API_TOKEN}"} -> none'],
+        ),
+        (Command(("sync", "--all")), Command(("sync",)), ['  does: argv: ["sync", "--all"] -> ["sync"]']),
+    ],
+    ids=["http", "command"],
+)
+def test_of_what_a_changed_job_does_only_the_keys_that_differ_are_told(call, life, registry, before, after, said):
+    job = Job("hook", Cron("30 9 * * 1-5", "UTC"), before)
+    lives_again(life, MINUTELY, NEWS, job)
+    registry["hook"] = replace(job, action=after, retries=job.retries)
+
+    lines = call("timetable", "--diff", "hook").out.splitlines()
+
+    assert lines[0] == f"hook: {job.trigger}, as before"
+    assert lines[2 : lines.index(next(line for line in lines if line.startswith("  from ")))] == said
 
 
 # -- pause and resume
@@ -548,6 +596,65 @@ def test_a_backfill_is_shown_slot_by_slot_before_anything_is_done(call, life):
     assert {(run.origin, run.actor) for run in made} == {(Origin.BACKFILL, actor())}
     assert len(life.ledger.runs()) == before + taken
     assert again.err.startswith("nothing was queued; ")
+
+
+def test_a_backfill_of_more_than_a_hundred_slots_is_asked_about_first(call, life, monkeypatch):
+    lives_again(life, MINUTELY, NEWS)
+    stretch = ("--from", "4h", "--to", "10m")
+    before = len(life.ledger.runs(limit=200))
+    monkeypatch.setattr("sys.stdin", None)
+
+    refused = call("backfill", "minutely", *stretch)
+    unasked = call("backfill", "minutely", *stretch, "--dry-run")
+    left = len(life.ledger.runs(limit=200))
+    done = call("backfill", "minutely", *stretch, "--yes")
+
+    count = int(re.search(r"^(\d+) of \d+ slots would be queued", unasked.out, re.MULTILINE)[1])
+    assert count > 100
+    assert (refused.code, refused.out) == (2, "")
+    assert f"nobody can be asked here; give --yes to queue {count} runs of minutely, or --dry-run" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert left == before
+    assert done.code == 0
+    assert done.out.startswith(f"{count} of ")
+    assert "take back all runs of minutely that still wait with `echopilot cancel --job minutely`" in done.err
+
+
+def test_a_backfill_is_taken_back_together_and_what_runs_goes_on(call, life, monkeypatch):
+    lives_again(life, MINUTELY, NEWS)
+    other, _ = life.ledger.request_run("news", life.clock.now())
+    call("backfill", "minutely", "--from", "60m", "--to", "30m")
+    waiting = [run.id for run in life.ledger.runs(job_name="minutely", states=frozenset({State.QUEUED}), limit=200)]
+    life.sql("update runs set state = 'running', attempt = 1, started_at = claimed_at where id = ?", waiting[0])
+    monkeypatch.setattr("sys.stdin", None)
+
+    refused = call("cancel", "--job", "minutely")
+    done = call("cancel", "--job", "minutely", "--yes")
+    again = call("cancel", "--job", "minutely")
+    document = json.loads(call("cancel", "--job", "news", "--yes", "--json").out)["cancelled"]
+
+    count = len(waiting) - 1
+    goes_on = f"; run {waiting[0]} goes on, stop one with `echopilot cancel {waiting[0]}`\n"
+    assert refused.code == 2
+    assert f"nobody can be asked here; give --yes to cancel {count} waiting runs of minutely" in refused.err
+    assert done == (0, f"{count} waiting runs of minutely are cancelled{goes_on}", done.err)
+    assert again == (0, "", f"no run of minutely waits; nothing was cancelled{goes_on}")
+    assert {life.ledger.run(number).state for number in waiting[1:]} == {State.CANCELLED}
+    assert life.ledger.run(waiting[0]).cancel_wanted is None
+    assert document == {"job": "news", "runs": [other.id], "running": []}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("typed", "code", "state"), [(b"n\n", 1, State.QUEUED), (b"y\n", 0, State.CANCELLED)])
+def test_who_cancels_all_that_waits_is_asked_first(call, house, terminal, typed, code, state):
+    run, _ = house.ledger.request_run("export", SystemClock().now())
+    screen = terminal("cancel", "--job", "export")
+    screen.wait_for(b"cancel 1 waiting run of export? [y/N]")
+
+    screen.type(typed)
+
+    assert screen.end() == code
+    assert house.ledger.run(run.id).state is state
 
 
 def test_a_backfill_of_a_paused_job_says_that_it_waits(call, life):

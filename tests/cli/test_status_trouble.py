@@ -15,7 +15,7 @@ from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
-from echopilot_jobs.runs import Outcome, State
+from echopilot_jobs.runs import Outcome, Slot, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
@@ -54,6 +54,20 @@ def test_what_is_broken_now_stands_before_failing_jobs_and_those_before_all_else
     order += [next(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("stack ", "JOB ")]
     assert order == sorted(order)
     assert answer.err == ""  # said once
+
+
+@pytest.mark.parametrize(("others", "told"), [(1, " (and 1 more mistake)"), (2, " (and 2 more mistakes)")])
+def test_how_many_more_mistakes_a_jobs_file_has_stands_apart_from_the_first(
+    call: Call, house: House, others: int, told: str
+) -> None:
+    more = "".join(f"[jobs.other{number}]\nevery = 'never'\ncommand = ['true']\n" for number in range(others))
+    (house.settings.home / "jobs.toml").write_text(f"[jobs.mine]\nevery = 'sometimes'\ncommand = ['true']\n{more}")
+
+    status, warned = call("status").out.splitlines(), call("jobs").err
+
+    (line,) = (line for line in status if line.startswith("! the jobs file is not in force: "))
+    assert line.endswith(told)
+    assert f"{told}; see `echopilot check`" in warned
 
 
 @pytest.mark.process
@@ -176,3 +190,42 @@ def test_a_job_whose_repetition_is_under_way_is_not_told_to_be_repeated(call, ho
 
     assert f"`echopilot retry {number}`" in before
     assert f"`echopilot retry {number}`" not in meanwhile
+
+
+def test_of_many_open_runs_those_that_run_come_first_and_the_rest_is_counted(call: Call, house: House) -> None:
+    first = NOW - timedelta(days=2)
+    slots = [Slot("heartbeat", first + number * timedelta(minutes=1)) for number in range(60)]
+    running, _ = house.ledger.request_run("export", NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(1))
+    queued = house.ledger.backfill("heartbeat", slots, "test", NOW)
+
+    lines = call("status").out.splitlines()
+    document = json.loads(call("status", "--json").out)["status"]["open_runs"]
+
+    at = lines.index("open runs")
+    shown = lines[at + 1 : lines.index("", at)]
+    assert shown[0].startswith(f"  run {running.id} of export has been running for ")
+    assert [line.split()[1] for line in shown[1:-1]] == [str(run.id) for run in queued[:9]]
+    assert shown[-1] == "  and 51 more: 51 of heartbeat; see `echopilot runs --open`"
+    assert document[0]["id"] == running.id
+
+
+def test_what_began_after_the_clock_was_read_has_been_running_for_no_time_and_not_for_less(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.ledger.request_run("export", NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(1))
+    monkeypatch.setattr("echopilot_jobs.cli.sight.now", lambda: NOW - timedelta(milliseconds=6))
+
+    assert "of export has been running for 0 ms, attempt 1" in call("status").out
+
+
+def test_what_failed_this_second_failed_just_now(call: Call, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = end(house, "ceo_brief", Outcome(State.FAILED, error="no route to host"))
+    monkeypatch.setattr("echopilot_jobs.cli.sight.now", lambda: NOW)
+
+    assert f"ceo_brief: run {number} failed just now: no route to host" in call("status").out

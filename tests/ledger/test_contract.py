@@ -389,3 +389,41 @@ def test_no_priority_carries_a_caught_up_run_past_a_live_one_F61(ledger: SqliteL
         started = [run.job_name for run in leading.start_ready(Limits(1, priorities={"late": 100}))]
 
     assert started == ["live"]
+
+
+def test_open_runs_are_what_runs_then_what_waits_to_retry_then_the_queue_each_oldest_first(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    failed = running(ledger, lease)
+    finish(ledger, lease, failed, NOON + MINUTE, retry_at=NOON + 9 * MINUTE)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        standing(leading, OTHER)
+    going, _ = ledger.request_run("k", NOON + MINUTE)
+    start_all(ledger, lease, NOON + MINUTE)
+    slots = [Slot("k", NOON - number * MINUTE) for number in range(1, 4)]
+    queued = ledger.backfill("k", slots, "test", NOON + MINUTE)
+
+    found = ledger.open_runs()
+
+    assert [run.id for run in found] == [going.id, failed.id, *(run.id for run in queued)]
+    assert [run.id for run in ledger.open_runs(limit=2)] == [going.id, failed.id]
+    assert ledger.open_counts() == {"j": 1, "k": 4}
+
+
+def test_all_that_wait_of_one_job_are_cancelled_together_and_nothing_else(ledger: SqliteLedger, lease: Lease) -> None:
+    going = running(ledger, lease)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        standing(leading, OTHER)
+    other, _ = ledger.request_run("k", NOON + MINUTE)
+    slots = [Slot("j", NOON - number * MINUTE) for number in range(1, 4)]
+    queued = [run.id for run in ledger.backfill("j", slots, "test", NOON + MINUTE)]
+
+    ended = ledger.cancel_waiting("j", NOON + 2 * MINUTE, "cli:ann")
+    again = ledger.cancel_waiting("j", NOON + 2 * MINUTE, "cli:ann")
+
+    assert (ended, again) == (queued, [])
+    assert {ledger.run(number).error for number in ended} == {"cancelled by cli:ann"}
+    assert ledger.run(going.id).state is State.RUNNING
+    assert ledger.run(other.id).state is State.QUEUED
+    with pytest.raises(UnknownName):
+        ledger.cancel_waiting("nobody", NOON, "cli:ann")

@@ -41,7 +41,9 @@ def test_the_banner_says_where_to_look_and_what_comes_next(running: Stack) -> No
     banner = running.console.partition(" INFO ")[0]
 
     assert f"http://127.0.0.1:{running.port}/\n" in banner
-    assert re.search(rf"http://127\.0\.0\.1:{running.port}/login\?token=\S{{16,}}", banner)
+    assert re.search(
+        rf"http://127\.0\.0\.1:{running.port}/login\?token=\S{{16,}}  \(works once, within 15 minutes\)", banner
+    )
     assert banner.count("next run") == 3
     assert str(running.home / "logs") in banner
 

@@ -340,6 +340,11 @@ update runs set not_before = :not_before where id = :run_id and state = 'queued'
 update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
 where id = :run_id and state in ('queued', 'retry_wait')
 
+-- name: cancel_waiting
+update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
+where job_id = :job_id and state in ('queued', 'retry_wait')
+returning id
+
 -- name: want_cancelled
 update runs set cancel_wanted = :actor where id = :run_id and state = 'running' and cancel_wanted is null
 
@@ -352,6 +357,20 @@ select id, cancel_wanted from runs where state = 'running' and cancel_wanted is 
 select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
 from jobs join runs on runs.id = jobs.last_run_id
 left join stints on stints.id = runs.stint_id
+
+-- name: open_runs
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
+where runs.state in ('queued', 'running', 'retry_wait')
+order by case runs.state when 'running' then 0 when 'retry_wait' then 1 else 2 end,
+         runs.hold_id is not null and runs.hold_id in (select id from holds where answered_at is null), runs.id
+limit :limit
+
+-- name: open_counts
+select jobs.name as job_name, count(*) as count
+from runs join jobs on jobs.id = runs.job_id
+where runs.state in ('queued', 'running', 'retry_wait') and not (runs.state = 'queued' and runs.hold_id is :hold_id)
+group by jobs.name
 
 -- name: last_ends
 select jobs.name as job_name, good.finished_at as succeeded_at, bad.finished_at as failed_at
