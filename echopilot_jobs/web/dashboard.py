@@ -16,6 +16,7 @@ from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.plain import sentence
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
@@ -328,12 +329,6 @@ def _paused(paused: Sequence[Pause], now: datetime) -> Problem:
 
 def _headline(broken: Sequence[Problem]) -> str:
     return sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
-
-
-def sentence(words: str) -> str:
-    """A clause as a headline; a name at its beginning keeps its spelling."""
-    first = words.partition(" ")[0]
-    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def _all_well(jobs: Sequence[JobLine], health: Health) -> str:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from echopilot_jobs.accounting.preview import Coming, coming
 from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.plain import sentence
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run
 from echopilot_jobs.spans import day_clock, relative
-from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines, sentence
+from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
