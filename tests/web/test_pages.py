@@ -389,6 +389,25 @@ def test_a_run_that_is_still_going_refreshes_itself_and_one_that_ended_does_not(
     assert "<html" not in part
 
 
+def test_the_output_of_a_run_with_several_attempts_says_of_which_it_is(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    run = stack.carry_out("self_heal", Outcome(State.SUCCEEDED, output=Output("once")))
+    assert "Output once" in seen(browser.client.get(f"/runs/{run.id}").text)
+    stack.ledger.request_run("ceo_brief", clock.now())
+    for attempt in (1, 2, 3):
+        run = stack.start()
+        during = seen(browser.client.get(f"/runs/{run.id}").text)
+        with stack.ledger.leading(stack.lease, clock.now()) as leading:
+            last = Outcome(State.FAILED, error="no", output=Output(f"said {attempt}"))
+            leading.finish(run, last, clock.now() if attempt < 3 else None)
+
+    after = seen(browser.client.get(f"/runs/{run.id}").text)
+
+    assert "Output of attempt 3 so far" in during
+    assert "Output of attempt 3 Of several attempts only the last one's output is kept. said 3" in after
+
+
 def test_the_list_of_runs_pages_and_filters(browser: Browser, stack: Stack) -> None:
     for _ in range(52):
         stack.carry_out("self_heal", Outcome(State.SUCCEEDED))
