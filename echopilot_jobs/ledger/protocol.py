@@ -270,6 +270,10 @@ class Ledger(Protocol):
         """Newest first, at most `MAX_PAGE`; *before_id* pages on."""
         ...
 
+    def count_queued(self, job_name: str | None = None) -> int:
+        """How many runs wait in the queue, of all jobs or of one."""
+        ...
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         """Runs whose slot (or, without one, whose claim) lies in [start, end), oldest first."""
         ...

@@ -124,6 +124,10 @@ class SqliteReading:
         )
         return [run_of(row) for row in rows]
 
+    def count_queued(self, job_name: str | None = None) -> int:
+        ((count,),) = self._rows("count_queued", job_name=job_name)
+        return int(count)
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         return [run_of(row) for row in self._rows("runs_between", start=to_ms(start), end=to_ms(end))]
 

@@ -18,7 +18,7 @@ from echopilot_jobs.runs import Outcome, Run, SkipReason, Slot, State
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, Every, OnRequest, Until
 from echopilot_jobs.web.defined import definition_words
-from tests.schedulekit import dispose, stretch
+from tests.schedulekit import claim, dispose, stretch
 
 from .conftest import SAME_ORIGIN, Browser, Stack, with_key
 from .test_pages import HTMX, NASTY, Seen, seen
@@ -76,6 +76,25 @@ def test_what_a_person_cancelled_is_not_shown_as_an_error(
     assert '<tr class="error error--dull"><td></td><td colspan="4">cancelled by cli:root</td>' in page
     assert '<tr class="error"><td></td><td colspan="4">no answer</td>' in page
     assert "output--dull" in browser.client.get(f"/runs/{run.id}").text
+
+
+def test_a_long_queue_is_told_whole_though_only_its_newest_part_is_listed(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    slots = [Slot("heartbeat", clock.now() - timedelta(minutes=n)) for n in range(1, 26)]
+    for count in (20, 25):
+        while stack.ledger.count_queued() < count:
+            slot = slots.pop()
+            with stack.ledger.leading(stack.lease, clock.now()) as leading:
+                dispose(leading, stack.registry["heartbeat"], Plan(slot.due_at, (claim(slot),)))
+        page = browser.client.get("/jobs/heartbeat").text
+
+        assert ("25 runs of it are queued in all; these are the newest." in seen(page)) is (count == 25)
+        assert page.count('class="going"') == 20 + (count == 25)
+
+    assert "25 runs are queued in all." in seen(browser.client.get("/runs").text)
+    assert "25 runs of it are queued in all." in seen(browser.client.get("/runs?job=heartbeat&state=queued").text)
+    assert "queued in all" not in seen(browser.client.get("/runs?job=ceo_brief").text)
 
 
 def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browser: Browser, stack: Stack) -> None:
