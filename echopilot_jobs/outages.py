@@ -100,6 +100,13 @@ class Outage:
     cause: Cause
     detail: str = ""
 
+    @property
+    def why(self) -> str:
+        """The cause as a clause; an end that tells its cause whole is not introduced by a second one."""
+        if (self.cause, self.detail) in _ENDS.values():
+            return self.detail
+        return IN_WORDS[self.cause] + (f" ({self.detail})" if self.detail else "")
+
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
         return f"{iso(self.since)} to {iso(self.until)}: {IN_WORDS[self.cause]}{detail}"

@@ -35,6 +35,12 @@ def coded_parts(text: object) -> list[tuple[str, bool]]:
     return [(piece, place % 2 == 1) for place, piece in enumerate(pieces) if piece]
 
 
+def sentence(words: str) -> str:
+    """A clause as the beginning of a sentence; what is no plain word there, such as a name or a file, keeps its spelling."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
+
+
 def shorten(text: str, limit: int) -> str:
     """At most *limit* characters of *text* and how many were left out: `the first wor… (+12)`.
 

@@ -116,8 +116,9 @@ class JobDay:
 
     @property
     def failures(self) -> list[Run]:
-        """Runs that ended badly, oldest first."""
-        return [run for run in self.runs if run.state in BAD_ENDS]
+        """Runs that ended badly, in the order in which they began: a repetition comes after what it repeats."""
+        bad = (run for run in self.runs if run.state in BAD_ENDS)
+        return sorted(bad, key=lambda run: (run.started_at or run.claimed_at, run.id))
 
     @property
     def late(self) -> list[Run]:

@@ -53,6 +53,12 @@ def day_clock(moment: datetime) -> str:
     return f"{utc.day} {utc:%b} {utc.year} {utc:%H:%M} UTC"
 
 
+def day_clock_to_the_second(moment: datetime) -> str:
+    """The moment in UTC as it is said where a minute is too coarse: `27 Nov 2026 08:00:07 UTC`."""
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b} {utc.year} {utc:%H:%M:%S} UTC"
+
+
 def until_words(end: datetime | None, show: Callable[[datetime], str] = stamp) -> str:
     """How long a pause lasts: `until 2026-03-02 08:00:00Z`, or until somebody says a word."""
     return f"until {show(end)}" if end else "until somebody resumes it"

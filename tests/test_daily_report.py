@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +21,7 @@ from echopilot_jobs.builtin.daystrip import BIN, MINUTES, background, strip
 from echopilot_jobs.builtin.report_data import headline, report_data, verdict
 from echopilot_jobs.context import RunContext
 from echopilot_jobs.jobs import Inline, Job, Registry
-from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger import Limits, SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.reporting import DAY, DayReport, Facts, Period, darkness, gather, report, spread
 from echopilot_jobs.runs import Origin, Outcome, Output, Run, State, Stint
@@ -33,6 +34,12 @@ THE_DAY = date(2026, 3, 1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 NASTY = "<script>alert(1)</script> {{7*7}} {0} \x1b[31m\u202e \u2028"
+
+
+# Cells in which text stands on more than one line, but for those that hold a sentence.
+BROKEN = """() => [...document.querySelectorAll('td:not(.words), th')].filter(cell => {
+  const range = document.createRange(); range.selectNodeContents(cell);
+  return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1; }).map(cell => cell.textContent)"""
 
 
 @pytest.fixture
@@ -51,6 +58,10 @@ def evening() -> FakeClock:
 def figures(ledger: SqliteLedger, registry: Registry, now: datetime, day: date = THE_DAY) -> DayReport:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return report(day, registry, gather(ledger, start, start + DAY), now)
+
+
+def failing(_run: Run) -> Outcome:
+    return Outcome(State.FAILED, error="no")
 
 
 def by_name(made: DayReport) -> dict:
@@ -212,14 +223,65 @@ def test_bad_ends_come_with_their_error_and_last_lines(memory, evening, settings
         return well(run)
 
     live(memory, registry, evening, START + 26 * HOUR, ending=ending)
-    made = figures(memory, registry, evening.now())
-    data = report_data(made, memory, evening.now())
+    data, page = daily_report.make(THE_DAY, settings, memory, evening.now())
 
     failure = next(job for job in data["jobs"] if job["job"] == "ceo_brief")["failures"][0]
     assert (failure["state"], failure["error"], failure["exit_status"]) == ("timed_out", "no end after 600 s", -15)
     assert failure["last_lines"] == [f"line {n}" for n in range(92, 100)]
     assert data["headline"].startswith("1 bad end (ceo_brief); all 1,446 planned slots accounted for")
     assert data["verdict"] == "bad"
+    assert f"run {failure['run']} timed out\n" in page
+    assert "timed_out" not in page
+
+
+def test_bad_ends_of_one_job_stand_in_the_order_in_which_they_began(memory, evening, settings):
+    registry = jobs(settings)
+    brief = {"ceo_brief": registry["ceo_brief"]}
+    lease = live(memory, brief, evening, START + 10 * HOUR, ending=failing, stop=None)
+    memory.request_run("ceo_brief", evening.now())
+    with memory.leading(lease, evening.now()) as work:
+        (by_hand,) = work.start_ready(Limits(1))
+        work.finish(by_hand, Outcome(State.FAILED, error="by hand"))
+    evening.sleep(60)
+    (planned, *_) = [run for run in memory.runs() if run.slot]
+    memory.request_run("ceo_brief", evening.now(), origin=Origin.RETRY, retry_of=planned)
+    with memory.leading(lease, evening.now()) as work:
+        (again,) = work.start_ready(Limits(1))
+        work.finish(again, Outcome(State.FAILED, error="again"))
+
+    made = by_name(figures(memory, registry, evening.now()))["ceo_brief"]
+
+    assert [run.id for run in made.failures] == [planned.id, by_hand.id, again.id]
+
+
+def test_the_page_of_a_day_with_a_gap_is_written_and_tells_its_cause_in_words(memory, evening, settings):
+    registry = jobs(settings)
+    live(memory, registry, evening, START + 3 * HOUR)
+    evening.sleep(200 * 60)
+    live(memory, registry, evening, START + 26 * HOUR)
+
+    _, page = daily_report.make(THE_DAY, settings, memory, evening.now())
+
+    assert re.search(r"Gap: 200 slots from [-0-9: ]+ to [-0-9: ]+, expired; cause: the scheduler died\.", page)
+
+
+@pytest.mark.browser
+def test_no_name_and_no_length_is_broken_inside_a_table_and_the_page_never_scrolls_sideways(
+    memory, evening, settings, tmp_path, chromium
+):
+    live(memory, jobs(settings), evening, START + 3 * HOUR, stop="orphaned")
+    evening.sleep(200 * 60)
+    live(memory, jobs(settings), evening, START + 26 * HOUR)
+    made = tmp_path / "report.html"
+    made.write_text(daily_report.make(THE_DAY, settings, memory, evening.now())[1], encoding="utf-8")
+
+    for width in (360, 1280):
+        context = chromium.new_context(viewport={"width": width, "height": 800})
+        tab = context.new_page()
+        tab.goto(made.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate(BROKEN) == []
+        context.close()
 
 
 def test_runs_nobody_planned_are_counted_beside_the_plan(memory, evening, settings):

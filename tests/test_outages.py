@@ -9,6 +9,7 @@ import pytest
 from echopilot_jobs.outages import (
     Before,
     Cause,
+    Outage,
     Reading,
     between_beats,
     between_lives,
@@ -134,6 +135,22 @@ def test_a_process_stopped_between_two_questions_to_the_clocks_sees_no_step() ->
 
     assert clock.asked == 3
     assert compare(first, second).step == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("cause", "detail", "words"),
+    [
+        (
+            Cause.CRASH,
+            "supervisord died, and the scheduler ended with it",
+            "supervisord died, and the scheduler ended with it",
+        ),
+        (Cause.CRASH, "exit status 3", "the scheduler died (exit status 3)"),
+        (Cause.STOPPED, "", "somebody stopped it"),
+    ],
+)
+def test_a_cause_is_told_once(cause: Cause, detail: str, words: str) -> None:
+    assert Outage(NOON, NOON, cause, detail).why == words
 
 
 @pytest.mark.parametrize(

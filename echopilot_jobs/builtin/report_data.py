@@ -7,7 +7,7 @@ from typing import Any
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.outages import life_words
+from echopilot_jobs.outages import IN_WORDS, life_words
 from echopilot_jobs.plain import plain_lines, shorten
 from echopilot_jobs.reporting import FAILURES_MOST, DayReport, JobDay, Spread
 from echopilot_jobs.runs import Run, Stint
@@ -82,7 +82,7 @@ def job_data(job: JobDay, ledger: Ledger) -> dict[str, Any]:
         "failures_total": len(job.failures),
         "gaps": [
             {"first": iso(gap.first), "last": iso(gap.last), "count": gap.count}
-            | {"reason": gap.reason.value, "cause": gap.cause.value}
+            | {"reason": gap.reason.value, "cause": gap.cause.value, "cause_words": IN_WORDS[gap.cause]}
             for gap in job.gaps
         ],
     }
@@ -94,6 +94,7 @@ def failure_data(run: Run, ledger: Ledger) -> dict[str, Any]:
     return {
         "run": run.id,
         "state": run.state.value,
+        "state_words": run.state.words,
         "origin": run.origin.value,
         "slot_at": iso(run.slot.due_at) if run.slot else None,
         "started_at": iso(run.started_at) if run.started_at else None,

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import BAD_ENDS, retry_key
-from echopilot_jobs.spans import ago, relative
+from echopilot_jobs.spans import ago, near, relative
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
@@ -107,6 +108,12 @@ def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
     if clock.held:
         what = f"calendar jobs wait: the machine's clock was set {relative(clock.began_at, now)}"
         yield Trouble(what, "look at the clock, then `echopilot clock trust`")
+
+
+def of_deaths(ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
+    """A scheduler that dies again and again."""
+    if found := dying(ledger, now):
+        yield Trouble(found.words(lambda moment: near(moment, now)), found.remedy)
 
 
 def of_slots(ledger: SqliteReading, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:

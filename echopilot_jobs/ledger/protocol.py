@@ -285,6 +285,10 @@ class Ledger(Protocol):
         """By job, how many runs have not ended, without those in the queue that belong to the hold *but_of_hold*."""
         ...
 
+    def count_queued(self, job_name: str | None = None) -> int:
+        """How many runs wait in the queue, of all jobs or of one."""
+        ...
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         """Runs whose slot (or, without one, whose claim) lies in [start, end), oldest first."""
         ...

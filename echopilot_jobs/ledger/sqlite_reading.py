@@ -132,6 +132,10 @@ class SqliteReading:
         # No hold has the number 0, so that without one nothing is left out.
         return {row["job_name"]: row["count"] for row in self._rows("open_counts", hold_id=but_of_hold or 0)}
 
+    def count_queued(self, job_name: str | None = None) -> int:
+        ((count,),) = self._rows("count_queued", job_name=job_name)
+        return int(count)
+
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         return [run_of(row) for row in self._rows("runs_between", start=to_ms(start), end=to_ms(end))]
 

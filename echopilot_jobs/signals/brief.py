@@ -12,7 +12,7 @@ from echopilot_jobs.clock import EPOCH, iso
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.signals.fields import Verdict
-from echopilot_jobs.signals.findings import EVIDENCE_MOST, Finding, Severity, count, listed, percent, ranked
+from echopilot_jobs.signals.findings import EVIDENCE_MOST, Finding, Severity, capped, count, listed, percent, ranked
 from echopilot_jobs.signals.moments import at, lasting
 from echopilot_jobs.signals.own import OwnSignal
 from echopilot_jobs.signals.reading import FileFacts, Reading, Signal, read_signals
@@ -24,6 +24,8 @@ from echopilot_jobs.signals.sources import mib
 SCHEMA = "echopilot.brief/1"
 RISKS_MOST = 60
 TEXT_MOST = 600
+ACTIONS_MOST = 6
+NAMES_MOST = 4
 
 
 @dataclass
@@ -41,12 +43,12 @@ class Brief:
     def headline(self) -> str:
         """What matters most, in one plain sentence."""
         if self.findings and self.findings[0].severity >= Severity.MEDIUM:
-            return tidy(self.findings[0].title)
+            return tidy(self.findings[0].headline)
         if not self.reading.files and not self.own:
-            return "nothing could be read: no file matched and none of our own signals answered"
+            return "Nothing could be read: no file matched and none of our own signals answered"
         noted = f"; {count(len(self.findings), 'small thing')} noted" if self.findings else ""
         blind = f"; {count(len(self.missing), 'signal')} missing" if self.missing else ""
-        return f"nothing needs attention{noted}{blind}"
+        return f"Nothing needs attention{noted}{blind}"
 
 
 def make(
@@ -172,8 +174,8 @@ def _risk(found: Finding) -> dict[str, Any]:
         "type": found.type,
         "severity": found.severity.word,
         "signal": tidy(found.signal),
-        "title": tidy(found.title),
-        "evidence": [tidy(sentence) for sentence in found.evidence[:EVIDENCE_MOST]],
+        "title": tidy(found.headline),
+        "evidence": [tidy(sentence) for sentence in capped(found.evidence, EVIDENCE_MOST)],
         "suggested_fix": tidy(found.fix),
         "score": found.score,
     }
@@ -191,7 +193,7 @@ def summary(brief: Brief) -> str:
         sentences.append(f"{count(len(brief.findings), 'risk')}: {said}.")
         # The headline has the first; then the worst of each other kind, so that one cause does not fill the paragraph.
         first_of = {found.type: found for found in reversed(brief.findings) if found.severity >= Severity.MEDIUM}
-        sentences += [f"{tidy(found.title)}." for found in ranked(first_of.values())[1:4]]
+        sentences += [f"{tidy(found.headline)}." for found in ranked(first_of.values())[1:4]]
     if brief.missing:
         names = dict.fromkeys(each["signal"] for each in brief.missing)
         sentences.append(f"Missing or unreadable: {tidy(', '.join(names))}.")
@@ -231,7 +233,12 @@ def actions(brief: Brief, severities: tuple[Severity, ...]) -> list[str]:
         if found.severity in severities:
             names = advice.setdefault(found.fix, [])
             names += [found.signal] if found.signal not in names else []
-    return [tidy(f"{listed(names[:4])}: {fix}") for fix, names in list(advice.items())[:6]]
+    said = [tidy(f"{_named(names)}: {fix}") for fix, names in advice.items()]
+    return capped(said, ACTIONS_MOST)
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(capped(names, NAMES_MOST)) if len(names) > NAMES_MOST else listed(names)
 
 
 def confidence(brief: Brief) -> dict[str, Any]:

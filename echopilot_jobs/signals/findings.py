@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.plain import plain, sentence, shorten
 
 EVIDENCE_MOST = 9
 
@@ -42,6 +42,11 @@ class Finding:
     evidence: tuple[str, ...]
     fix: str
     weight: float = 0.5
+
+    @property
+    def headline(self) -> str:
+        """The title as a sentence begins; what the finding is about keeps its spelling."""
+        return self.title if self.title.startswith(self.signal) else sentence(self.title)
 
     @property
     def score(self) -> float:
@@ -82,6 +87,12 @@ def percent(part: float, whole: float) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 record`, `1,300 records`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def capped(lines: Sequence[str], most: int) -> list[str]:
+    """The first *most* of *lines*, and how many more there are."""
+    left = len(lines) - most
+    return [*lines[:most], f"and {left:,} more"] if left > 0 else list(lines)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -14,14 +14,17 @@ import psutil
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.outages import life_words
 from echopilot_jobs.runs import BAD_ENDS, Run, SkipReason, Stint
-from echopilot_jobs.signals.findings import Finding, Severity, count, percent, quoted
+from echopilot_jobs.signals.findings import Finding, Severity, capped, count, listed, percent, quoted
 from echopilot_jobs.signals.moments import lasting
-from echopilot_jobs.spans import day_clock
+from echopilot_jobs.spans import day_clock, day_clock_to_the_second
 from echopilot_jobs.supervision import Program
 
 LEDGER, PROCESSES, HOST = "run ledger", "process table", "host"
 DAY = timedelta(hours=24)
 GIB = 1024**3
+JOBS_NAMED_MOST = 6
+RUNS_NAMED_MOST = 3
+LIVES_TOLD_MOST = 5
 _CGROUPS = Path("/sys/fs/cgroup")
 _ON_PURPOSE = frozenset(
     reason.value
@@ -76,7 +79,12 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
             f"{count(len(late), 'run')} late",
             f"{count(len(starts), 'scheduler start')}, {count(dark, 'dark minute')}",
         ),
-        (*_bad_runs(bad, ledger), *_late(late), *_skipped(skips), *_darkness(dark, starts)),
+        (
+            *_bad_runs(bad, ledger),
+            *_late(late),
+            *_skipped(skips),
+            *_darkness(dark, starts, max((stint.id for stint in stints), default=0)),
+        ),
     )
 
 
@@ -98,25 +106,42 @@ def _bad_runs(bad: Sequence[Run], ledger: Ledger) -> list[Finding]:
     by_job = Counter(run.job_name for run in bad)
     last = ledger.last_runs()
     broken = [name for name in by_job if name in last and last[name].state in BAD_ENDS]
-    evidence = [f"{name}: {count(n, 'run')} ended badly{_last_error(name, bad)}" for name, n in by_job.most_common(6)]
+    newest = {run.job_name: run for run in bad}  # they come oldest first
+    lines = [f"{name}: {count(n, 'run')} ended badly{_last_error(newest[name])}" for name, n in by_job.most_common()]
+    still = [_newest_words(broken)] if broken else []
     return [
         Finding(
             "failed_runs",
             Severity.HIGH if broken else Severity.MEDIUM,
             LEDGER,
-            f"{count(len(bad), 'run')} ended badly in the last 24 h: {', '.join(by_job)}",
-            (*evidence, *(f"the newest run of {name} is one of them" for name in broken[:3])),
-            "open the run on the dashboard or with `echopilot runs` and read its last lines",
+            f"{count(len(bad), 'run')} ended badly in the last 24 h: {', '.join(capped(list(by_job), JOBS_NAMED_MOST))}",
+            (*capped(lines, JOBS_NAMED_MOST), *still),
+            _read_them([newest[name] for name in broken or by_job]),
             weight=min(1.0, len(bad) / 10),
         )
     ]
 
 
-def _last_error(name: str, bad: Iterable[Run]) -> str:
-    newest = [run for run in bad if run.job_name == name][-1]
+def _newest_words(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the newest run of {names[0]} is one of them"
+    return f"the newest runs of these are among them: {', '.join(capped(names, JOBS_NAMED_MOST))}"
+
+
+def _read_them(runs: Sequence[Run]) -> str:
+    """How to look at these runs, by their numbers."""
+    shown = [f"`echopilot show {run.id}` ({run.job_name})" for run in runs]
+    if len(shown) > RUNS_NAMED_MOST:
+        shown = [*shown[:RUNS_NAMED_MOST], "`echopilot runs --failed`"]
+    return f"read the last lines that were printed: {listed(shown)}, or open the run on the dashboard"
+
+
+def _last_error(newest: Run) -> str:
     said = (newest.error or "").strip().splitlines()
-    when = f", the last one at {day_clock(newest.finished_at)}" if newest.finished_at else ""
-    return f"{when} ({newest.state.words}){': ' + quoted(said[-1], 160) if said else ''}"
+    when = f" at {day_clock(newest.finished_at)}" if newest.finished_at else ""
+    return (
+        f", the last one, run {newest.id},{when} ({newest.state.words}){': ' + quoted(said[-1], 160) if said else ''}"
+    )
 
 
 def _late(late: Sequence[Run]) -> list[Finding]:
@@ -138,7 +163,7 @@ def _late(late: Sequence[Run]) -> list[Finding]:
 
 
 def _by_job(names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {n:,}" for name, n in Counter(names).most_common(6))
+    return ", ".join(capped([f"{name} {n:,}" for name, n in Counter(names).most_common()], JOBS_NAMED_MOST))
 
 
 def _skipped(skips: Counter[str]) -> list[Finding]:
@@ -154,7 +179,8 @@ def _skipped(skips: Counter[str]) -> list[Finding]:
             LEDGER,
             f"{count(missed.total(), 'slot')} of the last 24 h {'was' if missed.total() == 1 else 'were'} missed",
             (_by_reason(missed), *([f"skipped on purpose and not counted: {_by_reason(meant)}"] if meant else [])),
-            "the daily report names each; `expired` and `coalesced` follow a time when no scheduler ran",
+            "`echopilot why JOB TIME` tells of each, the daily report counts them by job and reason; "
+            "`expired` and `coalesced` follow a time when no scheduler ran",
             weight=min(1.0, missed.total() / 500),
         )
     ]
@@ -168,7 +194,8 @@ def _by_reason(skips: Counter[str]) -> str:
     return ", ".join(f"{reason} {n:,}" for reason, n in skips.most_common())
 
 
-def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:
+def _darkness(dark: int, starts: Sequence[Stint], newest: int) -> list[Finding]:
+    """*newest*: which stint leads now, for it is what carries out the brief that says this."""
     if dark < 2 and len(starts) < 5:
         return []
     return [
@@ -185,14 +212,19 @@ def _darkness(dark: int, starts: Sequence[Stint]) -> list[Finding]:
             f"the scheduler was away for {count(dark, 'minute')} of the last 24 h and started {count(len(starts), 'time')}"
             if dark
             else f"the scheduler started {count(len(starts), 'time')} in the last 24 h",
-            tuple(
-                f"started {day_clock(s.started_at)}, last beat {day_clock(s.beat_at)}, {life_words(s.ended_how)}"
-                for s in starts[-5:]
-            ),
+            tuple(capped([_life(stint, newest) for stint in reversed(starts)], LIVES_TOLD_MOST)),
             "read logs/scheduler.log around those starts; an outside check should tell you when the machine is down",
             weight=min(1.0, dark / 1440),
         )
     ]
+
+
+def _life(stint: Stint, newest: int) -> str:
+    """One life in a line, to the second: several of them may fall into a minute."""
+    goes_on = stint.id == newest and stint.ended_at is None
+    end = "still running" if goes_on else life_words(stint.ended_how)
+    started, beat = day_clock_to_the_second(stint.started_at), day_clock_to_the_second(stint.beat_at)
+    return f"started {started}, last beat {beat}, {end}"
 
 
 def from_processes(programs: Sequence[Program], now: datetime) -> OwnSignal:
@@ -255,7 +287,10 @@ def from_host(home: Path) -> OwnSignal:
 
 def _short_of(figures: dict[str, float], lines: Sequence[str]) -> tuple[Finding, ...]:
     """What the host runs short of; *lines* belong to the *figures* one by one."""
-    marks = ((90, 97), (90, 95), (2, 4))
+    # Processes that wait for a CPU or a disk make everything slower and break nothing: a build on a small machine stands at
+    # 4 for an hour while every job succeeds. So load weighs nothing among findings of its severity, where failing jobs and
+    # dark time come first, and is critical only where hardly anything can move. Memory and disk that run out do break jobs.
+    marks = ((90, 97), (90, 95), (2, 16))
     return tuple(
         Finding(
             f"host_{name.partition('_')[0]}",
@@ -264,7 +299,7 @@ def _short_of(figures: dict[str, float], lines: Sequence[str]) -> tuple[Finding,
             f"the host runs short: {line}",
             (f"{line}; from {mark} on it is called high, from {most} on critical",),
             "find the biggest user and end it, clear old files, or give the machine more",
-            weight=min(1.0, value / most / 1.5),
+            weight=0.0 if name.startswith("load") else min(1.0, value / most / 1.5),
         )
         for (name, value), line, (mark, most) in zip(figures.items(), lines, marks, strict=True)
         if value >= mark

@@ -50,12 +50,14 @@ def _visible(value: Any) -> Any:
 
 def page(brief: Brief, data: dict[str, Any]) -> str:
     """The page of *brief*, whose JSON form is *data*."""
+    strips, bars, lines = list(_strips(brief)), list(_bars(brief)), list(_lines(brief))
     return render(
         "ceo_brief.html",
         brief=data,
-        strips=list(_strips(brief))[:STRIPS_MOST],
-        bars=list(_bars(brief))[:BARS_MOST],
-        lines=list(_lines(brief))[:LINES_MOST],
+        strips=strips[:STRIPS_MOST],
+        bars=bars[:BARS_MOST],
+        lines=lines[:LINES_MOST],
+        more={"strips": len(strips) - STRIPS_MOST, "bars": len(bars) - BARS_MOST, "lines": len(lines) - LINES_MOST},
     )
 
 

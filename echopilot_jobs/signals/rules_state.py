@@ -8,7 +8,7 @@ from itertools import groupby
 from math import isnan, nan
 
 from echopilot_jobs.signals.fields import Verdict, role
-from echopilot_jobs.signals.findings import Finding, Severity, count, figure, listed, percent, quoted
+from echopilot_jobs.signals.findings import Finding, Severity, capped, count, figure, listed, percent, quoted
 from echopilot_jobs.signals.moments import minute
 from echopilot_jobs.signals.reading import Signal
 from echopilot_jobs.signals.table import Complaint
@@ -89,11 +89,11 @@ def _headline(signal: Signal) -> str:
 
 
 def _states(signal: Signal) -> list[str]:
-    """One sentence for each field that reports trouble, the most telling first, at most four."""
+    """One sentence for each field that reports trouble, the most telling first: four, and how many more there are."""
     first = main_state(signal)
     troubled = [path for path, counts in signal.table.states.items() if any(verdict for _, verdict in counts)]
     troubled.sort(key=lambda path: (path != first, -sum(n for (_, v), n in signal.table.states[path].items() if v)))
-    return [_state_sentence(signal, path) for path in troubled[:4]]
+    return capped([_state_sentence(signal, path) for path in troubled], 4)
 
 
 def _state_sentence(signal: Signal, path: str) -> str:
@@ -121,11 +121,11 @@ def _counted(number: int, verdict: Verdict) -> str:
 def _words(signal: Signal, path: str) -> str:
     """The words themselves, where they are not just what the sentence calls them already."""
     counts = signal.table.states[path]
-    bad = [(word, n) for (word, verdict), n in counts.most_common() if verdict and word != "set"][:4]
+    bad = [(word, n) for (word, verdict), n in counts.most_common() if verdict and word != "set"]
     plain_already = {"critical", "error", "warn", "warning"}
     if all(word.lower() in plain_already for word, _ in bad):
         return ""
-    return ": " + ", ".join(f"{quoted(word, 40)} {n:,}" for word, n in bad)
+    return ": " + ", ".join(capped([f"{quoted(word, 40)} {n:,}" for word, n in bad], 4))
 
 
 def _complaints(signal: Signal) -> list[str]:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from echopilot_jobs.signals.findings import Finding, Severity, count, listed, percent
+from echopilot_jobs.signals.findings import Finding, Severity, capped, count, listed, percent
 from echopilot_jobs.signals.moments import lasting, minute
 from echopilot_jobs.signals.reading import Signal
 from echopilot_jobs.signals.timeline import DAY, Coverage, Outage, Timeline, doubling, patience, timeline
 
 OUTAGES_TOLD = 5
+STALE_TOLD = 7  # with the two lines that may follow no more than a finding's evidence
 STALE_LEAST = 120.0
 ARCHIVE_AFTER = 30 * DAY
 
@@ -156,16 +157,17 @@ def _stale_finding(group: list[Signal], now: float) -> Finding:
         _stale_severity(age, beats, any(signal.line.regular for signal in group)),
         lead.name,
         f"nothing from {names} since {minute(lead.line.last)}, {lasting(age)} ago{tail}",
-        tuple(
-            f"{signal.name}: last record {minute(signal.line.last)}, {lasting(now - signal.line.last)} ago; "
-            f"{_usual(signal.line)}"
-            for signal in group[:8]
-        )
+        (*capped([_last_record(signal, now) for signal in group], STALE_TOLD),)
         + (("they stopped together, so look at the machine before the writers",) if len(group) > 1 else ()),
         "if it should still be running, start its writer and check what stopped it; if it is an archive, take it out of "
         "ECHOPILOT_SIGNALS",
         weight=min(1.0, beats / 1000) if age < ARCHIVE_AFTER else 0.2,
     )
+
+
+def _last_record(signal: Signal, now: float) -> str:
+    last = signal.line.last
+    return f"{signal.name}: last record {minute(last)}, {lasting(now - last)} ago; {_usual(signal.line)}"
 
 
 def _stale_severity(age: float, beats: float, regular: bool) -> Severity:

@@ -9,17 +9,20 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
+from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.plain import sentence
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest
 from echopilot_jobs.web.health import Check, Health
-from echopilot_jobs.web.history import Missed, Strip, missed, strip
+from echopilot_jobs.web.history import Missed, Strip, causes, missed, strip
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
@@ -129,9 +132,10 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     jobs = tuple(job_line(ledger, job, now, paused.get(job.name), far) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
+    past = [*often_dead(ledger, now), *dark_hours(day, lost, causes(ledger, day))]
     return Dashboard(
         now=now,
-        verdict=verdict(health, jobs, day, lost, waiting(ledger, list(paused.values()), now)),
+        verdict=verdict(health, jobs, waiting(ledger, list(paused.values()), now), past),
         health=health,
         programs=health.programs,
         supervisor=_supervisor(health),
@@ -145,7 +149,7 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
 
 def without_ledger(health: Health, now: datetime) -> Dashboard:
     """What can still be said and done while the ledger is away."""
-    return Dashboard(now, verdict(health, (), None, ()), health, health.programs, _supervisor(health))
+    return Dashboard(now, verdict(health, ()), health, health.programs, _supervisor(health))
 
 
 def _supervisor(health: Health) -> Check:
@@ -215,20 +219,19 @@ def newest_paper(ledger: Ledger, line: JobLine) -> Run | None:
 def verdict(
     health: Health,
     jobs: Sequence[JobLine],
-    day: Strip | None,
-    lost: Sequence[Missed],
     waits: Sequence[Problem] = (),
+    past: Sequence[Problem] = (),
 ) -> Verdict:
     """One sentence on everything: what is broken, what to keep an eye on, or that all is well.
 
-    *waits* is what stands still until a person says a word.
+    *waits* is what stands still until a person says a word; *past* is what happened to the scheduler lately.
     """
     broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
     broken += [problem for problem in waits if problem.tone == "bad"]
     watch = [problem for problem in waits if problem.tone == "warn"]
     watch += [_of_check("warn", check) for check in health.checks if check.level == "warn"]
-    watch += dark_hours(day, lost)
+    watch += past
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
     if watch:
@@ -270,13 +273,31 @@ def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
         yield run
 
 
-def dark_hours(day: Strip | None, lost: Sequence[Missed]) -> list[Problem]:
-    """What the last day without a scheduler cost, if there was such a time."""
-    if day is None or day.dark < timedelta(minutes=1):
+def often_dead(ledger: Ledger, now: datetime) -> list[Problem]:
+    """That schedulers die one after the other, although each time a new one leads."""
+    found = dying(ledger, now)
+    if found is None:
+        return []
+    return [Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy)]
+
+
+def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]) -> list[Problem]:
+    """What the last day without a scheduler cost, if there was such a time, and why; *whys* as `causes` gives them."""
+    if day.dark < timedelta(minutes=1):
         return []
     slots = sum(item.count for item in lost)
-    what = f"no scheduler ran for {span(day.dark)} of the last 24 h; {counted(slots, 'slot')} had no run of their own"
-    return [Problem("warn", what, day.last_dark, "why is in `logs/supervisord.log`; the list below says what it cost")]
+    known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
+    why = f": {'; '.join(known)}" if known else ""
+    cost = f"{counted(slots, 'slot')} had no run of their own"
+    what = f"no scheduler ran for {span(day.dark)} of the last 24 h{why}; {cost}"
+    do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
+    do += ["the list below says what it cost"] if slots else []
+    return [Problem("warn", what, day.last_dark, "; ".join(do))]
+
+
+def _log_may_tell(outage: Outage | None) -> bool:
+    """Whether supervisord may have seen more of an end than the ledger: not of its own death, nor of a machine asleep."""
+    return outage is None or (outage.cause in (Cause.CRASH, Cause.UNKNOWN) and not outage.detail)
 
 
 def waiting(ledger: Ledger, paused: Sequence[Pause], now: datetime) -> list[Problem]:
@@ -308,12 +329,6 @@ def _paused(paused: Sequence[Pause], now: datetime) -> Problem:
 
 def _headline(broken: Sequence[Problem]) -> str:
     return sentence(broken[0].what) if len(broken) == 1 else f"{len(broken)} things are broken"
-
-
-def sentence(words: str) -> str:
-    """A clause as a headline; a name at its beginning keeps its spelling."""
-    first = words.partition(" ")[0]
-    return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
 def _all_well(jobs: Sequence[JobLine], health: Health) -> str:

@@ -23,7 +23,7 @@ def definition_words(job: Job, group_limits: Mapping[str, int]) -> Iterator[tupl
     """What the job is and how it behaves, as (name, sentence)."""
     yield "When", _when(job)
     if isinstance(rule := without_end(job.trigger), Cron):
-        yield "In words", rule.in_words()
+        yield "In words", f"{rule.in_words()} ({rule.zone})"
     yield "Does", _does(job)
     if job.params:
         yield "Parameters", ", ".join(job.params)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.outages import IN_WORDS, Cause
+from echopilot_jobs.outages import IN_WORDS, Cause, Outage
 from echopilot_jobs.runs import Gap, Skip, SkipReason, Stint
 
 # A restart takes a few seconds and costs nothing; only longer stretches are worth a person's eye.
@@ -73,6 +73,18 @@ def strip(ledger: Ledger, start: datetime, end: datetime) -> Strip:
     stints = ledger.stints_between(start, end)
     known_from = min((seen for seen in ledger.first_seen().values()), default=end)
     return Strip(start, end, tuple(_pieces(stints, known_from, start, end)))
+
+
+def causes(ledger: Ledger, day: Strip) -> list[Outage | None]:
+    """What the ledger holds of each dark stretch of *day*, oldest first; None where that is nothing."""
+    outages = ledger.outages_between(day.start, day.end)
+    return [_outage_in(piece, outages) for piece in day.pieces if piece.kind == "dark"]
+
+
+def _outage_in(piece: Piece, outages: Sequence[Outage]) -> Outage | None:
+    found = (outage for outage in outages if outage.since < piece.end and piece.start < outage.until)
+    # A life before or after the stretch may have had a short silence of its own at the edge of it.
+    return max(found, key=lambda each: min(each.until, piece.end) - max(each.since, piece.start), default=None)
 
 
 def _pieces(stints: Sequence[Stint], known_from: datetime, start: datetime, end: datetime) -> Iterator[Piece]:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from echopilot_jobs.accounting.preview import Coming, coming
 from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.runs import OPEN_STATES, Progress, Run
+from echopilot_jobs.plain import sentence
+from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
 from echopilot_jobs.spans import day_clock, relative
-from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines, sentence
+from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
@@ -36,8 +37,14 @@ class JobSheet:
     definition: tuple[tuple[str, str], ...]
     next: tuple[Coming, ...]
     going: tuple[tuple[Run, Progress | None], ...]
+    queued: int
     runs: tuple[RunLine, ...]
     missed: tuple[Missed, ...]
+
+    @property
+    def hides_queued(self) -> bool:
+        """Whether more runs are queued than are listed."""
+        return self.queued > sum(run.state is State.QUEUED for run, _ in self.going)
 
 
 def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
@@ -58,6 +65,7 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
         definition=tuple(_definition(services, job)) if job else (),
         next=tuple(coming(job, now, NEXT, pauses=ledger.pauses(now, name))) if job else (),
         going=tuple((run, far.get(run.id)) for run in ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST)),
+        queued=ledger.count_queued(name),
         runs=tuple(plain_lines(ledger.runs(job_name=name, limit=LAST))),
         missed=tuple(each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name)[:MISSED_MOST],
     )

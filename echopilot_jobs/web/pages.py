@@ -186,6 +186,7 @@ def runs() -> Response:
         lines=plain_lines(found),
         job_name=job_name,
         state=query.get("state") or None,
+        queued=ledger.count_queued(job_name),
         job_names=sorted(ledger.first_seen()),
         states=list(State),
         before=inputs.before(query),

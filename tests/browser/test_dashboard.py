@@ -112,6 +112,15 @@ def test_a_mistake_in_a_form_stays_inside_its_box(quiet: Site, window: Any) -> N
     assert page.eval_on_selector("ul.note--bad", "e => parseFloat(getComputedStyle(e).paddingLeft)") >= 24
 
 
+def test_on_a_phone_a_form_follows_the_banner_without_an_empty_band(quiet: Site, window_of: Callable[..., Any]) -> None:
+    page = window_of(viewport={"width": 360, "height": 800}).sign_in(quiet)
+
+    page.goto(quiet.address + "/jobs/daily_report/run")
+    banner, card = (page.locator(name).bounding_box() for name in (".bar", ".entrance"))
+
+    assert card["y"] - banner["y"] - banner["height"] <= 16
+
+
 def test_the_countdown_moves_by_itself(quiet: Site, window: Any) -> None:
     page = window.sign_in(quiet)
     text = page.inner_text(".next .rel")

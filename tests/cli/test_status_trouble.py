@@ -109,6 +109,17 @@ def test_slots_that_nobody_planned_are_overdue(call: Call, house: House) -> None
     assert any("overdue, and nobody has decided about it: heartbeat" in each["what"] for each in status["broken"])
 
 
+def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_broken_now(call: Call, house: House) -> None:
+    now = SystemClock().now()
+    for minutes in (90, 30, 20, 10, 0):
+        house.ledger.take_lease(f"boot:{minutes}:1", "host", "rev", now - timedelta(minutes=minutes))
+
+    broken = json.loads(call("status", "--json").out)["status"]["broken"]
+    told = {each["what"].rpartition(" ")[0]: each["do"] for each in broken}
+
+    assert told["the scheduler died 3 times within the last hour, last at"].startswith("`supervisorctl tail scheduler`")
+
+
 UP = program("scheduler", "RUNNING")
 
 

@@ -108,6 +108,18 @@ def test_a_stint_that_ended_can_write_nothing(ledger: SqliteLedger, lease: Lease
     assert (stint.ended_how, stint.ended_at) == ("stopped", NOON + MINUTE)
 
 
+def test_what_waits_in_the_queue_is_counted_for_all_jobs_and_for_one(ledger: SqliteLedger, lease: Lease) -> None:
+    with ledger.leading(lease, NOON) as leading:
+        standing(leading, OTHER)
+    assert ledger.count_queued() == 0
+    running(ledger, lease)
+    for minutes in (2, 3, 4):
+        claim_slot(ledger, lease, NOON + minutes * MINUTE)
+    claim_slot(ledger, lease, NOON + MINUTE, OTHER)
+
+    assert (ledger.count_queued(), ledger.count_queued("j"), ledger.count_queued("nobody")) == (4, 3, 0)
+
+
 def test_a_pass_is_all_or_nothing(ledger: SqliteLedger, lease: Lease) -> None:
     def cut_short() -> None:
         with ledger.leading(lease, NOON + MINUTE) as leading:

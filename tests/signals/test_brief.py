@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from signalkit import NOW, brief_facts, brief_of, level_log, sentinel_like, told
 
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.errors import SupervisorUnreachable
-from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.ledger import Limits, SqliteLedger
+from echopilot_jobs.runs import BAD_ENDS, Outcome, Run, State
 from echopilot_jobs.settings import Settings
-from echopilot_jobs.signals.brief import as_json, make
+from echopilot_jobs.signals.brief import Brief, as_json, make
+from echopilot_jobs.signals.findings import EVIDENCE_MOST, Finding, Severity, ranked
 from echopilot_jobs.signals.own import _short_of, cgroup_memory, from_host, from_ledger, from_processes
 from echopilot_jobs.signals.page import page
+from echopilot_jobs.signals.reading import Reading
 from echopilot_jobs.supervision import Program, Supervisor
 from echopilot_jobs.testing import FakeClock
 
@@ -108,7 +111,7 @@ def test_the_same_files_give_the_same_brief(tmp_path: Path) -> None:
 def test_without_any_signal_the_brief_says_that_it_is_blind(tmp_path: Path) -> None:
     brief = brief_of(tmp_path, "*.ndjson")
 
-    assert brief["headline"] == "nothing could be read: no file matched and none of our own signals answered"
+    assert brief["headline"] == "Nothing could be read: no file matched and none of our own signals answered"
     assert brief["missing_signals"] == [{"signal": "files", "reason": "'*.ndjson' matches no file"}]
 
 
@@ -155,6 +158,9 @@ def test_the_ledger_tells_runs_failures_and_dark_minutes(
     assert own.kpis["scheduler_starts_24h"] == 2
     assert 179 <= own.kpis["scheduler_dark_minutes_24h"] <= 183
     assert "'ValueError: no such table'" in found["failed_runs"].evidence[0]
+    (failed,) = ledger.runs(states=BAD_ENDS)
+    assert f"the last one, run {failed.id}, at " in found["failed_runs"].evidence[0]
+    assert f"`echopilot show {failed.id}` (daily_report)" in found["failed_runs"].fix
     assert found["failed_runs"].severity.word == "high"
     assert found["scheduler_dark"].severity.word == "high"
     assert "skipped_slots" in found
@@ -174,10 +180,97 @@ def test_the_slots_that_did_not_run_are_the_sum_of_the_reasons_told_and_a_pause_
     (told,) = [finding for finding in own.findings if finding.type == "skipped_slots"]
     missed, meant = ([int(n) for n in re.findall(r"[a-z] ([0-9]+)", line)] for line in told.evidence)
 
+    assert told.fix.startswith("`echopilot why JOB TIME` tells of each, the daily report counts them")
     assert told.title == f"{sum(missed)} slots of the last 24 h were missed"
     assert re.fullmatch(r"skipped on purpose and not counted: paused [0-9]+", told.evidence[1])
     assert sum(missed) + sum(meant) == own.kpis["slots_skipped_24h"]
     assert f"{sum(missed) + sum(meant)} slots skipped, {sum(meant)} of them on purpose" == own.lines[1]
+
+
+def test_lives_within_a_minute_are_told_apart_and_the_newest_is_still_running(
+    ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    for number in range(7):
+        ledger.take_lease(f"boot:{number}:1", "host", "rev", clock.now())
+        clock.sleep(7)
+
+    (dark,) = [each for each in from_ledger(ledger, clock.now()).findings if each.type == "scheduler_dark"]
+
+    assert dark.evidence[0].endswith(", still running")
+    assert all(line.endswith(", ended without a word") for line in dark.evidence[1:5])
+    assert dark.evidence[5:] == ("and 2 more",)
+    assert len(set(dark.evidence)) == 6
+    assert "nobody saw" not in "".join(dark.evidence)
+
+
+def test_of_many_failing_jobs_none_is_left_out_without_a_word(
+    ledger: SqliteLedger, clock: FakeClock, settings: Settings
+) -> None:
+    base = jobs(settings)["heartbeat"]
+    many = {f"job{number}": replace(base, name=f"job{number}") for number in range(8)}
+    lease = live(ledger, many, clock, clock.now(), stop=None)
+    for name in many:
+        ledger.request_run(name, clock.now())
+    with ledger.leading(lease, clock.now()) as work:
+        for run in work.start_ready(Limits(8)):
+            work.finish(run, Outcome(State.FAILED, error="no"))
+    clock.sleep(1)
+
+    (failed,) = [each for each in from_ledger(ledger, clock.now()).findings if each.type == "failed_runs"]
+
+    assert failed.title.endswith("job5, and 2 more")
+    assert failed.evidence[6] == "and 2 more"
+    assert failed.fix.count("`echopilot show ") == 3
+    assert "`echopilot runs --failed`" in failed.fix
+    assert failed.evidence[7].endswith("job5, and 2 more")
+
+
+def test_evidence_beyond_what_is_kept_is_counted() -> None:
+    found = Finding("kind", Severity.HIGH, "host", "much", tuple(map(str, range(EVIDENCE_MOST + 3))), "b")
+
+    told = as_json(Brief(NOW, Reading((), ()), findings=[found]), [])
+
+    assert told["top_risks"][0]["evidence"][-2:] == [str(EVIDENCE_MOST - 1), "and 3 more"]
+
+
+def test_advice_and_names_beyond_what_is_told_are_counted() -> None:
+    found = [Finding("kind", Severity.HIGH, f"s{n}", "much", ("a",), f"do {n % 8}") for n in range(48)]
+
+    told = as_json(Brief(NOW, Reading((), ()), findings=found), [])["actions_next_24h"]
+
+    assert told[0] == "s0, s8, s16, s24, and 2 more: do 0"
+    assert told[6:] == ["and 2 more"]
+
+
+def test_failing_jobs_and_dark_time_come_before_a_busy_host_that_breaks_nothing() -> None:
+    figures = {"memory_percent": 10.0, "disk_percent": 10.0, "load_5min_per_cpu": 6.5}
+    (busy,) = _short_of(figures, ["memory: none", "disk: none", "load: 13 over 5 minutes on 2 CPUs"])
+    failed = Finding("failed_runs", Severity.HIGH, "run ledger", "2 runs ended badly", ("a",), "b", weight=0.1)
+    dark = Finding(
+        "scheduler_dark", Severity.HIGH, "run ledger", "the scheduler was away", ("a",), "b", weight=60 / 1440
+    )
+
+    assert busy.severity is Severity.HIGH
+    assert ranked([busy, dark, failed]) == [failed, dark, busy]
+    (lost,) = _short_of(figures | {"load_5min_per_cpu": 20.0}, ["memory: none", "disk: none", "load: 40"])
+    assert lost.severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("signal", "title", "headline"),
+    [
+        ("host", "the host runs short: load", "The host runs short: load"),
+        ("uptime.ndjson", "uptime.ndjson has records for half", "uptime.ndjson has records for half"),
+        ("nightly", "nightly has records for half", "nightly has records for half"),
+        ("run ledger", "2 runs ended badly", "2 runs ended badly"),
+    ],
+)
+def test_a_headline_begins_as_a_sentence_and_a_name_keeps_its_spelling(signal: str, title: str, headline: str) -> None:
+    brief = Brief(NOW, Reading((), ()), findings=[Finding("kind", Severity.HIGH, signal, title, ("a",), "b")])
+
+    told = as_json(brief, [])
+
+    assert told["headline"] == told["top_risks"][0]["title"] == headline
 
 
 def test_an_empty_ledger_gives_figures_and_no_risk(ledger: SqliteLedger) -> None:

@@ -174,7 +174,8 @@ def test_text_in_a_template_of_others_is_made_plain_too() -> None:
 def render_title(text: str) -> str:
     from echopilot_jobs.signals.charts import Bar
 
-    return render("ceo_brief.html", brief=EMPTY | {"headline": text}, strips=[], bars=[Bar(text, text, ())], lines=[])
+    facts = {"strips": [], "bars": [Bar(text, text, ())], "lines": [], "more": {"strips": 0, "bars": 0, "lines": 0}}
+    return render("ceo_brief.html", brief=EMPTY | {"headline": text}, **facts)
 
 
 EMPTY = {

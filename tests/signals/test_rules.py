@@ -87,7 +87,7 @@ def test_a_quiet_and_healthy_file_gives_no_risk_at_all(tmp_path: Path) -> None:
     brief = brief_of(tmp_path)
 
     assert brief["top_risks"] == []
-    assert brief["headline"] == "nothing needs attention"
+    assert brief["headline"] == "Nothing needs attention"
 
 
 @given(st.integers(0, 10_000))
@@ -125,7 +125,7 @@ def test_a_signal_that_stopped_is_told_and_those_that_stopped_together_are_one(t
     (stale,) = risks(brief_of(tmp_path), "stale")
 
     assert (stale["severity"], stale["signal"]) == ("critical", "a.ndjson")
-    assert stale["title"] == "nothing from a.ndjson and b.ndjson since 1 Mar 2026 21:59 UTC, 10.0 h ago"
+    assert stale["title"] == "Nothing from a.ndjson and b.ndjson since 1 Mar 2026 21:59 UTC, 10.0 h ago"
 
 
 def test_a_signal_without_a_cadence_is_stale_only_when_it_is_long_overdue(tmp_path: Path) -> None:

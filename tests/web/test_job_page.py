@@ -18,7 +18,7 @@ from echopilot_jobs.runs import Outcome, Run, SkipReason, Slot, State
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, Every, OnRequest, Until
 from echopilot_jobs.web.defined import definition_words
-from tests.schedulekit import dispose, stretch
+from tests.schedulekit import claim, dispose, stretch
 
 from .conftest import SAME_ORIGIN, Browser, Stack, with_key
 from .test_pages import HTMX, NASTY, Seen, seen
@@ -60,7 +60,41 @@ def test_a_cron_rule_is_told_in_words_too_also_one_with_an_end(clock: FakeClock)
         words = dict(definition_words(Job("export", trigger, Command(("true",))), {}))
 
         assert words["When"].startswith("cron '15 2 * * 1-5' Europe/Riga")
-        assert words["In words"] == "At 02:15 on Monday through Friday"
+        assert words["In words"] == "At 02:15 on Monday through Friday (Europe/Riga)"
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/ceo_brief", "/runs"])
+def test_what_a_person_cancelled_is_not_shown_as_an_error(
+    browser: Browser, stack: Stack, clock: FakeClock, path: str
+) -> None:
+    run, _ = stack.ledger.request_run("ceo_brief", clock.now())
+    stack.ledger.cancel(run.id, clock.now(), "cli:root")
+    stack.carry_out("self_heal" if path != "/jobs/ceo_brief" else "ceo_brief", FAILED)
+
+    page = browser.client.get(path).text
+
+    assert '<tr class="error error--dull"><td></td><td colspan="4">cancelled by cli:root</td>' in page
+    assert '<tr class="error"><td></td><td colspan="4">no answer</td>' in page
+    assert "output--dull" in browser.client.get(f"/runs/{run.id}").text
+
+
+def test_a_long_queue_is_told_whole_though_only_its_newest_part_is_listed(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    slots = [Slot("heartbeat", clock.now() - timedelta(minutes=n)) for n in range(1, 26)]
+    for count in (20, 25):
+        while stack.ledger.count_queued() < count:
+            slot = slots.pop()
+            with stack.ledger.leading(stack.lease, clock.now()) as leading:
+                dispose(leading, stack.registry["heartbeat"], Plan(slot.due_at, (claim(slot),)))
+        page = browser.client.get("/jobs/heartbeat").text
+
+        assert ("25 runs of it are queued in all; these are the newest." in seen(page)) is (count == 25)
+        assert page.count('class="going"') == 20 + (count == 25)
+
+    assert "25 runs are queued in all." in seen(browser.client.get("/runs").text)
+    assert "25 runs of it are queued in all." in seen(browser.client.get("/runs?job=heartbeat&state=queued").text)
+    assert "queued in all" not in seen(browser.client.get("/runs?job=ceo_brief").text)
 
 
 def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browser: Browser, stack: Stack) -> None:
@@ -215,7 +249,7 @@ def test_a_job_is_paused_with_a_length_and_a_note_and_resumed_and_the_log_says_w
     assert pause.until == clock.now() + timedelta(hours=2)
     assert (pause.note, pause.actor.startswith("session ")) == ("moving house", True)
     assert "saying 'moving house'" in page
-    assert "08:00:00 in 30 s paused: it will pass unrun" in page
+    assert "08:00:00 in 30 s; paused: it will pass unrun" in page
     assert (freed.status_code, freed.headers["Location"]) == (303, "/jobs/ceo_brief")
     assert stack.ledger.pauses(clock.now(), "ceo_brief") == []
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
@@ -203,10 +204,75 @@ def test_dark_hours_and_what_they_cost_are_told(browser: Browser, stack: Stack, 
 
     text = seen(browser.client.get("/").text)
 
-    assert "no scheduler ran for 3 h of the last 24 h; 179 slots had no run of their own" in text
+    assert "3 h of the last 24 h: the machine was suspended; 179 slots had no run of their own" in text
+    assert "Do: the list below says what it cost" in text
     assert "178 slots heartbeat a newer slot stood in (the machine was suspended)" in text
     assert "1 slot self_heal too old to run" in text
     assert "dark 3 h" in text
+
+
+ORPHANED = Outage(EPOCH, EPOCH, Cause.CRASH, "supervisord died, and the scheduler ended with it")
+LOG = "why may be in logs/supervisord.log"
+
+
+@pytest.mark.parametrize(
+    ("outage", "words", "log_is_named"),
+    [
+        (ORPHANED, "24 h: supervisord died, and the scheduler ended with it; 0 slots", False),
+        (replace(ORPHANED, detail=""), "24 h: the scheduler died; 0 slots", True),
+        (replace(ORPHANED, detail="exit status 3"), "24 h: the scheduler died (exit status 3); 0 slots", False),
+        (None, "24 h; 0 slots", True),
+    ],
+)
+def test_why_no_scheduler_ran_is_told_and_the_log_named_only_where_it_may_know(
+    browser: Browser, stack: Stack, clock: FakeClock, outage: Outage | None, words: str, log_is_named: bool
+) -> None:
+    begun = clock.now()
+    clock.sleep(1_252)
+    stack.lead()
+    with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+        if outage:
+            transaction.record_outage(replace(outage, since=begun, until=clock.now()))
+
+    text = seen(browser.client.get("/").text)
+
+    assert f"no scheduler ran for 20 min 52 s of the last {words}" in text
+    assert (LOG in text) is log_is_named
+
+
+def test_each_cause_of_dark_time_is_told_once_the_newest_first(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    for cause in (Cause.SUSPEND, Cause.STOPPED, Cause.SUSPEND):
+        begun = clock.now()
+        clock.sleep(600)
+        stack.lead()
+        with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+            transaction.record_outage(Outage(begun, clock.now(), cause))
+        clock.sleep(20)
+        stack.beat()
+
+    text = seen(browser.client.get("/").text)
+
+    assert "of the last 24 h: the machine was suspended; somebody stopped it; 0 slots" in text
+
+
+def test_a_scheduler_that_dies_again_and_again_is_a_warning_also_while_one_leads(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    stack.carry_out("self_heal", Outcome(State.SUCCEEDED))
+    for _ in range(2):
+        clock.sleep(5)
+        last = clock.now()
+        stack.beat()
+        stack.lead()  # the one before never said goodbye
+    stack.beat()
+
+    page = browser.client.get("/").text
+
+    assert f"the scheduler died 2 times within the last hour, last at {last:%H:%M:%S}" in seen(page)
+    assert "supervisorctl tail scheduler" in page
+    assert "verdict--warn" in page
 
 
 def test_single_skips_in_a_row_share_a_line(browser: Browser, stack: Stack, clock: FakeClock) -> None:
@@ -321,6 +387,25 @@ def test_a_run_that_is_still_going_refreshes_itself_and_one_that_ended_does_not(
     assert 'hx-get="/runs/1"' in going
     assert "hx-get" not in part
     assert "<html" not in part
+
+
+def test_the_output_of_a_run_with_several_attempts_says_of_which_it_is(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    run = stack.carry_out("self_heal", Outcome(State.SUCCEEDED, output=Output("once")))
+    assert "Output once" in seen(browser.client.get(f"/runs/{run.id}").text)
+    stack.ledger.request_run("ceo_brief", clock.now())
+    for attempt in (1, 2, 3):
+        run = stack.start()
+        during = seen(browser.client.get(f"/runs/{run.id}").text)
+        with stack.ledger.leading(stack.lease, clock.now()) as leading:
+            last = Outcome(State.FAILED, error="no", output=Output(f"said {attempt}"))
+            leading.finish(run, last, clock.now() if attempt < 3 else None)
+
+    after = seen(browser.client.get(f"/runs/{run.id}").text)
+
+    assert "Output of attempt 3 so far" in during
+    assert "Output of attempt 3 Of several attempts only the last one's output is kept. said 3" in after
 
 
 def test_the_list_of_runs_pages_and_filters(browser: Browser, stack: Stack) -> None:

@@ -62,6 +62,9 @@ where runs.job_id = (select id from jobs where name = :job_name)
   and runs.id < :before_id
 order by runs.id desc limit :limit
 
+-- name: count_queued
+select count(*) from runs where state = 'queued' and (:job_name is null or job_id = (select id from jobs where name = :job_name))
+
 -- name: runs_between
 select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
 from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
