@@ -19,6 +19,10 @@ OURS = Identity("boot:1:1", "boot", "host", "rev")
 EVERYBODY_LIVES = Surroundings(lives=lambda _owner: True, sweep=lambda _owner: 0)
 
 
+def full(*_what: Any, **_more: Any) -> Any:
+    raise LedgerUnavailable("database or disk is full")
+
+
 def begin(ledger: SqliteLedger, clock: FakeClock, succession: Succession) -> Any:
     return lead(ledger, REGISTRY, clock, Diary(), OURS, EVERYBODY_LIVES, succession)
 
@@ -27,9 +31,6 @@ def test_who_could_not_put_the_past_in_order_gives_the_lease_back(
     ledger: SqliteLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F25: nobody is told that it leads, and the next try needs not wait."""
-
-    def full(*_what: Any, **_more: Any) -> Any:
-        raise LedgerUnavailable("database or disk is full")
 
     succession = Succession(clock, OURS, lambda _owner: True)
     with monkeypatch.context() as trouble:
@@ -47,9 +48,6 @@ def test_an_earlier_try_of_the_same_process_is_no_other_scheduler_F25(
     ledger: SqliteLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where giving the lease back could not be written either."""
-
-    def full(*_what: Any, **_more: Any) -> Any:
-        raise LedgerUnavailable("database or disk is full")
 
     succession = Succession(clock, OURS, lambda _owner: True)
     with monkeypatch.context() as trouble:

@@ -69,15 +69,13 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: 
         found = choices(ledger, registry[job], first, last)
     except TooMany as error:
         raise click.UsageError(str(error)) from None
-    queued: list[Run] = []
-    if not dry_run:
-        slots = [each.slot for each in found if each.is_queued]
-        if not (yes or _may_queue(job, len(slots))):
-            out.say("nothing was queued")
-            return 1
-        queued = ledger.backfill(job, slots, acting.actor(), now)
-        if queued:
-            acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
+    slots = [each.slot for each in found if each.is_queued and not dry_run]
+    if slots and not (yes or _may_queue(job, len(slots))):
+        out.say("nothing was queued")
+        return 1
+    queued = ledger.backfill(job, slots, acting.actor(), now) if slots else []
+    if queued:
+        acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
     if wait and queued:
         out.say(
             f"{len(queued):,} run{'s' if len(queued) > 1 else ''} of {job} queued; a Ctrl-C ends the waiting, not the runs"

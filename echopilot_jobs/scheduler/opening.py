@@ -74,9 +74,8 @@ class Succession:
     def may_follow(self, stint: Stint) -> bool:
         """Whether *stint*, which never ended, is over."""
         if stint.boot_id == self._identity.boot_id:
-            if stint.owner == self._identity.owner or not self._lives(
-                stint.owner
-            ):  # ours: an earlier try that led nowhere
+            is_ours = stint.owner == self._identity.owner  # an earlier try that led nowhere
+            if is_ours or not self._lives(stint.owner):
                 return True
         elif self._clock.now() - stint.beat_at > LEASE_TTL:
             return True

@@ -296,9 +296,8 @@ class _Process:
 
     def _settle(self) -> bool:
         """What no claim has to wait for; False when the machine has no thread for it: to be asked again."""
-        with contextlib.suppress(
-            Exception
-        ):  # out of descriptors, a package half installed: the run that needs it tells
+        # Out of descriptors, a package half installed: the run that needs it tells.
+        with contextlib.suppress(Exception):
             self._executor.get_ready()
         try:
             if self._reloading is not None:
@@ -321,6 +320,8 @@ class _Process:
         try:
             ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
             self._custody.checkpoint()
+        except LedgerGone:
+            raise  # that decides how this process may end
         except LedgerUnavailable as error:  # a full disk, say: the lease lapses by itself
             self._log.event("ledger.unreachable", error=str(error))
         # An end that is written and not told would be an alarm about a run that was well.

@@ -18,6 +18,7 @@ from werkzeug import Request, Response
 
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
+from echopilot_jobs.scheduler.custody import LedgerGone
 from echopilot_jobs.wake import nudge
 from tests.process.lone import SCRIPT, Lone
 from tests.process.stacks import PROJECT, eventually
@@ -275,3 +276,16 @@ def test_a_bug_in_the_loop_ends_the_process_and_its_runs_at_once(lone: Lone) -> 
     assert "ZeroDivisionError: a bug" in lone.said(process)
     (told,) = lone.events("scheduler.failed")
     assert told["error"] == "ZeroDivisionError: a bug"
+
+
+@pytest.mark.parametrize(("flag", "code"), [("full", 0), ("gone", LedgerGone.exit_code)])
+def test_a_stop_on_a_full_disk_is_in_order_and_one_without_a_ledger_is_not_F25_F18(
+    lone: Lone, flag: str, code: int
+) -> None:
+    process = lone.start("true", 3600, "startup", flag)
+    eventually(lambda: any(run.state is State.SUCCEEDED for run in lone.runs()))
+
+    process.terminate()
+
+    assert process.wait(40) == code
+    assert len(lone.events("scheduler.stopped")) == (code == 0)
