@@ -67,6 +67,8 @@ def perform(
             _sweep(watch.pid, mark, has_ended=watch.is_over)
         watch.read_leftovers()
         status = watch.exit_status()
+        if status is None and watch.pid is not None:
+            _collect(watch.pid, begun)
     finally:
         begun.close()
     artefacts = _kept(watch.report, _folder_of(context), place.home)
@@ -254,14 +256,14 @@ def _sweep(pid: int | None, mark: str, *, has_ended: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
         if not has_ended:
             end_tree(pid, 0)
-        _collect(pid)
+        with contextlib.suppress(ProcessLookupError):
+            wait_for_exit([owner_of(pid)], COLLECT_SECONDS)
     end_marked(mark)
 
 
-def _collect(pid: int, patience: float = COLLECT_SECONDS) -> None:
-    """Zombies of its group are ours when the fork server has died; what was killed a moment ago is waited for."""
-    with contextlib.suppress(ProcessLookupError):
-        wait_for_exit([owner_of(pid)], patience)
+def _collect(pid: int, begun: Begun, patience: float = COLLECT_SECONDS) -> None:
+    """Zombies of its group are ours when the fork server has died: not with its last word, but once it is gone."""
+    begun.keeper.join(patience)
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-pid, os.WNOHANG)[0] or (patience := patience - LOOK_SECONDS) > 0:
             select([], [], [], LOOK_SECONDS)

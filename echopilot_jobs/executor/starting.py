@@ -37,6 +37,7 @@ class Begun:
     report: int
     status: socket.socket
     wake: Callable[[], None]  # has the fork server go on, should it have been stopped
+    keeper: threading.Thread  # lives until the fork server is gone
 
     def close(self) -> None:
         """Give them back; with the socket, the process's pid."""
@@ -63,10 +64,10 @@ class ForkServer:
         self.wake()
         try:
             with ExitStack() as given_away, ExitStack() as ours:
-                begun, descriptors = _channels(order, self.wake, ours, given_away)
-                self._send(descriptors)
+                channels, descriptors = _channels(order, ours, given_away)
+                keeper = self._send(descriptors)
                 ours.pop_all()
-                return begun
+                return Begun(*channels, self.wake, keeper)
         except (OSError, RuntimeError) as error:  # RuntimeError: no thread more
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise CannotStart(f"its process could not be started: {reason}") from error
@@ -96,33 +97,41 @@ class ForkServer:
         if self._keeper is not None:
             self._keeper.join()
 
-    def _send(self, descriptors: list[int]) -> None:
+    def _send(self, descriptors: list[int]) -> threading.Thread:
+        """Ask the server, or one started anew when it has died since. The thread that waits for its end."""
         with self._guard:
-            for last in (False, True):
-                line = self._line or self._start()
-                try:
-                    socket.send_fds(line, [b"!"], descriptors)
-                    return
-                except (BrokenPipeError, ConnectionResetError):  # it has died since
-                    line.close()
-                    self._line = None
-                    if last:
-                        raise
+            try:
+                return self._send_once(descriptors)
+            except (BrokenPipeError, ConnectionResetError):
+                return self._send_once(descriptors)
 
-    def _start(self) -> socket.socket:
+    def _send_once(self, descriptors: list[int]) -> threading.Thread:
+        line, keeper = self._line, self._keeper
+        if line is None or keeper is None:
+            line, keeper = self._start()
+        try:
+            socket.send_fds(line, [b"!"], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            line.close()
+            self._line = None
+            raise
+        return keeper
+
+    def _start(self) -> tuple[socket.socket, threading.Thread]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(SEND_SECONDS)
         born: Future[int] = Future()
-        self._keeper = threading.Thread(target=self._keep, args=(theirs, born), name="fork server", daemon=True)
+        keeper = threading.Thread(target=self._keep, args=(theirs, born), name="fork server", daemon=True)
         try:
-            self._keeper.start()
+            keeper.start()
+            self._keeper = keeper
             self._pid = born.result()
         except BaseException:
             ours.close()
             theirs.close()
             raise
         self._line = ours
-        return ours
+        return ours, keeper
 
     def _keep(self, theirs: socket.socket, born: Future[int]) -> None:
         """Start the server and stay until it has ended."""
@@ -163,8 +172,8 @@ def allowed_environment() -> dict[str, str]:
 
 
 def _channels(
-    order: Mapping[str, Any], wake: Callable[[], None], ours: ExitStack, given_away: ExitStack
-) -> tuple[Begun, list[int]]:
+    order: Mapping[str, Any], ours: ExitStack, given_away: ExitStack
+) -> tuple[tuple[int, int, socket.socket], list[int]]:
     """Our ends, and the descriptors to be sent: order, output, report, status."""
     written = os.memfd_create("order", os.MFD_CLOEXEC)
     given_away.callback(os.close, written)
@@ -182,5 +191,4 @@ def _channels(
     ours.callback(status.close)
     given_away.callback(theirs.close)
     status.setblocking(False)
-    begun = Begun(pipes[0][0], pipes[1][0], status, wake)
-    return begun, [written, pipes[0][1], pipes[1][1], theirs.fileno()]
+    return (pipes[0][0], pipes[1][0], status), [written, pipes[0][1], pipes[1][1], theirs.fileno()]
