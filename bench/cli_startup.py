@@ -2,9 +2,9 @@
 
     python bench/cli_startup.py [ROUNDS]
 
-Measured on an empty home, on one with a ledger, beside a running supervisord, on one with a jobs file of fifty jobs, and with
-its output read by a pipe, as scripts do. Wall time, so run it on a quiet machine; the ratio travels better between machines
-than the milliseconds do.
+Measured on a folder where nothing was ever started, on one where a scheduler has lived, beside a running supervisord, with a
+jobs file of fifty jobs, and through `bin/echopilot`, which looks for its environment first. Each round takes every way once,
+so that a machine that changes its speed changes it for all. Wall time: the multiples travel better than the milliseconds.
 """
 
 from __future__ import annotations
@@ -16,16 +16,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 15
+import kit
+
+ROUNDS = 31
+MODULE = (sys.executable, "-m", "echopilot_jobs")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A command line in a folder."""
+
+    name: str
+    command: Sequence[str]
+    home: Path
 
 
 def main() -> None:
-    """Print a line for each way of calling."""
+    """Measure, print, keep."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
         # Compiled modules are kept, as anywhere the command is used twice, whatever this shell says about that.
@@ -39,33 +51,45 @@ def main() -> None:
                 file.write(f'[jobs.job_{number}]\nevery = "15 minutes"\ncommand = ["true"]\ntimeout = "5m"\n\n')
         make_ledger(lived)
         make_ledger(defined)
-        bare = measure(["-c", "pass"], empty, rounds)
-        report("bare interpreter", bare, bare)
-        report("echopilot --version", measure(["-m", "echopilot_jobs", "--version"], empty, rounds), bare)
-        report("status, never started", measure(["-m", "echopilot_jobs", "status"], empty, rounds), bare)
-        report("status, with a ledger", measure(["-m", "echopilot_jobs", "status"], lived, rounds), bare)
         with supervised(lived):
-            running = measure(["-m", "echopilot_jobs", "status"], lived, rounds)
-        report("status, supervised", running, bare)
-        report("status, 50 jobs", measure(["-m", "echopilot_jobs", "status"], defined, rounds), bare)
-        report("status --json", measure(["-m", "echopilot_jobs", "status", "--json"], lived, rounds), bare)
+            times = measure(ways(empty, lived, defined), rounds)
+    bare = statistics.median(times["bare interpreter"])
+    rows = [
+        {"milliseconds": name, **kit.spread(found, 1), "x bare": statistics.median(found) / bare}
+        for name, found in times.items()
+    ]
+    kit.table(rows)
+    kit.keep("cli_startup", {"rounds": rounds, "raw_ms": times})
+
+
+def ways(empty: Path, lived: Path, defined: Path) -> list[Way]:
+    """What is compared. Supervisord runs for *lived* alone."""
+    return [
+        Way("bare interpreter", (sys.executable, "-c", "pass"), empty),
+        Way("echopilot --version", (*MODULE, "--version"), empty),
+        Way("status, never started", (*MODULE, "status"), empty),
+        Way("status, beside supervisord", (*MODULE, "status"), lived),
+        Way("status --json, beside supervisord", (*MODULE, "status", "--json"), lived),
+        Way("status, 50 jobs", (*MODULE, "status"), defined),
+        Way("bin/echopilot status", (str(kit.ROOT / "bin" / "echopilot"), "status"), lived),
+    ]
 
 
 def make_ledger(home: Path) -> None:
-    """A ledger with four jobs and a life that has ended."""
-    sys.path.insert(0, str(ROOT))
+    """A ledger with a life that has ended, in a folder whose definitions were judged."""
     os.environ["ECHOPILOT_HOME"] = str(home)
-    from echopilot_jobs.builtin import jobs
+    from echopilot_jobs import definitions
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.settings import load
 
-    settings = load()
+    settings, now = load(), datetime.now(UTC)  # a bench owns its clock
     settings.var_dir.mkdir(mode=0o700)
-    ledger, now = SqliteLedger(settings.ledger_path), datetime.now(UTC)  # a bench owns its clock
+    jobs = definitions.begin(settings, now)[0].registry
+    ledger = SqliteLedger(settings.ledger_path)
     lease = ledger.take_lease("bench:1:1", "bench", "bench", now)
     with ledger.leading(lease, now) as work:
-        work.standings(list(jobs(settings).values()))
-    for name in jobs(settings):
+        work.standings(list(jobs.values()))
+    for name in list(jobs)[:4]:
         ledger.request_run(name, now)
     ledger.end_stint(lease, "stopped", now)
     ledger.close()
@@ -92,22 +116,17 @@ def supervised(home: Path) -> Iterator[None]:
             process.terminate()
 
 
-def measure(arguments: list[str], home: Path, rounds: int) -> list[float]:
+def measure(wanted: Sequence[Way], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each round, after one that warms the caches."""
-    environment = {**os.environ, "ECHOPILOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    times = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, check=True)
-        times.append((time.perf_counter() - began) * 1000)
-    return times[1:]
-
-
-def report(name: str, times: list[float], bare: list[float]) -> None:
-    """One line: median, best, worst, and the median as a multiple of the bare interpreter's."""
-    median = statistics.median(times)
-    ratio = median / statistics.median(bare)
-    print(f"{name:<22} median {median:6.1f} ms  best {min(times):6.1f}  worst {max(times):6.1f}  {ratio:5.1f} x bare")
+    times: dict[str, list[float]] = {way.name: [] for way in wanted}
+    for number in range(rounds + 1):
+        for way in wanted:
+            environment = {**os.environ, "ECHOPILOT_HOME": str(way.home), "PYTHONPATH": str(kit.ROOT)}
+            began = time.perf_counter()
+            subprocess.run(way.command, env=environment, stdout=subprocess.PIPE, check=True)
+            if number:
+                times[way.name].append(round((time.perf_counter() - began) * 1000, 2))
+    return times
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ What the code of a job needs is here; each name is fetched when it is asked for,
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # as type checkers read it; `typing` is the larger part of what `bin/echopilot` would load first
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from echopilot_jobs.context import RetryAfter, RunContext, Skip
     from echopilot_jobs.declaring import job
     from echopilot_jobs.fluent import every

@@ -14,12 +14,12 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.records import record
 
 STEM_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 DRAFT_RULE = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,110})\.(json|html)\.draft")
@@ -31,7 +31,7 @@ class ArtefactFailed(EchoPilotError):
     status = 507
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pair:
     """What was written; `sha256` (hex) and `bytes` are those of the JSON file."""
 

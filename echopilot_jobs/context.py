@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Artefact, Run
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _filled(message: str, args: tuple[object, ...]) -> str:
         return f"{message} {args!r}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunContext:
     """The argument of a python job. Moments are aware and in UTC; `slot_at` is None for runs no slot asked for.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, NoReturn, Self
 
@@ -21,6 +20,7 @@ import schedule
 
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, Trigger, Until, Weekly, offsets_of, zone_named
 from echopilot_jobs.triggers.calendar import WEEKDAYS
 
@@ -34,7 +34,7 @@ class FluentError(schedule.ScheduleValueError, ValueError):
     """Words that make no rule. One line, for a person."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Translation:
     """What a definition in fluent words comes to: a rule, and the tags as texts in alphabetical order."""
 

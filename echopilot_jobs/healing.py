@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger, Pruned
 from echopilot_jobs.processes import Owner, end_leftovers, is_alive
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, CUT_OFF, OWNER_DIED, Origin, Run, State, retry_key
 
 KEEP_FOR = timedelta(days=90)
@@ -18,7 +19,7 @@ PRUNE_AT_ONCE = 500
 PRUNE_BATCHES = 20
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class HealReport:
     """What one healing did. `notes` are sentences for a person."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from echopilot_jobs.clock import Clock, iso
+from echopilot_jobs.records import record
 
 STEP_LEAST = timedelta(seconds=1)  # less is slewing or the noise of reading three clocks one after the other
 HOLD_ABOVE = timedelta(hours=3)
@@ -41,7 +41,7 @@ IN_WORDS = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reading:
     """All clocks at one moment, and which boot of the machine the counting ones belong to."""
 
@@ -66,7 +66,7 @@ class Reading:
         return Reading(moment, self.monotonic + seconds, self.boottime + seconds, self.boot_id)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Change:
     """The difference of two readings. *step* is how far the wall clock moved beyond the time that really passed."""
 
@@ -91,7 +91,7 @@ class Change:
         return self.elapsed > SILENT_ABOVE or abs(self.step) >= STEP_LEAST
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Outage:
     """A stretch of wall time nobody planned, as it is kept: skips, gaps and caught-up runs refer to it."""
 
@@ -112,7 +112,7 @@ class Outage:
         return f"{iso(self.since)} to {iso(self.until)}: {IN_WORDS[self.cause]}{detail}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Before:
     """What is known of the scheduler that led before: its last reading, how it ended, and which code it ran.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, quote_plus
 
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
 # As a shell would write it, by the custom for names in capitals: not prices, `$$`, `US$`, `$ref` or a field of a query.
@@ -80,6 +78,8 @@ def _begun(text: str, end: int, form: str) -> int:
 
 
 def _forms(value: str) -> set[str]:
+    from urllib.parse import quote, quote_plus  # for runs alone; whoever only looks for names can do without
+
     texts = {value, value.strip(), *map(str.strip, value.splitlines())}
     data = {text.encode("utf-8", "surrogateescape") for text in texts if len(text) >= SHORTEST_SECRET}
     forms = {text for text in texts if len(text) >= SHORTEST_SECRET}
@@ -97,6 +97,8 @@ def _forms(value: str) -> set[str]:
 
 def _in_base64(data: bytes) -> Iterator[str]:
     """*data* in base64, at the beginning of a text and one or two bytes later, but for what its neighbours decide."""
+    import base64
+
     for before, decided in ((0, 0), (1, 2), (2, 3)):
         text = base64.b64encode(b"\0" * before + data).decode("ascii")
         sure = text.rstrip("=")

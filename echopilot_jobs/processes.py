@@ -13,11 +13,11 @@ import select
 import signal as signals
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from echopilot_jobs import __version__
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.records import record
 
 PROC = Path("/proc")
 PR_SET_PDEATHSIG = 1
@@ -29,7 +29,7 @@ PARENT_VARIABLE = "ECHOPILOT_STACK_PID"  # in the programs' environment: the pid
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Owner:
     """One process, told apart from every later process with the same pid and from those of another boot."""
 
@@ -49,7 +49,7 @@ class Owner:
         return cls(boot, int(pid), int(started))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Stat:
     """What we need of /proc/PID/stat."""
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
 
 from echopilot_jobs.jobs import Job, slots
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Gap, Origin, Run, Skip, SkipReason, State, Stint
 
 DAY = timedelta(days=1)
@@ -21,7 +22,7 @@ JUST_DUE = timedelta(seconds=60)  # a slot this young may not have met its plann
 FAILURES_MOST = 50
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Facts:
     """What the ledger holds of a day."""
 
@@ -32,7 +33,7 @@ class Facts:
     first_seen: Mapping[str, datetime] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Period:
     """A day and the part of it that is known: [*known_from*, *known_until*), empty when the ledger is younger."""
 
@@ -61,7 +62,7 @@ class Period:
         return self.known_from == self.start and self.known_until == self.end
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spread:
     """How a set of measurements lies, in milliseconds; percentiles by nearest rank, so each is a value that occurred."""
 
@@ -71,7 +72,7 @@ class Spread:
     most: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class JobDay:
     """One job's day. The fates in `fate` are those of its planned slots, each exactly one:
     `ran`, `cancelled`, `open`, `due` (just come due), `missing`, or a skip reason.
@@ -141,7 +142,7 @@ class JobDay:
         return spread(round(run.took / timedelta(milliseconds=1)) for run in self.runs if run.took is not None)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DayReport:
     """The whole day."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from echopilot_jobs.clock import EPOCH, iso
 from echopilot_jobs.plain import plain
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Slot:
         return f"{self.job_name}:{self.epoch_seconds}:{self.generation}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Output:
     """What a run printed, capped: the first and last bytes as text, and how many between them were dropped."""
 
@@ -119,7 +120,7 @@ class Output:
         return f"{self.head}\n… {self.dropped_bytes:,} bytes dropped …\n{self.tail}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Progress:
     """How far a run says it is: *done* of *total*, if it knows the whole, with a word about it."""
 
@@ -144,7 +145,7 @@ class Progress:
         return {"at": iso(self.at), "done": self.done, "total": self.total, "note": self.note}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Artefact:
     """A file a run left for people, copied whole. *path* is relative to the project's folder; *sha256* is in hex."""
 
@@ -158,7 +159,7 @@ class Artefact:
         return {"name": self.name, "path": self.path, "bytes": self.bytes, "sha256": self.sha256}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Outcome:
     """How one attempt ended, with its evidence. `exit_status` is negative for a signal, as in `subprocess`."""
 
@@ -175,7 +176,7 @@ class Outcome:
     final: bool = False  # no other attempt could end otherwise: it never came to its work
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Run:
     """The record of carrying out a slot or a request. Moments are aware and in UTC."""
 
@@ -304,7 +305,7 @@ def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Event:
     """One move of a run: when, into which state, at which attempt."""
 
@@ -314,7 +315,7 @@ class Event:
     note: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Skip:
     """A slot that got no run, and why; *outage* is what it was missed in, if it was missed at all."""
 
@@ -324,7 +325,7 @@ class Skip:
     outage: Outage | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Gap:
     """A stretch of slots disposed of together."""
 
@@ -338,7 +339,7 @@ class Gap:
     outage: Outage | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pause:
     """A stretch in which a job's slots are not run. *until* is None while nobody said when it ends."""
 
@@ -357,7 +358,7 @@ class Pause:
 HoldAnswer = Literal["latest", "all", "drop"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Hold:
     """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*."""
 
@@ -370,7 +371,7 @@ class Hold:
     actor: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Generation:
     """One run of the wall clock: from a step to the next. *held*: calendar jobs wait until it is trusted.
 
@@ -384,7 +385,7 @@ class Generation:
     released: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stint:
     """One life of a scheduler process: from its lease to its last beat, and how it ended (None while it lives)."""
 

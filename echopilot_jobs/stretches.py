@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from echopilot_jobs.jobs import Job, slots
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Pause, SkipReason, Slot
 from echopilot_jobs.triggers import Every, Until
 
@@ -24,7 +25,7 @@ KEPT = 40  # more than the slots of fifteen seconds and a full catch-up together
 _INSTANT = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SkippedStretch:
     """Consecutive skipped slots of one reason. One row each up to `GAP_ABOVE` of them, a single gap row beyond.
 
@@ -106,7 +107,7 @@ class Gathered:
         return self.tallies[-1]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Stretch:
     """[since, until) with one fate for every slot in it."""
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from echopilot_jobs import rpc
 from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import stack_owner
+from echopilot_jobs.records import record
 
 ANSWER_SECONDS = 3.0
 # The kernel takes 108 bytes with the closing zero, and supervisord binds NAME.PID before it links NAME.
@@ -27,7 +27,7 @@ NOT_RUNNING, ALREADY_STARTED, SHUTTING_DOWN = 70, 60, 6
 UP = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Program:
     """One line of supervisord's process table."""
 

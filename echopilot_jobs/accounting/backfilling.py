@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -13,6 +12,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import EchoPilotError, WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import SkipReason, Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers import Every, Trigger
@@ -27,7 +27,7 @@ class TooMany(EchoPilotError):
     """More slots than one backfill may queue."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Choice:
     """One slot of the stretch. *run_id* and *state*: the run it has already, so that it is left alone.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from echopilot_jobs.accounting.findings import Account, Finding, Findings, Kind
 from echopilot_jobs.accounting.logbook import Told
 from echopilot_jobs.accounting.owed import ANY, SECOND, Owed, Strand, moment_of, moments_of
 from echopilot_jobs.ledger import Dispositions, Ledger
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin
 from echopilot_jobs.spans import stamp
 
@@ -23,7 +23,7 @@ RunRow = tuple[int, int, int, str, str]  # slot, generation, run, state, origin
 GapRow = tuple[int, int, int, int, str]  # first, last, count, generation, reason
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Gap:
     """Gap rows that touch or overlap, as one."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from echopilot_jobs.records import record
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import Ledger, SqliteReading
@@ -14,7 +15,7 @@ WITHIN = timedelta(hours=1)
 LEAST = 2  # one death may be the machine's; a second one within the hour has a cause to be found
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dying:
     """How many lives of the scheduler ended without a word within the last hour, and the last beat of the newest."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from echopilot_jobs.accounting.owed import moment_of
 from echopilot_jobs.clock import iso
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin
 
 SHOWN_MOST = 50
@@ -18,7 +19,7 @@ SHOWN_MOST = 50
 Kind = Literal["lost", "doubled", "wrong", "history", "stuck", "late"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """One thing that must not be, in words and as facts."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from echopilot_jobs.jobs import Job, next_wake
+from echopilot_jobs.records import record
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteReading
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GRACE = timedelta(seconds=60)  # a pass that a slow disk holds up is no trouble yet
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Overdue:
     """A job whose slots wait for a planner, and since when the oldest of them does."""
 

@@ -6,20 +6,20 @@ Moments are whole seconds since the UTC epoch here: sorted numbers are compared 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
 from typing import Any
 
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.ledger import Ledger, Obligation
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers import Every, Trigger, Until, trigger_of
 
 SECOND = timedelta(seconds=1)
 ANY = None  # the key of calendar rules: their moments are owed once, in whatever clock generation that was
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stretch:
     """The moments of *trigger* in [first, last] were owed."""
 
@@ -29,7 +29,7 @@ class Stretch:
     definition: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Unknown:
     """From *first* to *last* a definition was in force whose rule was not kept, or cannot be read; *why* says so."""
 
@@ -73,7 +73,7 @@ class Strand:
         return [found for low, high, trigger in cut if low <= high and (found := moments_of(trigger, low, high))]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Owed:
     """Everything one job owed, and the stretches nobody can say that of."""
 

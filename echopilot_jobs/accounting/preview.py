@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job, planned_at
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Pause, Slot
 from echopilot_jobs.triggers import Trigger
 from echopilot_jobs.triggers.dst import DstNote, dst_notes
@@ -19,7 +19,7 @@ MOST = 1_000
 FOLD_MOST = timedelta(days=1)  # the first copy of a repeated time comes before the jump that repeats it
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Coming:
     """One slot to come. *planned*: when it is to be claimed, jitter included. *note*: what a jump of the clock does to it.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS, Outage
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Hold, Origin, Pause, Run, SkipReason, State
 from echopilot_jobs.spans import relative, span
 
@@ -21,7 +21,7 @@ LOOK_BACK = timedelta(days=1)
 ERROR_MOST = 200
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Given:
     """What is known of a skipped slot: when it was due, when it was decided about, and the definition of that time."""
 

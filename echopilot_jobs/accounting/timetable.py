@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
@@ -13,6 +12,7 @@ from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, secon
 from echopilot_jobs.accounting.preview import note_words, notes_at
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers import Every, Trigger
 from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
@@ -22,7 +22,7 @@ LOOKED_AT_A_DAY = 2_000
 COMPARED_MOST = 100_000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Line:
     """One moment of a day, or the many of a job that comes more often than twelve times.
 
@@ -50,7 +50,7 @@ class Line:
         }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Day:
     """One day on the wall of a zone, with the jump its clocks make, if they do."""
 
@@ -104,7 +104,7 @@ def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tupl
 # -- an edited definition
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Difference:
     """What a job's moments in (*start*, *end*] were by the definition before and are by the one after."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from echopilot_jobs.accounting.owed import moments_of, rule_of, seconds_of
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger import Ledger
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import stamp
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Undecided:
     """How many slots came due later than *accounted_to*, up to which the planner decided about all."""
 

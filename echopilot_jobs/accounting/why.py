@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.outages import SILENT_ABOVE, Outage
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Gap, Origin, Pause, Run, Skip, SkipReason
 from echopilot_jobs.spans import relative
 from echopilot_jobs.triggers import Trigger
@@ -36,7 +37,7 @@ Verdict = Literal[
 SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answer:
     """What is known of a moment of a job: one word, sentences of which the first is the answer, and the facts."""
 
@@ -60,7 +61,7 @@ def why(ledger: Ledger, job_name: str, job: Job | None, moment: datetime, now: d
 # -- what the ledger holds
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Rows:
     """Everything the ledger holds of one slot."""
 

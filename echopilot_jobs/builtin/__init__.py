@@ -13,18 +13,21 @@ BRIEF, REPORT = "ceo_brief", "daily_report"
 NAME = "built-in"
 
 
-def document(settings: Settings) -> jobsfile.Document:
+def text(settings: Settings) -> str:
     """The definitions in `jobs.toml` beside this module, with the operator's times filled in."""
-    text = Path(__file__).with_name("jobs.toml").read_text(encoding="utf-8")
-    filled = placeholders.fill(
-        text,
+    return placeholders.fill(
+        Path(__file__).with_name("jobs.toml").read_text(encoding="utf-8"),
         {
             "SCHED_BRIEF_UTC": f"{settings.brief_at:%H:%M}",
             "SCHED_REPORT_UTC": f"{settings.report_at:%H:%M}",
             "SCHED_SELFHEAL_EVERY_HOURS": str(settings.self_heal_hours),
         },
     )
-    return jobsfile.read(filled.encode(), NAME)
+
+
+def document(settings: Settings) -> jobsfile.Document:
+    """The same, read."""
+    return jobsfile.read(text(settings).encode(), NAME)
 
 
 def jobs(settings: Settings) -> Registry:

@@ -6,9 +6,9 @@ Colour never speaks alone: what ended badly stands tallest, what was skipped han
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from echopilot_jobs.records import record
 from echopilot_jobs.reporting import DayReport, JobDay
 from echopilot_jobs.runs import BAD_ENDS, SkipReason
 
@@ -28,7 +28,7 @@ PLACES = {  # top and height of each kind of mark
 GRAVEST_FIRST = ("bad", "missing", "skipped", "open", "ran")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Mark:
     """One rectangle with its kind, which is its style, and its words."""
 

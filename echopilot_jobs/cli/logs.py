@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from echopilot_jobs.context import line_of_event
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
 from echopilot_jobs.logreading import Follower, Keep, Parts
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ TELLING = {
 MOMENT = re.compile(rb'\{"ts": ?"([0-9T:-]{19})')
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Wanted:
     """Which lines are told; moments are text to the second, as lines carry them."""
 

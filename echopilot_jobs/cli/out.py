@@ -10,12 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain
+from echopilot_jobs.records import record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ STATE_STYLES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Column:
     """A column's heading; *gives_way* marks the one that is wrapped first when the terminal is narrow."""
 

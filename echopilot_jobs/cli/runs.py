@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import past_moment, whole
 from echopilot_jobs.errors import unknown_name
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _others(ledger: SqliteReading, job: str | None) -> str:
     return f"there are others{of}, the newest is run {newest[0].id}: `{all_of_it}` lists them"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Wanted:
     """Which runs are listed; empty sets mean any."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.settings import Settings
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Standing:
     """How the scheduler stands: `leading`, `silent` (its beat is too old), `stopped`, or `never` started."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli import trouble as troubles
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, State
 from echopilot_jobs.spans import ago, relative, span, stamped
 
@@ -38,7 +39,7 @@ PROGRAM_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sight:
     """Everything `status` tells, gathered at one moment. *absent* says why there is no ledger, *away* why no supervisord."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.refusing import refusal
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, retry_key
 from echopilot_jobs.spans import ago, near, relative
 
@@ -27,7 +28,7 @@ NAMED_MOST = 3
 START = "start it with `bin/stack`"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Trouble:
     """One thing that is not as it should be, and what to do."""
 
@@ -39,7 +40,7 @@ class Trouble:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Failing:
     """A job whose newest end is a bad one, and when it last went well."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from echopilot_jobs.records import record
 
 _SETTING = re.compile(
     r"""\s*(?:"(?P<double>[^"]+)"|'(?P<single>[^']+)'|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))\s*=\s*(?P<value>.*)"""
@@ -14,14 +15,14 @@ _USER = re.compile(rf"\s*(?P<when>{_FIELDS})\s+(?P<command>\S.*)")
 _SYSTEM = re.compile(rf"\s*(?P<when>{_FIELDS})\s+(?P<user>\S+)\s+(?P<command>\S.*)")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Comment:
     """A line for people, or an empty one."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Setting:
     """`NAME = value`: holds for the entries below it."""
 
@@ -30,7 +31,7 @@ class Setting:
     value: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """What is to be done when. *stdin* is what stands after the first `%`, whose like mean the end of a line."""
 
@@ -42,7 +43,7 @@ class Entry:
     stdin: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Strange:
     """A line that cron would not understand either."""
 

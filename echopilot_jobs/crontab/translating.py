@@ -12,6 +12,7 @@ from echopilot_jobs.crontab.lines import Comment, Entry, Line, Setting, Strange,
 from echopilot_jobs.jobsfile import BadJobsFile, Document, compose
 from echopilot_jobs.jobsfile.literals import looks_secret, placeholder_for
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers import zone_named
 
 MAIL = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"})
@@ -29,7 +30,7 @@ HEAD = (
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Translated:
     """The text of a jobs file, the names in it, and what a person should know, a line each.
 

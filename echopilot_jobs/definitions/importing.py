@@ -17,6 +17,7 @@ from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor.starting import allowed_environment
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_marked, end_tree, this_process
+from echopilot_jobs.records import record
 
 DEADLINE_SECONDS = 10.0
 CHILDREN_MOST = 3  # one that ends or hangs the child is left out of the next
@@ -25,7 +26,7 @@ OUTPUT_KEPT = 4096
 SCRIPT = Path(__file__).with_name("child.py")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Item:
     """One thing to import: a *module* whose declarations are wanted, or a *target* with the variables its job has."""
 
@@ -38,7 +39,7 @@ class Item:
         return {"module": self.module} if self.module else {"target": self.target, "env": dict(self.env)}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answer:
     """What came of one item. *declared*: the jobs of the modules up to this one, *refused*: why some of them cannot run."""
 

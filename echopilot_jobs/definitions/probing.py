@@ -13,11 +13,12 @@ from typing import Any
 from echopilot_jobs.definitions.importing import Answers, Item, import_all
 from echopilot_jobs.jobsfile import Document, Problem, modules_of
 from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
+from echopilot_jobs.records import record
 
 FIRST_LINE_MOST = 256
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class World:
     """What definitions are looked at with: the project's folder and the environment of the scheduler."""
 
@@ -35,7 +36,7 @@ class Probed:
     files: set[Path] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Said:
     """One job as its document says it, before anything of it was judged."""
 

@@ -7,13 +7,15 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from echopilot_jobs.jobsfile import BadJobsFile, Problem, read
+from echopilot_jobs import jobsfile
+from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import PROJECT_ROOT, Settings
 
 NAME = "jobs.toml"
+GONE = Problem("it is gone; the last good set stays in force; put it back, or create an empty one", file=NAME)
 READ_MOST = 1_100_000  # a little more than is allowed, so that what is too long can be told
 WORDS = {
     errno.EISDIR: "it is a folder; wanted: a file",
@@ -24,7 +26,7 @@ WORDS = {
 Stamp = tuple[int, int, int] | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sheet:
     """The file at one moment. Without *content* either there was none, or *problem* says why it cannot be read.
 
@@ -67,7 +69,7 @@ def not_read(settings: Settings) -> str | None:
 def _says_anything(path: Path) -> bool:
     """False for no file, and for one of comments alone, as it is shipped."""
     try:
-        return bool(read(content_of(path), NAME).tables)
+        return bool(jobsfile.read(content_of(path), NAME).tables)
     except (FileNotFoundError, NotRead):
         return False
     except BadJobsFile:

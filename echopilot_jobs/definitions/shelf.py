@@ -8,20 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.clock import iso
-from echopilot_jobs.jobsfile import Document, Problem
+from echopilot_jobs.jobsfile.documents import Document
+from echopilot_jobs.jobsfile.problems import Problem
 from echopilot_jobs.ledger.durable import write_whole
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Accepted:
     """The last good set: the file's *document*, the jobs of its modules, and which `${NAME}` could be filled then.
 
@@ -42,7 +43,7 @@ class Accepted:
         return (self.digest, self.document, self.code) == (other.digest, other.document, other.code)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Refused:
     """The newest file that did not come into force, and why."""
 
@@ -51,7 +52,7 @@ class Refused:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Shelf:
     """What is kept. A refusal goes when the next set is accepted."""
 
@@ -99,11 +100,19 @@ def _head(kept: Accepted | Refused) -> dict[str, Any]:
     return {"digest": kept.digest, "at": iso(kept.at)}
 
 
+def defined_json(accepted: Accepted | None) -> dict[str, Any]:
+    """What *accepted* defines, whenever that was, as plain JSON."""
+    document = None if accepted is None else accepted.document
+    return {
+        "document": None if document is None else _document_json(document),
+        "code": [_document_json(each) for each in (accepted.code if accepted is not None else ())],
+    }
+
+
 def _accepted_json(accepted: Accepted) -> dict[str, Any]:
     return {
         **_head(accepted),
-        "document": None if accepted.document is None else _document_json(accepted.document),
-        "code": [_document_json(each) for each in accepted.code],
+        **defined_json(accepted),
         "names": list(accepted.names),
         "warnings": [each.as_dict() for each in accepted.warnings],
     }

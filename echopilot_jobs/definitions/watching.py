@@ -10,15 +10,15 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.definitions import shelf
-from echopilot_jobs.definitions.loading import Checked, check_sheet, keep
+from echopilot_jobs.definitions.judging import Checked, check_sheet, keep
 from echopilot_jobs.definitions.sheet import NAME, Stamp, path_of, read_sheet, stamp_of, stamps_of
 from echopilot_jobs.definitions.shelf import read_shelf
 from echopilot_jobs.jobsfile import Problem
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
 LOOK_EVERY_SECONDS = 0.5
@@ -27,7 +27,7 @@ SETTLED_SECONDS = 0.3
 PATIENCE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Verdict:
     """What became of the jobs file. *unkept* says why the shelf could not be written, if so."""
 
@@ -35,7 +35,7 @@ class Verdict:
     unkept: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Sight:
     """What there is to be judged: the content of the jobs file and the stamps of everything else it depends on."""
 

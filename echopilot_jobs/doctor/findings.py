@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Literal
 
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
 Level = Literal["ok", "warn", "fail"]
@@ -16,7 +17,7 @@ FAIL: Level = "fail"
 _ORDER: tuple[Level, ...] = (OK, WARN, FAIL)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """One fact: `ok`, `warn` (works, but) or `fail` (a promise cannot be kept), with what to do about it.
 
@@ -39,7 +40,7 @@ class Finding:
         return {**facts, "fixable": self.mend is not None}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """What is examined. *problems* are the settings' own complaints; the settings are then the defaults."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from echopilot_jobs.executor import Heard
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Run
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Ended:
     """A run that came back from the engine."""
 
@@ -19,7 +19,7 @@ class Ended:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Note:
     """What a run said while it goes on: lines of its log, how far it is, what it has printed so far."""
 

@@ -6,7 +6,7 @@ import errno
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +22,7 @@ from echopilot_jobs.executor.starting import ForkServer
 from echopilot_jobs.jobs import BadParameters, Command, Http, Inline, Job, Python
 from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
 from echopilot_jobs.processes import PROJECT_ROOT
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Artefact, Outcome, Output, Run, State
 
 SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC})
@@ -31,7 +32,7 @@ def _to_nobody(_heard: Heard) -> None:
     """What a run says goes nowhere."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Executor:
     """Carries out runs that leave the scheduler's thread. Safe to use from many threads at once.
 

@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -24,6 +23,7 @@ from echopilot_jobs.executor.mark import MarkRoom
 from echopilot_jobs.executor.report import TEXT_MOST
 from echopilot_jobs.executor.speaking import Speaker, checked
 from echopilot_jobs.processes import become_subreaper, die_with_parent
+from echopilot_jobs.records import record
 
 CANNOT_START = 127
 UMASK = 0o077
@@ -37,7 +37,7 @@ PYTHON_SIGNALS: Mapping[signal.Signals, Callable[[int, FrameType | None], Any] |
 NOT_THE_JOB = (__file__, calling.__file__, str(importlib.__file__), "<frozen importlib")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Errand:
     """What a child is born with: the descriptors of its order, its output and its report, and who forked it."""
 

@@ -8,7 +8,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from select import select
 from typing import Any
@@ -22,6 +22,7 @@ from echopilot_jobs.executor.report import Heard, Report
 from echopilot_jobs.executor.starting import Begun, CannotStart, ForkServer, allowed_environment
 from echopilot_jobs.jobs import Command, Job, Python
 from echopilot_jobs.processes import MARK, end_marked, end_tree, owner_of, signal_tree, wait_for_exit
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import SKIPPED, Artefact, Outcome, State
 
 GRACE_SECONDS = 10.0
@@ -37,7 +38,7 @@ SERVER_DIED = "the process it was forked from died, and it died with it"
 Hear = Callable[[Heard], None]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """Where runs are carried out: by what clock, forked from what, in which project."""
 

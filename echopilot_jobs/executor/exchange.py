@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from select import select
@@ -20,6 +20,7 @@ from echopilot_jobs.executor.cancel import Cancel
 from echopilot_jobs.executor.causes import cause_of
 from echopilot_jobs.executor.line import Line, PrivatePeer
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Output, State
 
 BODY_MOST_BYTES = 1024 * 1024
@@ -29,7 +30,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Request:
     """What is sent, placeholders filled, and what is wanted back: see `jobs.Http`.
 

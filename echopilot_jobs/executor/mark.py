@@ -8,16 +8,16 @@ there.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from echopilot_jobs.processes import MARK
+from echopilot_jobs.records import record
 
 ROOM_BYTES = 255
 EMPTY = "-" * ROOM_BYTES
 _ENVIRONMENT_STARTS, _ENVIRONMENT_ENDS = 50, 51  # fields of /proc/PID/stat, counted from 1
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MarkRoom:
     """Where in the memory of this process, and of all it forks, the mark stands."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from echopilot_jobs.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OwnWeb:
     """Our own web process: where it answers, and how to prove that we may ask. The key is called for late and never shown.
 

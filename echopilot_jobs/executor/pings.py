@@ -10,12 +10,12 @@ from __future__ import annotations
 import queue
 import threading
 import zlib
-from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Run, State
 
 LANES = 4
@@ -23,7 +23,7 @@ WAITING_MOST = 100
 _RID_SPACE = UUID("6f1f6a0e-3c1b-4f0e-9a37-0f1e5b1c7d52")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class News:
     """How the pings of a job fare, when that has changed: *error* is None when they arrive again."""
 
@@ -31,7 +31,7 @@ class News:
     error: str | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Ping:
     job_name: str
     address: str

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from echopilot_jobs.plain import plain
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Artefact, Output, Progress
 
 RESULT_MOST_BYTES = 64 * 1024
@@ -29,7 +30,7 @@ TEXT_MOST = 2000
 LEVELS = ("debug", "info", "warning", "error")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Said:
     """One line a run wrote to its log. *dropped*: how many more it wrote that were not kept, told once."""
 
@@ -39,7 +40,7 @@ class Said:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Heard:
     """What a run said since it was last listened to, and, when it printed something, what it has printed so far."""
 

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from echopilot_jobs.executor.mark import EMPTY
 from echopilot_jobs.processes import MARK, PROJECT_ROOT, is_frozen
+from echopilot_jobs.records import record
 
 SEND_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class CannotStart(Exception):
     """A run's process could not be started, with the reason. Nothing of it runs."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Begun:
     """Our ends of what was asked for: standard output, the report, and the socket that tells of the process."""
 

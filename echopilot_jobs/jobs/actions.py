@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
-from urllib.parse import urlsplit
 
 from echopilot_jobs.placeholders import names_in
+from echopilot_jobs.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Inline:
     """Carried out by the scheduler itself, between two waits: for duties that take microseconds."""
 
@@ -21,7 +21,7 @@ class Inline:
         return f"inside the scheduler: {self.duty}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Python:
     """A callable `package.module:function` that gets a `RunContext`, in a child process of its own."""
 
@@ -31,7 +31,7 @@ class Python:
         return f"python {self.target}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Command:
     """A program and its arguments. With *shell* there is one argument, a line for `/bin/sh -c`."""
 
@@ -42,7 +42,7 @@ class Command:
         return "command through a shell" if self.shell else f"command {self.argv[0]}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Http:
     """One HTTP request. A *url* that begins with `/` goes to our own web process, with the dashboard key.
 
@@ -84,6 +84,8 @@ def _place(url: str) -> str:
     """The address without what may be a secret: no credentials, no query."""
     if url.startswith("/"):
         return url.partition("?")[0]
+    from urllib.parse import urlsplit  # takes longer to load than all the rest of this module
+
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

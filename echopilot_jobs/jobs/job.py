@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import takewhile
@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs.actions import Action, facts_of
 from echopilot_jobs.jobs.params import Param
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Slot
 from echopilot_jobs.triggers import Trigger, jitter_of
 
@@ -31,7 +32,7 @@ CatchUp = Literal["latest", "all", "none"]
 Overlap = Literal["skip", "queue_one", "queue_all", "cancel_previous", "allow"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Job:
     """A named action with its trigger and limits. Durations are `timedelta`s; `retries` counts attempts after the first.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 from echopilot_jobs.errors import EchoPilotError, nearest_names
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 
 ParamType = Literal["text", "integer", "number", "boolean", "date"]
 PARAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -30,7 +30,7 @@ class BadParameters(EchoPilotError):
         super().__init__("; ".join(problems))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Param:
     """One parameter. Its values are JSON: text, whole numbers, numbers, true and false, dates as `YYYY-MM-DD`.
 

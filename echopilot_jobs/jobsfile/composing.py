@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from echopilot_jobs.jobs import NAME_RULE, Job, Registry
@@ -18,11 +18,12 @@ from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
 from echopilot_jobs.jobsfile.tables import FileTable, keys_of, validated
 from echopilot_jobs.jobsfile.unknown import about_unknown
 from echopilot_jobs.jobsfile.words import NAME_WANTED, ONE_NAME, Wrong, came, nearest, whole
+from echopilot_jobs.records import record
 
 GROUP_MOST = 1_000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Composed:
     """The jobs that follow from the documents, and what is worth knowing about them though nothing is wrong."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from echopilot_jobs.jobsfile.documents import Document
+from echopilot_jobs.records import record
 
 SCHEDULE = frozenset({"every", "at", "cron", "manual", "rule", "timezone", "until", "jitter"})
 RHYTHM = frozenset({"every", "cron", "manual", "rule"})
@@ -14,7 +14,7 @@ ACTION = frozenset({"run", "command", "shell", "http", "duty"})
 KINDS = frozenset({"run", "command", "http", "duty"})
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Layered:
     """One job's table as it counts, and for each key the document it is from. *home* is where the job is defined first."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Problem:
     """One line for a person, and where it belongs. Lines and columns count from 1; *field* is dotted: `http.url`."""
 

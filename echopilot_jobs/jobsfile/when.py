@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from echopilot_jobs.jobs.params import shown
 from echopilot_jobs.jobsfile.words import Wrong, came, parsed_length, unit_hint, wrong
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers import DailyAt, Every, EveryBetween, Trigger, Weekly, zone_named
 from echopilot_jobs.triggers.calendar import WEEKDAYS
 from echopilot_jobs.triggers.zones import first_instant
@@ -38,14 +38,14 @@ _INSTEAD = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Interval:
     """`6h`: time as it passes."""
 
     length: timedelta
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Between:
     """`5m to 10m`: irregular distances."""
 
@@ -53,14 +53,14 @@ class Between:
     high: timedelta
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Days:
     """`day`, `2 days`: on the calendar, at a time."""
 
     count: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Weekdays:
     """`monday`, `weekday`: days of the week, at a time."""
 

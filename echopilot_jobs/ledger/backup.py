@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from echopilot_jobs.ledger.identity import (
 from echopilot_jobs.ledger.inspection import Condition, Depth, Health, inspect, inspect_suspected
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.ledger.swap import LOGS, exchange, settle
+from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
 DRAFT_RULE = re.compile(r"\..+\.([0-9]+)\.draft")
@@ -42,7 +42,7 @@ class CopyFailed(EchoPilotError):
     status = 507
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Copy:
     """A checked copy: where, how many bytes, which ledger at which point, and the rows of every table."""
 
@@ -53,7 +53,7 @@ class Copy:
     rows: Mapping[str, int]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Restored:
     """What stands in the ledger's place now, and under which name the one before was kept (None: there was none)."""
 

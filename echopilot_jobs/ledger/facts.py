@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Run
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Lease:
     """The right to plan: whose it is and which term of office this is. A later term fences every earlier one."""
 
@@ -21,7 +22,7 @@ class Lease:
     code_revision: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Disposed:
     """The runs that slots became, and older runs of the same jobs that ended because of them."""
 
@@ -29,7 +30,7 @@ class Disposed:
     ended: list[Run]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Limits:
     """How much may run at once. Jobs in *uncounted* need no place in the engine; a job not in *instances* runs alone.
 
@@ -44,7 +45,7 @@ class Limits:
     priorities: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Obligation:
     """From when until when a job owed its slots, under which definition (JSON) and in which clock generation."""
 
@@ -54,7 +55,7 @@ class Obligation:
     definition: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dispositions:
     """What the ledger holds about one job's slots in a stretch, oldest first: moments as epoch seconds.
 
@@ -67,7 +68,7 @@ class Dispositions:
     gaps: list[tuple[int, int, int, int, str]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pruned:
     """What one small batch of retention did: runs removed, and the last run looked at (None: there is nothing older)."""
 

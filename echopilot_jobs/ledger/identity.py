@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +15,14 @@ from pathlib import Path
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.durable import beside, write_whole
+from echopilot_jobs.records import record
 
 MARK_SUFFIX = ".mark.json"
 # A mark may be older than the ledger it tells about. Run ids of a ledger that begins anew start this far beyond it.
 RUNS_BEYOND_MARK = 100_000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Identity:
     """What a ledger says of itself: its id for ever, its highest lease term, its highest run id (0 for none)."""
 
@@ -30,7 +31,7 @@ class Identity:
     last_run: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LedgerMark:
     """What was known of the ledger when the mark was written (*written_at* in UTC), and which file it was."""
 
@@ -59,7 +60,7 @@ class Continuation(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Continuity:
     """The judgement and one sentence about it for a person. *begins_empty*: there is no history to go on from."""
 

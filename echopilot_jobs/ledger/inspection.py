@@ -11,7 +11,6 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from echopilot_jobs.ledger.connection import BUSY_TIMEOUT_SECONDS
 from echopilot_jobs.ledger.durable import beside, write_whole
 from echopilot_jobs.ledger.identity import Identity, LedgerMark, identity_of
 from echopilot_jobs.ledger.statements import migrations
+from echopilot_jobs.records import record
 
 # What SQLite says when the bytes are wrong, as opposed to when it cannot get at them.
 BAD_BYTES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
@@ -50,7 +50,7 @@ class Condition(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Health:
     """A file's condition with one sentence for a person; *identity* and *version* where they could be read."""
 

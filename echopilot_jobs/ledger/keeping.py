@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from echopilot_jobs.ledger.inspection import (
 )
 from echopilot_jobs.ledger.swap import set_aside, set_log_aside, settle
 from echopilot_jobs.ledger.watch import adopt_rescued
+from echopilot_jobs.records import record
 
 # The quick check of a million runs ends within the first from memory; a cold disk takes longer. The full check, of all but
 # small ledgers, ends beside the work.
@@ -28,7 +29,7 @@ WAIT_SECONDS = 1.0
 WAIT_FOR_FULL_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Note:
     """Something that was found and done: an event's name and a sentence for a person."""
 
@@ -36,7 +37,7 @@ class Note:
     sentence: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Readiness:
     """How the ledger's path was left: what lies there, how it relates to the one known, what was done.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.stored import maybe_moment
+from echopilot_jobs.records import record
 
 KEY = "restored "
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Restore:
     """A copy put back at *at*; it knew of what was before *copied_at* (None: of nothing).
 

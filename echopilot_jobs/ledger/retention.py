@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from echopilot_jobs.ledger.statements import Sql
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES
 
 COUNT_AT_ONCE = 5_000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Batch:
     """Runs to delete, and the last one looked at (None: everything beyond is younger)."""
 

@@ -12,19 +12,20 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole
 from echopilot_jobs.ledger.identity import MARK_SUFFIX
+from echopilot_jobs.records import record
 
 LOGS = ("-wal", "-shm", "-journal")
 PLAN_SUFFIX = ".moving.json"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Plan:
     """Which name the ledger gets, what goes with it, and which files then take whose place. All names of one folder."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from echopilot_jobs.clock import Clock
@@ -17,10 +16,11 @@ from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import LEASE_TTL, Lease, Ledger
 from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import Before, Reading
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Run, Stint
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Identity:
     """Which process this is. *owner* is its boot id, pid and start time as one text."""
 
@@ -30,7 +30,7 @@ class Identity:
     code_revision: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Surroundings:
     """What the opening asks of the system.
 
@@ -47,7 +47,7 @@ class Surroundings:
     announce: Callable[[Job, Run], None] = lambda _job, _run: None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Leadership:
     """What a scheduler begins with: its lease, all clocks at that moment, and what is known of the scheduler before."""
 

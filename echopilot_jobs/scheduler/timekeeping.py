@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import Clock
@@ -20,11 +19,12 @@ from echopilot_jobs.outages import (
     between_lives,
     compare,
 )
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Generation
 from echopilot_jobs.scheduler.opening import Leadership
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Footing:
     """What one pass stands on.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from echopilot_jobs.records import record
 
 WIDTH = 600.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Block:
     """A coloured stretch; *kind* is a class of the style sheet, *words* its tooltip."""
 
@@ -22,7 +23,7 @@ class Block:
     words: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Strip:
     """A stretch of time from left to right with coloured blocks on it."""
 
@@ -33,7 +34,7 @@ class Strip:
     end: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Line:
     """A series as one line, 0 to *height* from the top, with the limit as another where there is one."""
 
@@ -48,7 +49,7 @@ class Line:
     dots: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Bar:
     """Shares of a whole, side by side."""
 

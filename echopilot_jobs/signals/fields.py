@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
 from typing import Any
+
+from echopilot_jobs.records import record
 
 KEYS_MOST = 200  # of one record
 DEPTH_MOST = 3  # names in a path: `metrics.data.note`
@@ -79,7 +80,7 @@ _WORDS = {
 WORD_VERDICTS = {word: verdict for verdict, words in _WORDS.items() for word in words.split()}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Role:
     """What a field's name promises. `time_rank` orders rival time fields, lower first; None is no time by name."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 from echopilot_jobs.plain import plain, sentence, shorten
+from echopilot_jobs.records import record
 
 EVIDENCE_MOST = 9
 
@@ -28,7 +28,7 @@ class Severity(IntEnum):
         return Severity(max(1, min(4, self + steps)))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """What a rule found in a signal. *weight* (0 to 1) orders findings of one severity.
 

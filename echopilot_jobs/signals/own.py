@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import psutil
 
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.outages import life_words
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Run, SkipReason, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, capped, count, listed, percent, quoted
 from echopilot_jobs.signals.moments import lasting
@@ -38,7 +39,7 @@ _ON_PURPOSE = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OwnSignal:
     """What one of our own signals says: figures for the table of key figures, lines for the page, findings."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from echopilot_jobs.records import record
 from echopilot_jobs.signals.scan import Damage, Scalar, scan
 from echopilot_jobs.signals.sources import Unreadable, Window, family, find, identity, read, window_for
 from echopilot_jobs.signals.table import Table
@@ -49,7 +50,7 @@ class Signal:
         return sum(facts.damaged for facts in self.files)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reading:
     """All signals from files, and a sentence for every glob that named nothing."""
 

@@ -6,10 +6,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from statistics import median
 
+from echopilot_jobs.records import record
 from echopilot_jobs.signals.fields import Verdict
 from echopilot_jobs.signals.findings import Finding, Severity, figure, percent, quoted
 from echopilot_jobs.signals.moments import minute
@@ -27,7 +27,7 @@ _SHARE = re.compile(r"percent|pct|_perc$|%")
 _FAULTS = re.compile(r"(fail|error|drop|lost|reject|timeout|crash|restart)")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Limit:
     """A field whose values beyond a bound go with trouble. `rows` are the troubled rows beyond it."""
 
@@ -188,7 +188,7 @@ def _beyond(limit: Limit, value: float) -> bool:
     return value >= limit.edge if limit.upper else value <= limit.edge
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Shift:
     """A lasting change of level: medians before and from the moment (or row) on."""
 

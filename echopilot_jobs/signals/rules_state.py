@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from math import isnan, nan
 
+from echopilot_jobs.records import record
 from echopilot_jobs.signals.fields import Verdict, role
 from echopilot_jobs.signals.findings import Finding, Severity, capped, count, figure, listed, percent, quoted
 from echopilot_jobs.signals.moments import minute
@@ -16,7 +16,7 @@ from echopilot_jobs.signals.table import Complaint
 FEW = 10  # below so many records a share says little: one failure is a failure
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Row:
     """One record in order of time (rows without a time in the order of the file)."""
 

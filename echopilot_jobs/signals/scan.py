@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from echopilot_jobs.records import record
 
 WASTE_MOST = 8_000_000  # characters looked at in vain before only single lines are tried
 _BETWEEN: Final = re.compile(r"[\s,\[\]\x1e\ufeff]*")
 _INDENT: Final = re.compile(r"[ \t]*")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Damage:
     """A stretch that is no JSON, beginning at *offset* of the text."""
 
     offset: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Scalar:
     """JSON, but no record: a bare number, string, boolean or null."""
 

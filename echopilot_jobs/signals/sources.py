@@ -13,10 +13,11 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from glob import iglob
 from itertools import islice
 from pathlib import Path
+
+from echopilot_jobs.records import record
 
 MIB = 1024 * 1024
 WINDOW_MOST = 16 * MIB  # of one file
@@ -31,7 +32,7 @@ class Unreadable(Exception):
     """Why a file gives no text: a short clause for the brief."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Found:
     """What the globs name: the files in order, and a sentence for every glob or file that gave nothing."""
 
@@ -39,7 +40,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Window:
     """The part of a file that was read. `size` is the file's, `read` how many (unpacked) bytes were looked at."""
 

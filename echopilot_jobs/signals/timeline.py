@@ -8,18 +8,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, isnan
 from statistics import median
 
+from echopilot_jobs.records import record
 from echopilot_jobs.signals.moments import EARLIEST
 
 FUTURE_SLACK = 300.0
 DAY = 86_400.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Outage:
     """A silence: from the last record before it to the first one after."""
 
@@ -31,7 +31,7 @@ class Outage:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Coverage:
     """The share of the time between first and last record that has one: *covered* of *total* such *unit*s."""
 
@@ -44,7 +44,7 @@ class Coverage:
         return min(1.0, self.covered / self.total) if self.total else 1.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Timeline:
     """What the moments of one signal tell. `visits` are the moments with near-simultaneous records taken as one."""
 
@@ -184,7 +184,7 @@ def coverage(times: Sequence[float], usual: float | None, regular: bool, gaps: S
     return Coverage((seconds - silent) / 3600, seconds / 3600, "hours")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Doubling:
     """Intervals far below the usual one: *count* of *of* under *limit* seconds, first and last of them."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator import coverage
 from echopilot_jobs.simulator.plants import planted
 from echopilot_jobs.simulator.play import judge
@@ -20,7 +21,7 @@ CHUNK = 10
 PLANT_CAP = 2000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Outcome:
     """One history in short: what broke (nothing, it is hoped), how it went if so, and what it exercised."""
 

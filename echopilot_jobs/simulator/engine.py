@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Output, Run, State
 from echopilot_jobs.simulator.truth import Effect
 from echopilot_jobs.simulator.world import World
@@ -21,7 +22,7 @@ KILL_GRACE = 4.0
 ZOO = ("quick", "slow", "hangs", "raises", "floods", "flaky", "skips", "sulks", "orphan")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Beast:
     """What a job's work is like."""
 

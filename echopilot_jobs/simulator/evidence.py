@@ -8,12 +8,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator.nominal import SLOTS_MOST, every, nominal, seconds_of
 from echopilot_jobs.simulator.truth import Effect, Truth, Turn
 from echopilot_jobs.simulator.watch import Row, Seen, Sight
@@ -25,7 +25,7 @@ FAR = 3 * 3600.0  # a step of the wall clock beyond which nobody believes it
 HOLD = 600.0  # how long it must then stand still
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Era:
     """From *start* to *end*, *job* was the definition in force; *fresh*: its times are not those of the era before."""
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from echopilot_jobs.records import record
+
 if TYPE_CHECKING:
     from echopilot_jobs.simulator.histories import History
     from echopilot_jobs.simulator.life import Process
@@ -56,7 +58,7 @@ NESTED_MOST = 3
 RESTART = 1.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fault:
     """One thing that goes wrong. *amount* is how long it lasts in seconds, or how far the clock steps.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from echopilot_jobs.jobs import Command, Inline, Job
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator.engine import ZOO, Beast
 from echopilot_jobs.simulator.faults import KINDS, Fault, draw
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, Trigger, Until, Weekly
@@ -36,7 +37,7 @@ DEEDS = ("manual", "manual", "manual_again", "cancel", "pause", "resume", "backf
 GROUP_LIMITS = {"g1": 1, "g2": 2}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Intent:
     """What a person will want to do, *at* active seconds from the beginning."""
 
@@ -47,7 +48,7 @@ class Intent:
     dies_at: int = 0  # the step at which the first web process that tries it is killed; 0: none
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Blow:
     """*kind* (kill, eio, full or lost_reply) at step number *step*, counted from the beginning or from the blow before."""
 
@@ -55,7 +56,7 @@ class Blow:
     kind: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class History:
     """Everything about one run of the simulator, from its seed alone."""
 

@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator.evidence import Evidence
 from echopilot_jobs.simulator.histories import History, history
 from echopilot_jobs.simulator.machine import Machine
@@ -19,7 +19,7 @@ from echopilot_jobs.simulator.watch import Seen
 FAST = Path("/dev/shm")  # nosec B108  # a disk in memory, where there is one
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Verdict:
     """What came of one history; *broken* names every promise that did not hold."""
 

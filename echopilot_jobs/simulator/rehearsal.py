@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
@@ -14,6 +14,7 @@ from operator import itemgetter
 from echopilot_jobs.jobs import Job, Registry, slots
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.outages import Outage
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Gap, Run, Skip, State
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.glimpses import glimpses, is_seen, often, slots_per_day
@@ -36,7 +37,7 @@ Told = Callable[[float], None]
 Event = tuple[datetime, Callable[[], timedelta]]  # when, and what then happens; it tells how much time that took
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fate:
     """What became of one slot: when its run began, or why it has none, and in which outage it was missed."""
 
@@ -49,7 +50,7 @@ class Fate:
     is_taken: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Account:
     """All slots of one job: how many came to what, and one by one those that did not simply run."""
 

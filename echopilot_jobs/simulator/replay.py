@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.records import record
 from echopilot_jobs.signals.reading import read_signals
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.histories import History
@@ -23,7 +23,7 @@ from echopilot_jobs.simulator.rehearsal import Fate, fates_of, live
 WORK = Beast("quick", seconds=20.0)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Replay:
     """The record in short, and the fate of every slot of one job in it. Moments are aware and in UTC."""
 

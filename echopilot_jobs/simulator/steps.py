@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from multiprocessing import get_context
 
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.jobs import Command, Inline, Job
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.faults import OFF_DISK, Fault
 from echopilot_jobs.simulator.histories import Blow, History, Intent
@@ -55,7 +56,7 @@ SCENES: dict[str, History] = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Case:
     """One scene with its blows."""
 

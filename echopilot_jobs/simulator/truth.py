@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.records import record
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Stay:
     died: float | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Turn:
     """From *at* (true seconds) on, how the world stood: the wall clock's offset, and whether a scheduler could work."""
 
@@ -44,7 +45,7 @@ class Turn:
     why: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Deed:
     """Something a person did and was told it worked: manual, cancel, pause, resume, backfill, redefine, answer."""
 
@@ -54,7 +55,7 @@ class Deed:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Defined:
     """From *at* (true seconds; the scheduler that began then) on, this was the job's definition. None: it was removed."""
 

@@ -7,6 +7,8 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.records import record
+
 if TYPE_CHECKING:
     from echopilot_jobs.simulator.machine import Machine
 
@@ -26,7 +28,7 @@ ROWS_MOST = 150
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sight:
     """One thing seen for the first time: *at* true seconds, when the wall clock showed *wall* (epoch seconds)."""
 

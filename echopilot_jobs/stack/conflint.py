@@ -7,12 +7,13 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from supervisor import datatypes
 from supervisor.options import ServerOptions
+
+from echopilot_jobs.records import record
 
 type_of = Callable[[str], object]
 MIN_OPEN_FILES = 1024  # supervisor's own, where the file says nothing
@@ -79,7 +80,7 @@ SECTIONS: dict[str, dict[str, type_of]] = {
 FREE_SECTIONS = frozenset({"rpcinterface", "ctlplugin"})  # a plugin takes whatever keys it likes
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """One `key=value` as it stands in the file; key '' is the section's own line."""
 

@@ -14,9 +14,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from echopilot_jobs.records import record
 
 HANDLED = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 30.0
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 USAGE = "usage: bin/stack [install | check | stop]"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Facts:
     """What the checks need of the settings."""
 

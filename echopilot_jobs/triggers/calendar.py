@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers.zones import fixed_moments, zone_named
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAY_ZERO = date(1970, 1, 1)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DailyAt:
     """Once a day, or every so many days, at a local time of *zone*.
 
@@ -62,7 +62,7 @@ class DailyAt:
         return f"{how_often} at {clock_text(self.at)} {self.zone}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Weekly:
     """On *days* of the week (Monday is 0) at a local time of *zone*; gaps and folds as for `DailyAt` (F38)."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers.zones import FIRST, SECOND, first_change, fixed_moments, offset_at, zone_named
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ REFERENCE = datetime(
 YEARS_TO_SEARCH = 50  # 29 February falls on a given weekday at least every 40 years
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Cron:
     """A cron expression of five fields, or `@daily` and the like, on the wall clock of *zone* (Debian cron's dialect).
 

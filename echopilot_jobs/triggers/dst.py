@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.records import record
 from echopilot_jobs.triggers.calendar import DailyAt, Weekly
 from echopilot_jobs.triggers.cron import Cron
 from echopilot_jobs.triggers.ends import Until
@@ -25,7 +25,7 @@ _WORDS: dict[Effect, str] = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DstNote:
     """One nominal time that a jump of the clock touches.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers.protocol import Trigger
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OnRequest:
     """Never by itself: for a job run only by hand or at start-up."""
 
@@ -41,7 +41,7 @@ def without_end(trigger: Trigger) -> Trigger:
     return trigger.trigger if isinstance(trigger, Until) else trigger
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Until:
     """The moments of *trigger* up to and including *moment* (aware), and none after it."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 from echopilot_jobs.clock import EPOCH
+from echopilot_jobs.records import record
 
 SECOND = timedelta(seconds=1)
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Every:
     """Every *interval* since the UTC epoch plus *phase*: it never drifts and keeps its phase across restarts (I16)."""
 
@@ -50,7 +50,7 @@ class Every:
         return f"every {_length(self.interval)}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class EveryBetween:
     """At irregular distances, each at least *low* and at most *high*, which time alone decides.
 

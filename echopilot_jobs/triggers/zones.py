@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.records import record
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -61,7 +61,7 @@ def _nearest(name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Change:
     """A jump of a zone's clocks: the first instant of the new offset, and the offsets before and after it."""
 

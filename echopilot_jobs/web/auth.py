@@ -14,12 +14,12 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings, dashboard_key
 
 IDLE_FOR = timedelta(hours=8)
@@ -50,7 +50,7 @@ class SessionsUnavailable(EchoPilotError):
     status = 503
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Session:
     """A signed-in browser. *name* is safe to log; *form_token* proves that a form came from one of our pages."""
 

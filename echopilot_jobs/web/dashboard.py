@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.plain import sentence
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
@@ -35,7 +35,7 @@ RESUMES_MOST = 6
 Tone = Literal["good", "warn", "bad"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Problem:
     """One thing that is not as it should be: what, since when, what to do, and the run or the mistakes that show it."""
 
@@ -50,7 +50,7 @@ class Problem:
     mistakes: tuple[Mistake, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Verdict:
     """The one line for somebody who has thirty seconds, and the reasons for it, worst first."""
 
@@ -64,7 +64,7 @@ class Verdict:
         return bool(self.problems) and self.headline == sentence(self.problems[0].what)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class JobLine:
     """One job: its next moment, its newest run and the ends of its last ones (oldest first)."""
 
@@ -97,7 +97,7 @@ class JobLine:
         return isinstance(self.job.action, Inline)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunLine:
     """One line of a table of runs: a run, or *count* successes in a row of a job that runs every minute."""
 
@@ -108,7 +108,7 @@ class RunLine:
     took: timedelta | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dashboard:
     """Everything on the page, of one moment. Without a ledger only the verdict and the processes are known."""
 

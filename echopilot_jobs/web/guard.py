@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from flask import Request, Response, g, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from echopilot_jobs.records import record
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.auth import LONGEST_WAIT, Session
 from echopilot_jobs.web.problems import Refused, wants_json
@@ -28,7 +28,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPEN = frozenset({"home", "login", "sign_in", "livez", "readyz", "health", "static"})
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Caller:
     """Who asks: `session` for a browser, None for the header key. *name* goes into runs and the audit trail."""
 

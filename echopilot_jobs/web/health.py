@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -16,6 +15,7 @@ from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.outages import IN_WORDS, Cause, end_words
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program
@@ -33,7 +33,7 @@ DESK = "echopilot.health"
 Level = Literal["ok", "warn", "fail"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Check:
     """One question and its answer. *word* may be shown to anybody, the rest only to those who signed in."""
 
@@ -46,7 +46,7 @@ class Check:
     mistakes: tuple[Problem, ...] = ()  # of the jobs file, each for a line of its own
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Health:
     """All checks of one moment, and what they were made from."""
 

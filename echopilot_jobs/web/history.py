@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import IN_WORDS, Cause, Outage
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import Gap, Skip, SkipReason, Stint
 
 # A restart takes a few seconds and costs nothing; only longer stretches are worth a person's eye.
@@ -16,7 +17,7 @@ RESTART = timedelta(seconds=30)
 SAME_STRETCH = timedelta(minutes=10)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Missed:
     """Slots of one job that got no run for one reason, from *first* to *last*."""
 
@@ -28,7 +29,7 @@ class Missed:
     cause: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Piece:
     """A stretch of a strip: *kind* is `up`, `dark` or `before` (no scheduler had ever run here yet)."""
 
@@ -37,7 +38,7 @@ class Piece:
     end: datetime
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Strip:
     """From *start* to *end*, piece by piece without a hole."""
 

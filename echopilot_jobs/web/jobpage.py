@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from echopilot_jobs.accounting.preview import Coming, coming
 from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.plain import sentence
+from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
 from echopilot_jobs.spans import day_clock, relative
 from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines
@@ -25,7 +25,7 @@ MISSED_MOST = 30
 LOOK_BACK = timedelta(days=7)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class JobSheet:
     """Everything on the page, of one moment. Of a job that is no longer defined only its past is known: *line* is None."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from echopilot_jobs.definitions import Desk, InForce
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger, SqliteLedger
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.web.auth import Door
@@ -90,7 +91,7 @@ class GivenJobs:
         return self._in_force
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Services:
     """Everything a view may touch. `exec_wait` is how many seconds `/api/exec/…` waits for a run to end."""
 

@@ -6,16 +6,16 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
 Replit = Literal["workspace", "deployment"]
 HOST_RULE = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Surroundings:
     """What may be believed about a request's outside.
 

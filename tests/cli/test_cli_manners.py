@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from echopilot_jobs import definitions
 from echopilot_jobs.cli.door import VERBS
+from echopilot_jobs.clock import SystemClock
 
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -340,6 +342,20 @@ def test_a_look_loads_nothing_it_does_not_need(lived, environment, words) -> Non
     found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", *words)
 
     assert found & HEAVY == set()
+
+
+@pytest.mark.process
+def test_a_look_at_jobs_that_were_judged_composes_nothing(lived, environment, settings) -> None:
+    definitions.begin(settings, SystemClock().now())
+
+    found = loaded(environment, "from echopilot_jobs.cli import main\nsys.exit(main())", "status")
+
+    judging = {name for name in found if name.startswith(("echopilot_jobs.jobsfile", "echopilot_jobs.definitions"))}
+    assert judging - {"echopilot_jobs.jobsfile", "echopilot_jobs.definitions"} == {
+        *(f"echopilot_jobs.jobsfile.{name}" for name in ("documents", "problems")),
+        *(f"echopilot_jobs.definitions.{name}" for name in ("composed", "inforce", "sheet", "shelf")),
+    }
+    assert "tomllib" not in found
 
 
 @pytest.mark.process

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from echopilot_jobs.ledger.statements import statements
+from echopilot_jobs.records import record
 from echopilot_jobs.simulator import store
 
 
@@ -41,7 +41,7 @@ class Patches:
             self._undo.pop()()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Plant:
     """One bug: what it is in a person's words, and how it is put in."""
 

@@ -1,4 +1,4 @@
-"""Which set of jobs is in force, and what a new file would have to say to come into force.
+"""What the jobs file would have to say to come into force, and the scheduler's side: putting sets on the shelf.
 
 A bad jobs file never replaces a good set (I28). The scheduler alone puts sets on the shelf; everybody else reads what is
 on it, and judges for itself only what no scheduler is there to judge.
@@ -7,58 +7,26 @@ on it, and judges for itself only what no scheduler is there to judge.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from echopilot_jobs import builtin
-from echopilot_jobs.clock import SystemClock, iso
+from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.definitions import shelf
-from echopilot_jobs.definitions.sheet import NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
+from echopilot_jobs.definitions.composed import write_composed
+from echopilot_jobs.definitions.inforce import InForce, composed_of, is_judged, last_good, scheduler_lives, why_not
+from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, path_of, read_sheet
 from echopilot_jobs.definitions.shelf import Accepted, Refused, Shelf, read_shelf, write_shelf
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile import BadJobsFile, Document, Problem, compose, read
 from echopilot_jobs.placeholders import names_in
-from echopilot_jobs.processes import Owner, is_alive
+from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
-GONE = Problem("it is gone; the last good set stays in force; put it back, or create an empty one", file=NAME)
 
-
-@dataclass(frozen=True)
-class InForce:
-    """The jobs that run. *problems* says why the jobs file as it is now is not among them; empty when it is."""
-
-    registry: Registry
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-    accepted_at: datetime | None = None
-    refused_at: datetime | None = None
-
-    @property
-    def refusal(self) -> str:
-        """In one short sentence: that the jobs file is not in force, and what runs instead. Empty when it is in force."""
-        if not self.problems:
-            return ""
-        many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
-        what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
-        return f"{what}; {'the last good set keeps running' if self.accepted_at else 'only the built-in jobs run'}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """How the jobs file stands, as plain JSON; field names are kept from release to release."""
-        return {
-            "ok": not self.problems,
-            "problems": [problem.as_dict() for problem in self.problems],
-            "warnings": [problem.as_dict() for problem in self.warnings],
-            "accepted_at": iso(self.accepted_at) if self.accepted_at else None,
-            "refused_at": iso(self.refused_at) if self.refused_at else None,
-        }
-
-
-@dataclass(frozen=True)
+@record(frozen=True)
 class Checked:
     """What a full check found. *registry* is there when nothing is wrong; a change of *files* asks for another check."""
 
@@ -74,91 +42,6 @@ class Checked:
     def accepted(self, now: datetime) -> Accepted:
         """As it is kept on the shelf."""
         return Accepted(self.digest, now, self.document, self.code, self.names, self.warnings)
-
-
-# -- what is in force
-
-
-def in_force(settings: Settings) -> InForce:
-    """The set in force. Starts no process and raises nothing for a bad jobs file."""
-    return _in_force(settings, read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings)))[0]
-
-
-class Desk:
-    """`in_force` for whoever asks often: read again only when the file or the shelf has changed."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._guard = threading.Lock()
-        self._known: tuple[tuple[Stamp, Stamp], InForce] | None = None
-
-    def now(self) -> InForce:
-        """The set in force at this moment."""
-        with self._guard:
-            stamps = stamp_of(path_of(self._settings)), stamp_of(shelf.path_of(self._settings))
-            if self._known is not None and self._known[0] == stamps:
-                return self._known[1]
-            sheet, kept = read_sheet(path_of(self._settings)), read_shelf(shelf.path_of(self._settings))
-            found, is_judged = _in_force(self._settings, sheet, kept)
-            self._known = (stamps, found) if is_judged else None
-            return found
-
-
-def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, bool]:
-    """The set in force, and whether that stays so until the file or the shelf changes."""
-    if _is_judged(sheet, kept):
-        return last_good(settings, kept, _why_not(sheet, kept)), True
-    if scheduler_lives(settings):
-        return last_good(settings, kept, ()), False  # it will have judged the file in a moment
-    code = kept.accepted.code if kept.accepted is not None else ()
-    known = kept.accepted.names if kept.accepted is not None else ()
-    checked = _judged(settings, sheet, kept, code, known)
-    if checked.registry is None:
-        return last_good(settings, kept, checked.problems), False
-    return InForce(checked.registry, (), checked.warnings), False
-
-
-def _is_judged(sheet: Sheet, kept: Shelf) -> bool:
-    """Whether the shelf speaks of this very file, or there neither is nor ever was one."""
-    known = [each.digest for each in (kept.accepted, kept.refused) if each is not None]
-    return sheet.digest in known or (sheet.is_absent and kept.accepted is None)
-
-
-def _why_not(sheet: Sheet, kept: Shelf) -> tuple[Problem, ...]:
-    refused = kept.refused
-    return refused.problems if refused is not None and refused.digest == sheet.digest else ()
-
-
-def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...]) -> InForce:
-    """The newest set that was accepted, the built-in jobs alone where none ever was, and why no newer one."""
-    refused_at = kept.refused.at if kept.refused is not None and problems else None
-    if kept.accepted is None:
-        return InForce(builtin.jobs(settings), problems, refused_at=refused_at)
-    accepted = kept.accepted
-    # What could be filled when it was accepted counts as filled: this process may be somebody's shell.
-    environ = {**dict.fromkeys(accepted.names, ""), **os.environ}
-    try:
-        composed = compose(builtin.document(settings), accepted.document, accepted.code, environ=environ)
-    except BadJobsFile as error:  # the settings have changed since, and the built-in jobs with them
-        return InForce(builtin.jobs(settings), problems or error.found, (), accepted.at, refused_at)
-    return InForce(composed.registry, problems, accepted.warnings, accepted.at, refused_at)
-
-
-def living_scheduler(settings: Settings) -> Owner | None:
-    """The scheduler of this folder, if one lives."""
-    try:
-        owner = Owner.parse((settings.var_dir / "scheduler.lock").read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
-        return None
-    return owner if is_alive(owner) else None
-
-
-def scheduler_lives(settings: Settings) -> bool:
-    """Whether a scheduler of this folder is there to judge a new file."""
-    return living_scheduler(settings) is not None
-
-
-# -- what a file would have to say
 
 
 def check(settings: Settings) -> Checked:
@@ -184,6 +67,14 @@ def check_sheet(settings: Settings, sheet: Sheet, kept: Shelf, now: datetime, kn
     warnings = in_order([*judged.warnings, *probed.warnings])
     registry = None if problems else judged.registry
     return replace(judged, registry=registry, problems=problems, warnings=warnings, files=frozenset(probed.files))
+
+
+def judged_alone(settings: Settings, sheet: Sheet, kept: Shelf) -> Checked:
+    """What *sheet* says where no scheduler is there to check it: the modules it names are taken to declare what they did."""
+    accepted = kept.accepted
+    if accepted is None:
+        return _judged(settings, sheet, kept, ())
+    return _judged(settings, sheet, kept, accepted.code, accepted.names)
 
 
 def _judged(
@@ -245,8 +136,8 @@ def begin(settings: Settings, now: datetime) -> tuple[InForce, bool]:
     nothing ran must not start once more. So is a refused one when there is nothing better to begin with.
     """
     sheet, kept = read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings))
-    if _is_judged(sheet, kept) and (kept.accepted is not None or kept.refused is None):
-        return _in_force(settings, sheet, kept)[0], False
+    if is_judged(sheet, kept) and (kept.accepted is not None or kept.refused is None):
+        return last_good(settings, kept, why_not(sheet, kept), _composed_and_kept), False
     checked = check_sheet(settings, sheet, kept, now)
     kept, _ = keep(settings, checked, now)
     if checked.registry is None:
@@ -254,11 +145,18 @@ def begin(settings: Settings, now: datetime) -> tuple[InForce, bool]:
     return InForce(checked.registry, (), checked.warnings, now), True
 
 
+def _composed_and_kept(settings: Settings, accepted: Accepted | None) -> Registry:
+    registry = composed_of(settings, accepted)
+    write_composed(settings, accepted, registry)
+    return registry
+
+
 def keep(settings: Settings, checked: Checked, now: datetime) -> tuple[Shelf, str | None]:
     """Put what was *checked* on the shelf, and why it could not be written there, if so."""
     kept = read_shelf(shelf.path_of(settings))
     if checked.registry is not None:
         new = checked.accepted(now)
+        write_composed(settings, new, checked.registry)
         same = kept.accepted is not None and new.says_the_same(kept.accepted)
         wanted = Shelf(replace(new, at=kept.accepted.at) if same and kept.accepted is not None else new)
     else:

@@ -1,0 +1,71 @@
+"""`var/jobs.composed.json`: the jobs that the accepted definitions came to, for whoever only looks.
+
+To read and judge a jobs file takes longer than all else that `echopilot status` does. This is a cache: it may be removed at
+any time, and is believed only as long as it was made from the very definitions that are accepted now, by this release. The
+scheduler never reads it: it composes what it runs, and writes down here what came of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from echopilot_jobs import __version__, builtin
+from echopilot_jobs.definitions.shelf import Accepted, defined_json
+from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.jobs.facts import facts_of_jobs, jobs_of
+from echopilot_jobs.ledger.durable import draft_of
+from echopilot_jobs.settings import Settings
+
+UNLIKE_OURS = (
+    *(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError),
+    ConfigError,
+)  # whatever stands in it, a look at the jobs goes on
+
+
+def path_of(settings: Settings) -> Path:
+    """Where it lies in this folder."""
+    return settings.var_dir / "jobs.composed.json"
+
+
+def read_composed(settings: Settings, accepted: Accepted | None) -> Registry | None:
+    """What *accepted* came to; None where that is not known here and has to be composed."""
+    try:
+        kept = json.loads(path_of(settings).read_bytes())
+        return jobs_of(kept["set"]) if kept["made_from"] == _made_from(settings, accepted) else None
+    except UNLIKE_OURS:
+        return None
+
+
+def write_composed(settings: Settings, accepted: Accepted | None, registry: Registry) -> None:
+    """Keep that *accepted* came to *registry*. Where that cannot be written, or would not come back as it is, nothing is."""
+    kept = json.dumps({"made_from": _made_from(settings, accepted), "set": facts_of_jobs(registry)}).encode("ascii")
+    path = path_of(settings)
+    with suppress(OSError):
+        if not _comes_back(kept, registry):
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_bytes() != kept:
+            _put(path, kept)
+
+
+def _made_from(settings: Settings, accepted: Accepted | None) -> str:
+    parts = [__version__, builtin.text(settings), defined_json(accepted)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def _comes_back(kept: bytes, registry: Registry) -> bool:
+    found = jobs_of(json.loads(kept)["set"])
+    return [*found.values()] == [*registry.values()] and found.group_limits == registry.group_limits
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Whole or not at all, and not waited for: what a power loss leaves of it is not believed."""
+    draft = draft_of(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+        file.write(content)
+    draft.replace(path)

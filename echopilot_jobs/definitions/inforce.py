@@ -1,0 +1,156 @@
+"""Which set of jobs is in force, for whoever asks. Starts no process and writes nothing.
+
+What was judged is read from the shelf, composed if need be; a file that nobody has judged is judged here only when no
+scheduler is there to do it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from echopilot_jobs import builtin, jobsfile
+from echopilot_jobs.clock import iso
+from echopilot_jobs.definitions import shelf
+from echopilot_jobs.definitions.composed import read_composed
+from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
+from echopilot_jobs.definitions.shelf import Accepted, Shelf, read_shelf
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
+from echopilot_jobs.records import record
+from echopilot_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from echopilot_jobs.processes import Owner
+
+JobsOf = Callable[[Settings, Accepted | None], Registry]
+
+
+@record(frozen=True)
+class InForce:
+    """The jobs that run. *problems* says why the jobs file as it is now is not among them; empty when it is."""
+
+    registry: Registry
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    accepted_at: datetime | None = None
+    refused_at: datetime | None = None
+
+    @property
+    def refusal(self) -> str:
+        """In one short sentence: that the jobs file is not in force, and what runs instead. Empty when it is in force."""
+        if not self.problems:
+            return ""
+        many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
+        what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
+        return f"{what}; {'the last good set keeps running' if self.accepted_at else 'only the built-in jobs run'}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """How the jobs file stands, as plain JSON; field names are kept from release to release."""
+        return {
+            "ok": not self.problems,
+            "problems": [problem.as_dict() for problem in self.problems],
+            "warnings": [problem.as_dict() for problem in self.warnings],
+            "accepted_at": iso(self.accepted_at) if self.accepted_at else None,
+            "refused_at": iso(self.refused_at) if self.refused_at else None,
+        }
+
+
+def in_force(settings: Settings) -> InForce:
+    """The set in force. Starts no process and raises nothing for a bad jobs file."""
+    return _in_force(settings, read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings)))[0]
+
+
+class Desk:
+    """`in_force` for whoever asks often: read again only when the file or the shelf has changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._guard = threading.Lock()
+        self._known: tuple[tuple[Stamp, Stamp], InForce] | None = None
+
+    def now(self) -> InForce:
+        """The set in force at this moment."""
+        with self._guard:
+            stamps = stamp_of(path_of(self._settings)), stamp_of(shelf.path_of(self._settings))
+            if self._known is not None and self._known[0] == stamps:
+                return self._known[1]
+            sheet, kept = read_sheet(path_of(self._settings)), read_shelf(shelf.path_of(self._settings))
+            found, lasts = _in_force(self._settings, sheet, kept)
+            self._known = (stamps, found) if lasts else None
+            return found
+
+
+def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, bool]:
+    """The set in force, and whether that stays so until the file or the shelf changes."""
+    if is_judged(sheet, kept):
+        return last_good(settings, kept, why_not(sheet, kept)), True
+    if scheduler_lives(settings):
+        return last_good(settings, kept, ()), False  # it will have judged the file in a moment
+    from echopilot_jobs.definitions.judging import judged_alone
+
+    checked = judged_alone(settings, sheet, kept)
+    if checked.registry is None:
+        return last_good(settings, kept, checked.problems), False
+    return InForce(checked.registry, (), checked.warnings), False
+
+
+def is_judged(sheet: Sheet, kept: Shelf) -> bool:
+    """Whether the shelf speaks of this very file, or there neither is nor ever was one."""
+    known = [each.digest for each in (kept.accepted, kept.refused) if each is not None]
+    return sheet.digest in known or (sheet.is_absent and kept.accepted is None)
+
+
+def why_not(sheet: Sheet, kept: Shelf) -> tuple[Problem, ...]:
+    """What the shelf has against this very file."""
+    refused = kept.refused
+    return refused.problems if refused is not None and refused.digest == sheet.digest else ()
+
+
+def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...], jobs_of: JobsOf | None = None) -> InForce:
+    """The newest set that was accepted, the built-in jobs alone where none ever was, and why no newer one.
+
+    *jobs_of* tells what an accepted set comes to; unless given, what is known of that is believed.
+    """
+    accepted = kept.accepted
+    at = accepted.at if accepted is not None else None
+    refused_at = kept.refused.at if kept.refused is not None and problems else None
+    try:
+        registry = (jobs_of or _known_or_composed)(settings, accepted)
+    except BadJobsFile as error:  # the settings have changed since, and the built-in jobs with them
+        return InForce(builtin.jobs(settings), problems or error.found, (), at, refused_at)
+    return InForce(registry, problems, accepted.warnings if accepted is not None else (), at, refused_at)
+
+
+def _known_or_composed(settings: Settings, accepted: Accepted | None) -> Registry:
+    known = read_composed(settings, accepted)
+    return composed_of(settings, accepted) if known is None else known
+
+
+def composed_of(settings: Settings, accepted: Accepted | None) -> Registry:
+    """The jobs that *accepted* comes to. Raises `BadJobsFile`."""
+    if accepted is None:
+        return builtin.jobs(settings)
+    # What could be filled when it was accepted counts as filled: this process may be somebody's shell.
+    environ = {**dict.fromkeys(accepted.names, ""), **os.environ}
+    built_in = builtin.document(settings)
+    return jobsfile.compose(built_in, accepted.document, accepted.code, environ=environ).registry
+
+
+def living_scheduler(settings: Settings) -> Owner | None:
+    """The scheduler of this folder, if one lives."""
+    from echopilot_jobs.processes import Owner, is_alive
+
+    try:
+        owner = Owner.parse((settings.var_dir / "scheduler.lock").read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    return owner if is_alive(owner) else None
+
+
+def scheduler_lives(settings: Settings) -> bool:
+    """Whether a scheduler of this folder is there to judge a new file."""
+    return living_scheduler(settings) is not None
