@@ -48,11 +48,12 @@ class SystemClock:
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_ms(moment: datetime) -> int:
     """Milliseconds since the UTC epoch: the form moments are stored in."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // _MILLISECOND
 
 
 def from_ms(ms: int) -> datetime:
@@ -63,4 +64,4 @@ def from_ms(ms: int) -> datetime:
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with a `Z`, whole seconds when there is no fraction, else milliseconds: `2026-03-01T08:00:00Z`."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")[:-6] + "Z"
+    return utc.isoformat("T", "milliseconds" if utc.microsecond else "seconds")[:-6] + "Z"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.jobs import Job, planned_at, slots
 from echopilot_jobs.outages import SILENT_ABOVE
-from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, KEPT, Due, Gathered, SkippedStretch, count_off
 
@@ -24,7 +23,7 @@ CONSENT_WITHIN = timedelta(hours=1)
 _MILLISECOND = timedelta(milliseconds=1)  # the ledger's grain: a marker this far before a slot leaves it to be planned
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Standing:
     """What the ledger knows of a job: how far it is planned, in which clock generation, and what of it is open.
 
@@ -38,7 +37,7 @@ class Standing:
     pauses: tuple[Pause, ...] = ()
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Claim:
     """A slot that becomes a run; *not_before* holds back a caught-up one so that a start does not begin with a storm."""
 
@@ -48,7 +47,7 @@ class Claim:
     not_before: datetime | None = None
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Plan:
     """Every slot in (planned_through before, planned_through now], each with exactly one disposition.
 

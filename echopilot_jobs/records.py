@@ -23,7 +23,7 @@ else:
         """As `dataclasses.dataclass(frozen=True)`, for what is said of an instance; for any thread.
 
         `dataclasses.fields` of the class itself raises `TypeError` before there is one: a class that is asked for its fields
-        is declared with `dataclass`, and so is one whose instances are ordered.
+        is declared with `dataclass`, and so is one whose instances are ordered, or made ten thousand times a second.
         """
         assert frozen, "only frozen ones: what may change is made at once"
 

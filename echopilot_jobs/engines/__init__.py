@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from echopilot_jobs.executor import Heard
@@ -10,7 +11,7 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Run
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Ended:
     """A run that came back from the engine."""
 
