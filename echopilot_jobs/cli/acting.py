@@ -39,7 +39,7 @@ def wake(ledger: SqliteLedger, settings: Settings, now: datetime, so: str) -> bo
         out.say(f"note: the scheduler is silent ({what}); nothing moves until it answers again; {do}")
         return False
     why = f"{standing.state} {standing.sentence.partition(';')[0]}"
-    out.say(f"note: no scheduler is running ({why}), so {so}; start it with `bin/stack`")
+    out.say(f"note: no scheduler is running ({why}), so {so}; {sight.START}")
     return False
 
 

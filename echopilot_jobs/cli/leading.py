@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from echopilot_jobs.settings import Settings
 
 LED_WITHIN_SECONDS = 30.0  # supervisord starts a killed scheduler again in far less
-START = "start it with `bin/stack`"
 
 
 class NobodyLeads(WrongState):
@@ -39,7 +38,7 @@ class Patience:
         elif self._since is None:
             self._since = self._clock.monotonic()
         elif self._clock.monotonic() - self._since >= LED_WITHIN_SECONDS:
-            raise NobodyLeads(f"no scheduler leads; {_what_becomes(run)}; {START}")
+            raise NobodyLeads(f"no scheduler leads; {_what_becomes(run)}; {sight.START}")
 
 
 def _what_becomes(run: Run) -> str:
@@ -52,7 +51,7 @@ def refuse_without_stack(ledger: SqliteLedger, settings: Settings, now: datetime
     """Raise `NobodyLeads` when no scheduler leads and no supervisord would start one; *instead* says what can be done."""
     if sight.standing(ledger.stint(), now).leads or _is_supervised(settings):
         return
-    raise NobodyLeads(f"no stack is running, so nothing can be made now; {START}, {instead}")
+    raise NobodyLeads(f"no stack is running, so nothing can be made now; {sight.START}, {instead}")
 
 
 def _is_supervised(settings: Settings) -> bool:

@@ -239,7 +239,7 @@ def _show_newest(
     for line in found:
         show(line)
     if not parts.paths:
-        out.say(f"no '{current}' yet; the stack writes it: start it with `bin/stack`")
+        out.say(f"no '{current}' yet; the stack writes it: {sight.START}")
     elif not found:
         out.say(f"no such lines{beside()}")
 

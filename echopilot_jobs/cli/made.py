@@ -11,7 +11,7 @@ import click
 
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.following import follow
-from echopilot_jobs.cli.leading import START, NobodyLeads, refuse_without_stack
+from echopilot_jobs.cli.leading import NobodyLeads, refuse_without_stack
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.runs import State
@@ -53,7 +53,7 @@ def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: d
     except NobodyLeads as error:
         if not _is_taken_back(ledger, run.id, sight.now()):
             raise NobodyLeads(f"{error}, {INSTEAD}") from None
-        raise NobodyLeads(f"no scheduler leads, so run {run.id} is cancelled again; {START}, {INSTEAD}") from None
+        raise NobodyLeads(f"no scheduler leads, so run {run.id} is cancelled again; {sight.START}, {INSTEAD}") from None
 
 
 def _is_taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from echopilot_jobs.runs import Stint
     from echopilot_jobs.settings import Settings
 
+START = "start it with `bin/stack`"
+
 
 @record(frozen=True)
 class Standing:
@@ -64,7 +66,7 @@ def _path(settings: Settings) -> Path:
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
-            "start it with `bin/stack`, or set ECHOPILOT_HOME to the folder that holds `var/`"
+            f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"
         )
     return settings.ledger_path
 
@@ -101,13 +103,13 @@ def _why_ended(stint: Stint) -> str:
 def standing(stint: Stint | None, now: datetime) -> Standing:
     """What the newest stint says about the scheduler."""
     if stint is None:
-        return Standing("never", "never started here; start it with `bin/stack`")
+        return Standing("never", f"never started here; {START}")
     from echopilot_jobs.ledger import LEASE_TTL
 
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
-        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; start it with `bin/stack`", age)
+        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age)
     if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 SETTLING = timedelta(seconds=60)  # how long a scheduler that was just started may be silent
 NAMED_MOST = 3
-START = "start it with `bin/stack`"
 
 
 @record(frozen=True)
@@ -71,7 +70,7 @@ def of_programs(
     """Programs that are down, and a scheduler that does not lead though its program is up."""
     if away:
         if standing.state in ("stopped", "silent"):
-            yield Trouble(f"the stack is not running; its scheduler: {_stands(standing)}", START)
+            yield Trouble(f"the stack is not running; its scheduler: {_stands(standing)}", sight.START)
         return
     for program in programs:
         if program.trouble:
