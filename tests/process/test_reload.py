@@ -39,9 +39,11 @@ class Followed(Lone):
         draft.write_text(text)
         draft.replace(self.file)
 
-    def begin(self) -> subprocess.Popen[str]:
-        """Start it and wait until it leads."""
-        environ = {**os.environ, "ECHOPILOT_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "PORT": "1"}
+    def begin(self, beside: str = "") -> subprocess.Popen[str]:
+        """Start it and wait until it leads; Python reads *beside* before anything of ours."""
+        (self.home / "sitecustomize.py").write_text(beside)
+        found = os.pathsep.join([str(self.home), str(PROJECT)])
+        environ = {**os.environ, "ECHOPILOT_HOME": str(self.home), "PYTHONPATH": found, "PORT": "1"}
         command = [sys.executable, "-m", "echopilot_jobs", "scheduler"]
         lives = len(self.events("startup"))
         with (self.home / f"console-{len(self.processes)}.txt").open("w") as console:
@@ -84,6 +86,29 @@ def test_a_saved_job_runs_without_a_restart_and_a_removed_one_no_longer_I28_F64(
     assert len(taken["version"]) == 12
     assert followed.ledger().job_names() == sorted({"two", "ceo_brief", "daily_report", "heartbeat", "self_heal"})
     assert process.poll() is None
+
+
+NO_THREAD_AT_FIRST = """
+import threading
+start, refused = threading.Thread.start, []
+def refuse(thread):
+    if thread.name == "definitions" and len(refused) < 2:
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = refuse
+"""
+
+
+def test_a_machine_without_a_thread_for_the_watching_is_asked_again_F64(followed: Followed) -> None:
+    followed.save(GROUND + job("one", "true"))
+    process = followed.begin(NO_THREAD_AT_FIRST)
+
+    followed.save(GROUND + job("two", "true"))
+
+    eventually(lambda: followed.has_run("two"))
+    assert process.poll() is None
+    assert "Traceback" not in followed.said(process)
 
 
 def test_a_bad_file_leaves_the_old_set_running_and_its_mistakes_in_log_and_shelf_I28(
