@@ -132,10 +132,11 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     jobs = tuple(job_line(ledger, job, now, paused.get(job.name), far) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
-    past = [*often_dead(ledger, now), *dark_hours(day, lost, causes(ledger, day))]
+    waits = [*often_dead(ledger, now), *waiting(ledger, list(paused.values()), now)]
+    past = dark_hours(day, lost, causes(ledger, day))
     return Dashboard(
         now=now,
-        verdict=verdict(health, jobs, waiting(ledger, list(paused.values()), now), past),
+        verdict=verdict(health, jobs, waits, past),
         health=health,
         programs=health.programs,
         supervisor=_supervisor(health),
@@ -224,7 +225,7 @@ def verdict(
 ) -> Verdict:
     """One sentence on everything: what is broken, what to keep an eye on, or that all is well.
 
-    *waits* is what stands still until a person says a word; *past* is what happened to the scheduler lately.
+    *waits* is what goes on or stands still until a person does something; *past* is what happened to the scheduler lately.
     """
     broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]

@@ -267,10 +267,12 @@ def test_a_scheduler_that_dies_again_and_again_is_a_warning_also_while_one_leads
         stack.beat()
         stack.lead()  # the one before never said goodbye
     stack.beat()
+    stack.ledger.pause("daily_report", clock.now(), None, "test", "")
 
     page = browser.client.get("/").text
 
     assert f"the scheduler died 2 times within the last hour, last at {last:%H:%M:%S}" in seen(page)
+    assert page.index("the scheduler died 2 times") < page.index("daily_report is paused by test")
     assert "supervisorctl tail scheduler" in page
     assert "verdict--warn" in page
 
