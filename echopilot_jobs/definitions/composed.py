@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from echopilot_jobs.definitions.shelf import Accepted, defined_json
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobs.facts import facts_of_jobs, jobs_of
-from echopilot_jobs.ledger.durable import draft_of
+from echopilot_jobs.ledger.durable import write_whole
 from echopilot_jobs.settings import Settings
 
 UNLIKE_OURS = (
@@ -43,13 +42,12 @@ def read_composed(settings: Settings, accepted: Accepted | None) -> Registry | N
 
 def write_composed(settings: Settings, accepted: Accepted | None, registry: Registry) -> None:
     """Keep that *accepted* came to *registry*. Where that cannot be written, or would not come back as it is, nothing is."""
-    kept = json.dumps({"made_from": _made_from(settings, accepted), "set": facts_of_jobs(registry)}).encode("ascii")
-    path = path_of(settings)
+    path, kept = path_of(settings), _written(settings, accepted, registry)
     with suppress(OSError):
-        if not _comes_back(kept, registry):
+        if kept is None:
             path.unlink(missing_ok=True)
         elif not path.exists() or path.read_bytes() != kept:
-            _put(path, kept)
+            write_whole(path, kept)
 
 
 def _made_from(settings: Settings, accepted: Accepted | None) -> str:
@@ -57,15 +55,13 @@ def _made_from(settings: Settings, accepted: Accepted | None) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
 
 
-def _comes_back(kept: bytes, registry: Registry) -> bool:
-    found = jobs_of(json.loads(kept)["set"])
-    return [*found.values()] == [*registry.values()] and found.group_limits == registry.group_limits
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Whole or not at all, and not waited for: what a power loss leaves of it is not believed."""
-    draft = draft_of(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
-        file.write(content)
-    draft.replace(path)
+def _written(settings: Settings, accepted: Accepted | None, registry: Registry) -> bytes | None:
+    """What is kept; None for jobs that would come back as others."""
+    try:
+        facts = {"made_from": _made_from(settings, accepted), "set": facts_of_jobs(registry)}
+        kept = json.dumps(facts).encode("ascii")
+        found = jobs_of(json.loads(kept)["set"])
+    except UNLIKE_OURS:
+        return None
+    same = [*found.values()] == [*registry.values()] and found.group_limits == registry.group_limits
+    return kept if same else None

@@ -235,13 +235,14 @@ def test_a_scheduler_runs_what_it_composed_itself_and_puts_that_right(
     assert path.read_bytes() == right
 
 
-def test_what_would_not_come_back_as_it_is_is_not_kept(settings: Settings) -> None:
+@pytest.mark.parametrize("env", [{"A": ("a", "tuple")}, {"A": {"a set"}}, {1: "a"}, {"A": float("nan")}])
+def test_what_would_not_come_back_as_it_is_is_not_kept(settings: Settings, env: dict[Any, Any]) -> None:
     settings.var_dir.mkdir(mode=0o700)
     job = whole(settings)["tool"]
     composed.write_composed(settings, None, Registry([job]))
     assert composed.path_of(settings).exists()
 
-    composed.write_composed(settings, None, Registry([replace(job, env={"A": ("a", "tuple")})]))
+    composed.write_composed(settings, None, Registry([replace(job, env=env)]))
 
     assert not composed.path_of(settings).exists()
 
