@@ -25,7 +25,8 @@ else:
         `dataclasses.fields` of the class itself raises `TypeError` before there is one: a class that is asked for its fields
         is declared with `dataclass`, and so is one whose instances are ordered, or made ten thousand times a second.
         """
-        assert frozen, "only frozen ones: what may change is made at once"
+        if not frozen:
+            raise TypeError("a record is frozen; what may change is declared with `dataclass`")
 
         def declare(cls: type) -> type:
             def new(wanted: type, *_args: Any, **_fields: Any) -> Any:

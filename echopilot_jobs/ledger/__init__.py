@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from echopilot_jobs.ledger.facts import Disposed, Dispositions, Lease, Limits, Obligation, Pruned
+    from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
     from echopilot_jobs.ledger.protocol import Ledger, Pass
     from echopilot_jobs.ledger.sqlite import SqliteLedger
     from echopilot_jobs.ledger.sqlite_reading import SqliteReading
@@ -22,6 +22,7 @@ __all__ = [
     "RENEW_EVERY",
     "Disposed",
     "Dispositions",
+    "End",
     "Lease",
     "Ledger",
     "Limits",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Run
+from echopilot_jobs.runs import Outcome, Run
 
 
 @record(frozen=True)
@@ -24,10 +24,14 @@ class Lease:
 
 @record(frozen=True)
 class Disposed:
-    """The runs that slots became, and older runs of the same jobs that ended because of them."""
+    """The runs that slots became, older runs of the same jobs that ended because of them, and what started at once."""
 
     claimed: list[Run]
     ended: list[Run]
+    started: list[Run]
+
+
+End = tuple[Run, Outcome, datetime | None]  # how an attempt ended, and when the next one may start, if one may
 
 
 @record(frozen=True)

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger.facts import Disposed, Dispositions, Lease, Limits, Obligation, Pruned
+from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
@@ -70,9 +71,18 @@ class Pass(Protocol):
         ...
 
     def dispose(
-        self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
+        self,
+        plans: Sequence[tuple[Job, Plan]],
+        *,
+        outage_id: int | None = None,
+        hold_id: int | None = None,
+        limits: Limits | None = None,
     ) -> Disposed:
-        """Write the plans' claims, skips and gaps and advance the jobs' markers; what was claimed and what ended by it."""
+        """Write the plans' claims, skips and gaps and advance the jobs' markers; what was claimed and what ended by it.
+
+        With *limits*, and when nothing else waits, what `start_ready` would start of the claims is written as running from
+        the first: half the work of a pass in which everything starts at once.
+        """
         ...
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
@@ -108,6 +118,10 @@ class Pass(Protocol):
 
         Raises `WrongState` if it is not ours.
         """
+        ...
+
+    def finish_all(self, ends: Sequence[End]) -> list[Run | WrongState]:
+        """As `finish`, of many that arrived together; for each its run, or why it is not ours."""
         ...
 
     def next_ready_at(self) -> datetime | None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from echopilot_jobs.ledger.facts import Limits
+
+
+class Ready(NamedTuple):
+    """One that might start now: by its run's id or, before it has one, its place among the claims of this pass."""
+
+    id: int
+    rank: int
+    origin: str
+    job_name: str
 
 
 class Room:
@@ -35,14 +44,25 @@ class Room:
             return False
         if group in self._limits.group_limits and self._in_group[group] >= self._limits.group_limits[group]:
             return False
-        self._places -= counted
-        self._running[name] += 1
-        self._in_group[group] += 1
+        self._count(name, 1)
         return True
 
+    def give_back(self, name: str) -> None:
+        """One that had taken its place does not start after all."""
+        self._count(name, -1)
 
-def by_priority(ready: Iterator[sqlite3.Row], priorities: Mapping[str, int]) -> Iterator[sqlite3.Row]:
-    """The rows of each rank with the higher priority first, the oldest first among equals (F61)."""
-    if not priorities:  # then nobody has to read them all
+    def _count(self, name: str, number: int) -> None:
+        if name not in self._limits.uncounted:
+            self._places -= number
+        self._running[name] += number
+        self._in_group[self._limits.group_of.get(name, "")] += number
+
+
+def by_priority(ready: Iterable[Ready], priorities: Mapping[str, int]) -> Iterable[Ready]:
+    """Those of each rank with the higher priority first, the oldest first among equals (F61).
+
+    Without *priorities* they are taken as they come: then nobody has to read them all.
+    """
+    if not priorities:
         return ready
-    return iter(sorted(ready, key=lambda row: (row["rank"], -priorities.get(row["job_name"], 0), row["id"])))
+    return sorted(ready, key=lambda one: (one.rank, -priorities.get(one.job_name, 0), one.id))

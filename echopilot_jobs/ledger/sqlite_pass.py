@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -12,15 +12,15 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.defining import Definitions
-from echopilot_jobs.ledger.facts import Disposed, Lease, Limits
-from echopilot_jobs.ledger.room import Room, by_priority
-from echopilot_jobs.ledger.rows import after_attempt, generation_of, pause_of, run_of, to_json
+from echopilot_jobs.ledger.ending import Ending
+from echopilot_jobs.ledger.facts import Disposed, End, Lease, Limits
+from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of
+from echopilot_jobs.ledger.starting import RANKS, Key, Starting, Wanted
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
 from echopilot_jobs.runs import (
-    BAD_ENDS,
     Generation,
     Hold,
     Origin,
@@ -35,7 +35,6 @@ from echopilot_jobs.runs import (
 from echopilot_jobs.stretches import SkippedStretch
 
 _MILLISECOND = timedelta(milliseconds=1)
-_RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
 # What nobody missed: it would not have run without any outage either.
 _NOT_MISSED = frozenset({SkipReason.PAUSED, SkipReason.DISABLED, SkipReason.OVERLAP})
 
@@ -52,14 +51,15 @@ class SqlitePass:
         self._pauses: list[Pause] | None = None
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
-        self._succeeded: list[dict[str, object]] = []
+        self._starting = Starting(sql, lease, self._at)
+        self._ending = Ending(sql, lease, self._at)
         self._definitions = Definitions(
             sql, self._now, lambda job, job_id, stretch: self._skip(job, job_id, stretch, None)
         )
 
     def close(self) -> None:
         """Write what was gathered to be written together."""
-        self._sql.many("note_success", self._succeeded)
+        self._ending.close()
 
     # -- the wall clock
 
@@ -141,10 +141,15 @@ class SqlitePass:
                 yield pause
 
     def dispose(
-        self, plans: Sequence[tuple[Job, Plan]], *, outage_id: int | None = None, hold_id: int | None = None
+        self,
+        plans: Sequence[tuple[Job, Plan]],
+        *,
+        outage_id: int | None = None,
+        hold_id: int | None = None,
+        limits: Limits | None = None,
     ) -> Disposed:
         ended: list[Run] = []
-        wanted: dict[tuple[int, int], tuple[Job, Claim]] = {}
+        wanted: dict[Key, tuple[Job, Claim]] = {}
         for job, plan in plans:
             row = self._rows[job.name]
             for stretch in plan.skipped:
@@ -152,11 +157,16 @@ class SqlitePass:
             if plan.claims and (plan.cancels_previous or row["has_older"]):
                 ended += self._make_room(row["id"], plan)
             wanted.update(((row["id"], claim.slot.epoch_seconds), (job, claim)) for claim in plan.claims)
-        claimed = self._claim(wanted, outage_id, hold_id)
-        self._advance(plans, claimed)
-        return Disposed(claimed, ended)
+        at_once = self._starting.of_claims(wanted, limits) if limits is not None else set()
+        claimed = self._claim(wanted, outage_id, hold_id, at_once)
+        self._advance(plans, claimed.values())
+        for key in at_once - claimed.keys():  # its slot had a run already
+            self._starting.give_back(wanted[key][0].name)
+        self._fresh.update((run.id, run) for key, run in claimed.items() if key not in at_once)
+        started = [self._starting.started(run) for key, run in claimed.items() if key in at_once]
+        return Disposed([*claimed.values()], ended, started)
 
-    def _advance(self, plans: Sequence[tuple[Job, Plan]], claimed: Sequence[Run]) -> None:
+    def _advance(self, plans: Sequence[tuple[Job, Plan]], claimed: Iterable[Run]) -> None:
         newest = {run.job_name: run.id for run in claimed}
         markers = [
             {
@@ -167,7 +177,6 @@ class SqlitePass:
             for job, plan in plans
         ]
         self._sql.many("advance", markers)
-        self._fresh.update((run.id, run) for run in claimed)
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
         job_id = self._sql.one("job_by_name", name=job_name)["id"]
@@ -175,7 +184,7 @@ class SqlitePass:
             "request",
             job_id=job_id,
             origin=origin.value,
-            rank=_RANKS.get(origin, 0),
+            rank=RANKS.get(origin, 0),
             slot_at=None,
             generation=None,
             now=self._now,
@@ -192,54 +201,7 @@ class SqlitePass:
     # -- starting and finishing
 
     def start_ready(self, limits: Limits) -> list[Run]:
-        chosen = self._choose(by_priority(self._sql.each("ready", now=self._now), limits.priorities), limits)
-        if not chosen:
-            return []
-        started = [self._started(self._fresh.get(run_id) or self._run(run_id)) for run_id in chosen]
-        place = {"now": self._now, "stint_id": self._lease.stint_id, "term": self._lease.term}
-        self._sql.many("start", [{"run_id": run.id, **place} for run in started])
-        for run in started:
-            if run.attempt > 1:
-                self._event(run)
-                self._sql.do("forget_progress", run_id=run.id)
-                self._sql.do("forget_output", run_id=run.id)
-        return started
-
-    def _choose(self, ready: Iterator[sqlite3.Row], limits: Limits) -> list[int]:
-        """The ids of those that may start, as long as there is room for any."""
-        room: Room | None = None
-        paused: set[str] = set()
-        chosen: list[int] = []
-        for row in ready:
-            if room is None:  # asked for only when something is ready at all
-                room = Room(limits, {row["name"]: row["running"] for row in self._sql.rows("running_by_job")})
-                paused = {pause.job_name for pause in self._active_pauses()}
-            if room.is_none_left:
-                break
-            if row["job_name"] in paused and row["origin"] != Origin.MANUAL.value:
-                continue
-            if room.take(row["job_name"]):
-                chosen.append(row["id"])
-        return chosen
-
-    def _started(self, run: Run) -> Run:
-        lease = self._lease
-        return run.changed(
-            state=State.RUNNING,
-            attempt=run.attempt + 1,
-            started_at=run.started_at or self._at,
-            not_before=None,
-            duration_ms=None,  # the figures of the attempt before
-            exit_status=None,
-            http_status=None,
-            owner=lease.owner,
-            host=lease.host,
-            code_revision=lease.code_revision,
-        )
-
-    def _active_pauses(self) -> list[Pause]:
-        rows = self._sql.rows("pauses", after=self._now, job_name=None)
-        return [pause for row in rows if (pause := pause_of(row)).covers(self._at)]
+        return self._starting.ready(limits, self._fresh)
 
     def strays(self, known: Set[int]) -> list[Run]:
         rows = self._sql.rows("running_of_stint", stint_id=self._lease.stint_id)
@@ -256,34 +218,13 @@ class SqlitePass:
         self._sql.many("put_output_so_far", [{"run_id": run_id, **each.__dict__} for run_id, each in outputs.items()])
 
     def finish(self, run: Run, outcome: Outcome, retry_at: datetime | None = None) -> Run:
-        state = State.RETRY_WAIT if retry_at else outcome.state
-        changed = self._sql.do(
-            "finish",
-            run_id=run.id,
-            stint_id=self._lease.stint_id,
-            attempt=run.attempt,
-            term=self._lease.term,
-            state=state.value,
-            finished_at=None if retry_at else self._now,
-            not_before=to_ms(retry_at) if retry_at else None,
-            duration_ms=outcome.duration_ms,
-            error=outcome.error,
-            result=to_json(outcome.result),
-            exit_status=outcome.exit_status,
-            http_status=outcome.http_status,
-        )
-        if changed != 1:
-            raise WrongState(f"run {run.id} attempt {run.attempt} is no longer ours to finish")
-        self._keep_output(run.id, outcome)
-        self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
-        ended = after_attempt(run, outcome, state, self._at, retry_at)
-        if retry_at:
-            self._event(ended, outcome.error)
-        elif state is State.SUCCEEDED:
-            self._succeeded.append({"run_id": run.id, "job_name": run.job_name})
-        elif state in BAD_ENDS:
-            self._sql.do("note_failure", run_id=run.id)
+        (ended,) = self._ending.finish_all([(run, outcome, retry_at)])
+        if isinstance(ended, WrongState):
+            raise ended
         return ended
+
+    def finish_all(self, ends: Sequence[End]) -> list[Run | WrongState]:
+        return self._ending.finish_all(ends)
 
     def next_ready_at(self) -> datetime | None:
         at = self._sql.one("next_ready_at", now=self._now)["at"]
@@ -298,25 +239,35 @@ class SqlitePass:
     # -- dispositions
 
     def _claim(
-        self, wanted: Mapping[tuple[int, int], tuple[Job, Claim]], outage_id: int | None, hold_id: int | None
-    ) -> list[Run]:
+        self, wanted: Wanted, outage_id: int | None, hold_id: int | None, at_once: Set[Key] = frozenset()
+    ) -> dict[Key, Run]:
         """The runs of the slots *wanted*, by job and moment; none where a slot already had one: the index decides (I1).
 
-        A calendar moment that ran in an earlier clock generation does not run again (I18).
+        Those *at_once* are written as started. A calendar moment that ran in an earlier clock generation does not run
+        again (I18).
         """
         if not wanted:
-            return []
+            return {}
         newest = self._sql.one("newest_run_id")["id"]
         facts = {"now": self._now, "term": self._lease.term}
+        waits = {"state": State.QUEUED.value, "attempt": 0, "started_at": None, "stint_id": None}
+        starts = {
+            "state": State.RUNNING.value,
+            "attempt": 1,
+            "started_at": self._now,
+            "stint_id": self._lease.stint_id,
+            "not_before": None,
+        }
         self._sql.many(
             "claim",
             [
-                {**_claim_row(job_id, job, claim, outage_id, hold_id), **facts}
-                for (job_id, _), (job, claim) in wanted.items()
+                {**_claim_row(key[0], job, claim, outage_id, hold_id), **facts, **(starts if key in at_once else waits)}
+                for key, (job, claim) in wanted.items()
             ],
         )
         rows = self._sql.rows("claimed_since", newest=newest)  # nobody else writes while this pass does
-        return [self._claimed(row["id"], *wanted[row["job_id"], row["slot_at"]], hold_id) for row in rows]
+        made = ((row["id"], (row["job_id"], row["slot_at"])) for row in rows)
+        return {key: self._claimed(run_id, *wanted[key], hold_id) for run_id, key in made}
 
     def _claimed(self, run_id: int, job: Job, claim: Claim, hold_id: int | None) -> Run:
         return Run(
@@ -364,24 +315,6 @@ class SqlitePass:
     def _run(self, run_id: int) -> Run:
         return run_of(self._sql.one("run_by_id", run_id=run_id))
 
-    # -- evidence
-
-    def _keep_output(self, run_id: int, outcome: Outcome) -> None:
-        output = outcome.output
-        if output.head or output.tail:
-            self._sql.do(
-                "put_output",
-                run_id=run_id,
-                head=output.head,
-                tail=output.tail,
-                dropped_bytes=output.dropped_bytes,
-            )
-
-    def _event(self, run: Run, note: str | None = None) -> None:
-        """Keep a move that a later one will overwrite in the run's own row."""
-        facts = {"state": run.state.value, "attempt": run.attempt, "note": note}
-        self._sql.do("event", run_id=run.id, now=self._now, **facts)
-
 
 def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:
     """What `claim` is given of one slot."""
@@ -389,7 +322,7 @@ def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_
     return {
         "job_id": job_id,
         "origin": claim.origin.value,
-        "rank": _RANKS.get(claim.origin, 0),
+        "rank": RANKS.get(claim.origin, 0),
         "slot_at": slot.epoch_seconds,
         "generation": slot.generation,
         "once": slot.generation > 0 and not job.trigger.follows_real_time,

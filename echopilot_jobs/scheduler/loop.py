@@ -10,7 +10,7 @@ from echopilot_jobs.clock import Clock
 from echopilot_jobs.engines import Ended, Engine
 from echopilot_jobs.errors import LedgerUnavailable, WrongState
 from echopilot_jobs.jobs import Inline, Job, Registry
-from echopilot_jobs.ledger import RENEW_EVERY, Ledger, Limits, Pass
+from echopilot_jobs.ledger import RENEW_EVERY, End, Ledger, Limits, Pass
 from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import SILENT_ABOVE, Reading
 from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
@@ -179,7 +179,7 @@ class Scheduler:
                 # A pass that failed may have been committed all the same: what it started was never begun (F28).
                 strays = leading.strays(self._out) if self._in_doubt else []
                 self._plan(leading, reading.wall, done.footing, done)
-                done.started = strays + leading.start_ready(replace(self._limits, places=self._engine.free))
+                done.started = strays + done.started + leading.start_ready(self._may_start)
             done.to_cancel = leading.to_cancel()
             self._next_ready = leading.next_ready_at()
             leading.renew(reading, planned=planning)
@@ -212,15 +212,20 @@ class Scheduler:
         self._outputs.update((note.run.id, note.heard.output) for note in notes if note.heard.output)
 
     def _record(self, leading: Pass, now: datetime, done: PassDone) -> None:
-        wanted = dict(leading.to_cancel()) if self._unrecorded else {}  # somebody may have asked since the last pass
-        for item in self._unrecorded:
-            asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
-            outcome = _judged(item, asked, now)
-            again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
-            try:
-                done.ended.append((item, leading.finish(item.run, outcome, again_at)))
-            except WrongState as error:
-                done.refused.append((item, error))
+        if not self._unrecorded:
+            return
+        wanted = dict(leading.to_cancel())  # somebody may have asked since the last pass
+        ends = leading.finish_all([self._end_of(item, wanted, now) for item in self._unrecorded])
+        for item, ended in zip(self._unrecorded, ends, strict=True):
+            if isinstance(ended, WrongState):
+                done.refused.append((item, ended))
+            else:
+                done.ended.append((item, ended))
+
+    def _end_of(self, item: Ended, wanted: Mapping[int, str], now: datetime) -> End:
+        asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
+        again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
+        return item.run, _judged(item, asked, now), again_at
 
     def _plan(self, leading: Pass, now: datetime, footing: Footing, done: PassDone) -> None:
         done.settled = leading.settle_holds()
@@ -264,9 +269,14 @@ class Scheduler:
             done.plans = paced(done.plans, done.held_until, apart=timedelta(0))
         else:
             done.plans = paced(done.plans, max(now, self._paced_from))
-        disposed = leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id)
+        disposed = leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id, limits=self._may_start)
         done.claimed += disposed.claimed
+        done.started = disposed.started
         done.gave_way = disposed.ended
+
+    @property
+    def _may_start(self) -> Limits:
+        return replace(self._limits, places=self._engine.free)
 
     # -- after the commit
 

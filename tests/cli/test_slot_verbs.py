@@ -43,10 +43,13 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Job]:
 
 @pytest.fixture
 def life(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
-    """A ledger whose scheduler began 86 minutes ago and was killed after six; nothing has happened since."""
+    """A ledger whose scheduler began 86 minutes ago and was killed after six; nothing has happened since.
+
+    It dies at half past a minute: at a slot's own moment, that one's run would be left open.
+    """
     settings.var_dir.mkdir(mode=0o700)
     settings.logs_dir.mkdir()
-    clock = FakeClock((SystemClock().now() - 86 * MINUTE).replace(microsecond=0))
+    clock = FakeClock((SystemClock().now() - 86 * MINUTE).replace(second=30, microsecond=0))
     with closing(SqliteLedger(settings.ledger_path)) as ledger:
         made = Life(ledger, clock)
         made.go_on(made.begin(*registry.values()), 6 * MINUTE)

@@ -11,7 +11,7 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -22,9 +22,10 @@ from echopilot_jobs.executor import Cancel, Executor, OwnWeb
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.ledger.facts import Limits
+from echopilot_jobs.ledger.facts import Disposed, Limits
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.logs import SchedulerLog
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import become_subreaper, end_leftovers, this_process
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler import Scheduler
@@ -81,6 +82,13 @@ class HastyPass:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    def dispose(self, plans: Sequence[tuple[Job, Plan]], **facts: Any) -> Disposed:
+        """The mistake."""
+        disposed = self._inner.dispose(plans, **facts)
+        for run in disposed.started:
+            self._carry_out(run)
+        return disposed
 
     def start_ready(self, limits: Limits) -> list[Run]:
         """The mistake."""

@@ -216,8 +216,10 @@ where id = :job_id
 insert into outages (since_at, until_at, cause, detail) values (:since, :until, :cause, :detail) returning id
 
 -- name: claim
-insert into runs (job_id, origin, state, rank, slot_at, generation, claimed_at, planned_at, not_before, hold_id, outage_id)
-select :job_id, :origin, 'queued', :rank, :slot_at, :generation, :now, :planned_at, :not_before, :hold_id, :outage_id
+insert into runs (job_id, origin, state, rank, slot_at, generation, claimed_at, planned_at, not_before, hold_id, outage_id,
+                  attempt, started_at, stint_id)
+select :job_id, :origin, :state, :rank, :slot_at, :generation, :now, :planned_at, :not_before, :hold_id, :outage_id,
+       :attempt, :started_at, :stint_id
 where exists (select 1 from lease where term = :term)
   and not (:once and exists (select 1 from runs where job_id = :job_id and slot_at = :slot_at and origin <> 'retry'))
 on conflict do nothing
@@ -265,6 +267,9 @@ from runs join jobs on jobs.id = runs.job_id
 where runs.state in ('queued', 'retry_wait') and (not_before is null or not_before <= :now)
 order by runs.rank, runs.id
 
+-- name: first_ready
+select 1 from runs where state in ('queued', 'retry_wait') and (not_before is null or not_before <= :now) limit 1
+
 -- name: running_by_job
 select jobs.name, count(*) as running from runs join jobs on jobs.id = runs.job_id
 where runs.state = 'running' group by runs.job_id
@@ -277,6 +282,15 @@ where state in ('queued', 'retry_wait') and not_before is not null and not_befor
 update runs set state = 'running', attempt = attempt + 1, started_at = coalesce(started_at, :now), not_before = null,
                 stint_id = :stint_id, duration_ms = null, exit_status = null, http_status = null
 where id = :run_id and state in ('queued', 'retry_wait') and exists (select 1 from lease where term = :term)
+
+-- name: begin_ends
+savepoint ends
+
+-- name: undo_ends
+rollback to ends
+
+-- name: keep_ends
+release ends
 
 -- name: finish
 update runs set state = :state, finished_at = :finished_at, not_before = :not_before, duration_ms = :duration_ms, error = :error,

@@ -8,6 +8,7 @@ from typing import Any
 
 from echopilot_jobs import backoff, planner
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger.ending import Ending
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.runs import SkipReason, State
 from echopilot_jobs.scheduler import loop, opening
@@ -125,11 +126,11 @@ def retry_after_ignored(patches: Patches) -> None:
 @plant("every end is written down as a success")
 def outcome_forged(patches: Patches) -> None:
     def make(before: Any) -> Any:
-        return lambda self, run, outcome, _retry_at=None: before(
-            self, run, replace(outcome, state=State.SUCCEEDED), None
+        return lambda self, ends: before(
+            self, [(run, replace(outcome, state=State.SUCCEEDED), None) for run, outcome, _ in ends]
         )
 
-    patches.put(SqlitePass, "finish", make)
+    patches.put(Ending, "finish_all", make)
 
 
 @plant("ends that could not be written at once are forgotten")

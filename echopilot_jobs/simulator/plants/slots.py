@@ -61,8 +61,9 @@ def effect_before_claim(patches: Patches) -> None:
                 self._record(leading, reading.wall, done)
                 if done.footing is not None:
                     self._plan(leading, reading.wall, done.footing, done)
-                    for run in leading.start_ready(replace(self._limits, places=self._engine.free)):
+                    for run in [*done.started, *leading.start_ready(self._may_start)]:
                         self.start_one(run, reading.wall)
+                    done.started = []
                 done.to_cancel = leading.to_cancel()
                 self._next_ready = leading.next_ready_at()
                 leading.renew(reading, planned=planning)
@@ -273,7 +274,7 @@ def shifted_twice(patches: Patches) -> None:
                     done.footing = self._timekeeper.account(leading, self._registry, reading, unreachable=False)
                     strays = leading.strays(self._out) if self._in_doubt else []
                     self._plan(leading, reading.wall, done.footing, done)
-                    done.started = strays + leading.start_ready(replace(self._limits, places=self._engine.free))
+                    done.started = strays + done.started + leading.start_ready(self._may_start)
                 done.to_cancel = leading.to_cancel()
                 self._next_ready = leading.next_ready_at()
                 leading.renew(reading, planned=planning)

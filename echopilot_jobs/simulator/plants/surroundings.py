@@ -12,6 +12,7 @@ from typing import Any
 from echopilot_jobs.ledger import connection, sqlite_reading
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
+from echopilot_jobs.ledger.starting import Starting
 from echopilot_jobs.pump import Pump
 from echopilot_jobs.scheduler import loop
 from echopilot_jobs.scheduler.opening import Succession
@@ -74,7 +75,7 @@ def pause_ignored_by_planner(patches: Patches) -> None:
 
 @plant("runs of a paused job start nevertheless")
 def pause_ignored_at_start(patches: Patches) -> None:
-    patches.put(SqlitePass, "_active_pauses", lambda _before: lambda _self: [])
+    patches.put(Starting, "_active_pauses", lambda _before: lambda _self: [])
 
 
 @plant("disabled jobs run")
