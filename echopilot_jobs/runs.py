@@ -104,7 +104,7 @@ class Slot:
         return f"{self.job_name}:{self.epoch_seconds}:{self.generation}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Output:
     """What a run printed, capped: the first and last bytes as text, and how many between them were dropped."""
 
@@ -159,7 +159,7 @@ class Artefact:
         return {"name": self.name, "path": self.path, "bytes": self.bytes, "sha256": self.sha256}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Outcome:
     """How one attempt ended, with its evidence. `exit_status` is negative for a signal, as in `subprocess`."""
 

@@ -2,15 +2,18 @@
 
 To read and judge a jobs file takes longer than all else that `echopilot status` does. This is a cache: it may be removed at
 any time, and is believed only as long as it was made from the very definitions that are accepted now, by this release. The
-scheduler never reads it: it composes what it runs, and writes down here what came of that.
+scheduler never reads it: it composes what it runs, and writes down here what came of that. So while one lives, this is what
+runs, even if it was started with other settings than the shell of whoever looks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from echopilot_jobs import __version__, builtin
 from echopilot_jobs.definitions.shelf import Accepted, defined_json
@@ -31,11 +34,19 @@ def path_of(settings: Settings) -> Path:
     return settings.var_dir / "jobs.composed.json"
 
 
-def read_composed(settings: Settings, accepted: Accepted | None) -> Registry | None:
-    """What *accepted* came to; None where that is not known here and has to be composed."""
+def read_composed(
+    settings: Settings, accepted: Accepted | None, is_running: Callable[[], bool] = lambda: False
+) -> Registry | None:
+    """What *accepted* came to; None where that is not known here and has to be composed.
+
+    With other built-in jobs than by *settings* only if *is_running*.
+    """
     try:
         kept = json.loads(path_of(settings).read_bytes())
-        return jobs_of(kept["set"]) if kept["made_from"] == _made_from(settings, accepted) else None
+        if kept["made_from"] != _made_from(accepted):
+            return None
+        as_here = kept["built_in"] == _built_in(settings)
+        return jobs_of(kept["set"]) if as_here or is_running() else None
     except UNLIKE_OURS:
         return None
 
@@ -50,16 +61,23 @@ def write_composed(settings: Settings, accepted: Accepted | None, registry: Regi
             write_whole(path, kept)
 
 
-def _made_from(settings: Settings, accepted: Accepted | None) -> str:
-    parts = [__version__, builtin.text(settings), defined_json(accepted)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
+def _made_from(accepted: Accepted | None) -> str:
+    return _sum([__version__, defined_json(accepted)])
+
+
+def _built_in(settings: Settings) -> str:
+    return _sum(builtin.text(settings))
+
+
+def _sum(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _written(settings: Settings, accepted: Accepted | None, registry: Registry) -> bytes | None:
     """What is kept; None for jobs that would come back as others."""
     try:
-        facts = {"made_from": _made_from(settings, accepted), "set": facts_of_jobs(registry)}
-        kept = json.dumps(facts).encode("ascii")
+        made = {"made_from": _made_from(accepted), "built_in": _built_in(settings)}
+        kept = json.dumps({**made, "set": facts_of_jobs(registry)}).encode("ascii")
         found = jobs_of(json.loads(kept)["set"])
     except UNLIKE_OURS:
         return None

@@ -26,6 +26,12 @@ from echopilot_jobs.settings import Settings
 if TYPE_CHECKING:
     from echopilot_jobs.processes import Owner
 
+UNKNOWN = Problem(
+    "what is in force is not known here: `var/jobs.accepted.json` is missing or damaged; the running scheduler writes it "
+    "again within seconds; if it does not, `supervisorctl restart scheduler`",
+    file=NAME,
+)
+
 JobsOf = Callable[[Settings, Accepted | None], Registry]
 
 
@@ -88,8 +94,8 @@ def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, b
     """The set in force, and whether that stays so until the file or the shelf changes."""
     if is_judged(sheet, kept):
         return last_good(settings, kept, why_not(sheet, kept)), True
-    if scheduler_lives(settings):
-        return last_good(settings, kept, ()), False  # it will have judged the file in a moment
+    if scheduler_lives(settings):  # it will have judged the file in a moment
+        return last_good(settings, kept, () if kept.accepted is not None else (UNKNOWN,)), False
     from echopilot_jobs.definitions.judging import judged_alone
 
     checked = judged_alone(settings, sheet, kept)
@@ -126,7 +132,7 @@ def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...], jo
 
 
 def _known_or_composed(settings: Settings, accepted: Accepted | None) -> Registry:
-    known = read_composed(settings, accepted)
+    known = read_composed(settings, accepted, lambda: scheduler_lives(settings))
     return composed_of(settings, accepted) if known is None else known
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 from echopilot_jobs import builtin
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.definitions import shelf
+from echopilot_jobs.definitions.composed import path_of as composed_path
 from echopilot_jobs.definitions.composed import write_composed
 from echopilot_jobs.definitions.inforce import InForce, composed_of, is_judged, last_good, scheduler_lives, why_not
-from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, path_of, read_sheet
+from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
 from echopilot_jobs.definitions.shelf import Accepted, Refused, Shelf, read_shelf, write_shelf
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile import BadJobsFile, Document, Problem, compose, read
@@ -171,3 +173,17 @@ def keep(settings: Settings, checked: Checked, now: datetime) -> tuple[Shelf, st
     except OSError as error:
         return wanted, f"{error.strerror}: '{shelf.path_of(settings)}'"
     return wanted, None
+
+
+def kept_stamps(settings: Settings) -> list[Stamp]:
+    """What changes with the files that tell others which set is in force."""
+    return [stamp_of(path) for path in (shelf.path_of(settings), composed_path(settings))]
+
+
+def put_back(settings: Settings, kept: Shelf) -> None:
+    """Write those files again, as far as that is possible: what they said is in force as before."""
+    with suppress(OSError):
+        if read_shelf(shelf.path_of(settings)) == Shelf():
+            write_shelf(shelf.path_of(settings), kept)
+    with suppress(BadJobsFile):
+        _composed_and_kept(settings, kept.accepted)

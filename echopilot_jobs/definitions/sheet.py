@@ -23,7 +23,7 @@ WORDS = {
     errno.EACCES: f"uid {os.getuid()} may not read it; give it to this account",
 }
 
-Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int, int] | None
 
 
 @record(frozen=True)
@@ -128,12 +128,17 @@ def _not_open_to_others(found: os.stat_result) -> None:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """What changes with the file: time, size, inode. None where there is none; a folder's content does not count."""
+    """What changes with the file: time, size, inode, and the time of the last word about it, such as who may run it.
+
+    None where there is none; a folder's content does not count.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
-    return (0, 0, 0) if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size, found.st_ino)
+    if stat.S_ISDIR(found.st_mode):
+        return (0, 0, 0, 0)
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 
 def stamps_of(paths: Iterable[Path]) -> dict[Path, Stamp]:

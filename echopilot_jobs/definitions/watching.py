@@ -14,9 +14,9 @@ from pathlib import Path
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.definitions import shelf
-from echopilot_jobs.definitions.judging import Checked, check_sheet, keep
+from echopilot_jobs.definitions.judging import Checked, check_sheet, keep, kept_stamps, put_back
 from echopilot_jobs.definitions.sheet import NAME, Stamp, path_of, read_sheet, stamp_of, stamps_of
-from echopilot_jobs.definitions.shelf import read_shelf
+from echopilot_jobs.definitions.shelf import Shelf, read_shelf
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
@@ -107,6 +107,8 @@ class Watcher:
         self._ring = ring
         self._watch = Watch(path_of(settings))
         self._verdicts: deque[Verdict] = deque(maxlen=16)
+        self._kept: Shelf | None = None
+        self._kept_stamps: list[Stamp] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="definitions", daemon=True)
 
@@ -133,7 +135,16 @@ class Watcher:
             pause = LOOK_AGAIN_SECONDS if self._watch.is_waiting else LOOK_EVERY_SECONDS
             if self._stop.wait(pause):
                 return
+            self._put_back()
             due = self._watch.is_due(self._clock.monotonic())
+
+    def _put_back(self) -> None:
+        """Who looks at the set in force reads what is kept of it: what somebody removed or damaged is written again, once."""
+        if self._kept is None or self._kept_stamps == (found := kept_stamps(self._settings)):
+            return
+        if None in found or read_shelf(shelf.path_of(self._settings)) == Shelf():
+            put_back(self._settings, self._kept)
+        self._kept_stamps = kept_stamps(self._settings)
 
     def _judge(self) -> None:
         """One check, kept and handed over. A bug in it is told of like a refusal and ends nothing."""
@@ -146,7 +157,10 @@ class Watcher:
             traceback.print_exc()
             words = f"it could not be judged: {type(error).__name__}: {error}"
             checked = Checked(sheet.digest, None, (Problem(words, file=NAME),))
-        unkept = keep(self._settings, checked, self._clock.now())[1] if not self._stop.is_set() else None
+        unkept = None
+        if not self._stop.is_set():
+            self._kept, unkept = keep(self._settings, checked, self._clock.now())
+            self._kept_stamps = kept_stamps(self._settings)
         self._watch.judged(checked.digest, checked.files, before)
         self._verdicts.append(Verdict(checked, unkept))
         self._ring()

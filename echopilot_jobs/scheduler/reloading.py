@@ -49,10 +49,13 @@ class Reloading:
     def adopted(self, scheduler: Scheduler) -> Registry | None:
         """The other set that *scheduler* has just taken, if there was one. Raises `LeaseLost`."""
         for verdict in self._watcher.take():
-            registry = verdict.checked.registry
+            registry, was_refused = verdict.checked.registry, bool(self._told)
             self._tell_refused(verdict.checked.problems)
-            if registry is not None:
-                self._waiting = (registry, verdict.unkept) if _differ(registry, self._registry) else None
+            if registry is None:
+                continue
+            self._waiting = (registry, verdict.unkept) if _differ(registry, self._registry) else None
+            if was_refused and self._waiting is None:  # whoever read that it is refused reads that it no longer is
+                self._tell_accepted(registry, verdict.unkept)
         if self._waiting is None or not scheduler.adopt(self._waiting[0]):
             return None
         (registry, unkept), self._waiting = self._waiting, None

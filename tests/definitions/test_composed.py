@@ -15,6 +15,7 @@ from echopilot_jobs.definitions import composed
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobs.facts import facts_of_jobs, jobs_of
 from echopilot_jobs.jobsfile import Document, compose, read
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
 
@@ -176,6 +177,33 @@ def test_built_in_jobs_at_other_times_are_composed_anew(
     after = definitions.in_force(load()).registry["ceo_brief"].trigger
 
     assert (str(before), str(after)) == ("daily at 08:00 UTC", "daily at 07:15 UTC")
+
+
+def test_what_a_living_scheduler_runs_is_told_whatever_the_settings_of_this_shell(
+    home: Callable[..., definitions.InForce], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from echopilot_jobs.settings import load
+
+    home(GOOD)
+    monkeypatch.setenv("SCHED_BRIEF_UTC", "07:15")
+    stopped = definitions.in_force(load()).registry["ceo_brief"].trigger
+    (settings.var_dir / "scheduler.lock").write_text(str(this_process()))
+
+    running = definitions.in_force(load()).registry["ceo_brief"].trigger
+
+    assert (str(stopped), str(running)) == ("daily at 07:15 UTC", "daily at 08:00 UTC")
+
+
+def test_a_set_that_nobody_knows_any_more_while_a_scheduler_runs_it_is_told_of(
+    home: Callable[..., definitions.InForce], settings: Settings
+) -> None:
+    home(GOOD)
+    (settings.var_dir / "scheduler.lock").write_text(str(this_process()))
+    (settings.var_dir / "jobs.accepted.json").unlink()
+
+    (problem,) = definitions.in_force(settings).problems
+
+    assert "`var/jobs.accepted.json` is missing or damaged" in str(problem)
 
 
 def spoil(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -115,6 +115,18 @@ def test_a_change_of_a_module_it_depends_on_is_due_too(eye: Eye, change: str) ->
     assert any(eye.looks(1))
 
 
+def test_what_may_be_done_with_a_file_it_depends_on_is_a_change_too(eye: Eye) -> None:
+    """What a message asks for, `chmod +x`, has to end its refusal."""
+    eye.module.write_text("#!/bin/sh")
+    eye.module.chmod(0o644)
+    eye.judge()
+    assert not any(eye.looks(2))
+
+    eye.module.chmod(0o755)
+
+    assert any(eye.looks(2))
+
+
 def test_a_removed_file_is_due_and_its_return_as_it_was_is_not(eye: Eye) -> None:
     eye.file.unlink()
     gone = any(eye.looks(1))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,42 @@ def test_a_bad_file_leaves_the_old_set_running_and_its_mistakes_in_log_and_shelf
     count = len(followed.runs("one"))
     followed.begin()
     eventually(lambda: len(followed.runs("one")) > count)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"{")], ids=["removed", "damaged"])
+@pytest.mark.parametrize("is_refused", [False, True], ids=["in force", "a newer file refused"])
+def test_what_is_kept_of_the_set_in_force_is_put_back_while_the_scheduler_lives_I28(
+    followed: Followed, settings: Settings, damage: Callable[[Path], object], is_refused: bool
+) -> None:
+    followed.save(GROUND + job("one", "true"))
+    followed.begin()
+    eventually(lambda: followed.has_run("one"))
+    if is_refused:
+        followed.save(GROUND + job("one", "true", every="soon"))
+        eventually(followed.refused)
+    before = definitions.in_force(settings)
+
+    for name in ("jobs.accepted.json", "jobs.composed.json"):
+        damage(settings.var_dir / name)
+
+    eventually(lambda: definitions.in_force(settings) == before and (settings.var_dir / "jobs.composed.json").exists())
+    assert "one" in before.registry
+    assert bool(before.problems) is is_refused
+
+
+def test_a_refusal_that_ends_is_told_though_the_set_is_the_same_as_before(followed: Followed) -> None:
+    good = GROUND + job("one", "true")
+    followed.save(good)
+    followed.begin()
+    followed.save(good + "[jobs")
+    eventually(followed.refused)
+    count = len(followed.accepted())
+
+    followed.save(good)
+
+    eventually(lambda: len(followed.accepted()) > count)
+    taken = followed.accepted()[-1]
+    assert (taken["added"], taken["changed"], taken["removed"]) == ([], [], [])
 
 
 def test_a_file_written_byte_by_byte_never_takes_a_job_away_F65(followed: Followed) -> None:
