@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from echopilot_jobs import __version__, processes
+from echopilot_jobs import processes
 from echopilot_jobs.processes import Owner
 
 pytestmark = pytest.mark.process
@@ -204,25 +204,3 @@ def test_a_subreaper_adopts_and_reaps_the_orphans_of_a_tree(spawn) -> None:  # t
     )
 
     assert line(reaper) == "1 0"
-
-
-def test_the_revision_is_the_commit_wherever_git_keeps_it(tmp_path: Path) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    git = tmp_path / ".git"
-
-    assert processes.code_revision(tmp_path) == __version__
-
-    git.mkdir()
-    (git / "HEAD").write_text("ref: refs/heads/main\n")
-    assert processes.code_revision(tmp_path) == __version__, "a branch without a commit yet"
-
-    (git / "packed-refs").write_text(f"# pack-refs with: peeled\n{commit} refs/heads/main\n")
-    assert processes.code_revision(tmp_path) == commit[:12]
-
-    (git / "HEAD").write_text("f" * 40)
-    assert processes.code_revision(tmp_path) == "f" * 12
-
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / ".git").write_text(f"gitdir: {git}\n")
-    assert processes.code_revision(tree) == "f" * 12

@@ -1,9 +1,9 @@
 """`var/jobs.composed.json`: the jobs that the accepted definitions came to, for whoever only looks.
 
 To read and judge a jobs file takes longer than all else that `echopilot status` does. This is a cache: it may be removed at
-any time, and is believed only as long as it was made from the very definitions that are accepted now, by this release. The
+any time, and is believed only as long as it was made from the very definitions that are accepted now, by this code. The
 scheduler never reads it: it composes what it runs, and writes down here what came of that. So while one lives, this is what
-runs, even if it was started with other settings than the shell of whoever looks.
+runs, even if it was started with other settings than the shell of whoever looks, or the code has changed since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from echopilot_jobs.definitions.shelf import Accepted, defined_json
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobs.facts import facts_of_jobs, jobs_of
-from echopilot_jobs.ledger.durable import write_whole
+from echopilot_jobs.ledger.durable import read_whole, write_whole
+from echopilot_jobs.revision import code_revision
 from echopilot_jobs.settings import Settings
 
 UNLIKE_OURS = (
@@ -39,13 +40,13 @@ def read_composed(
 ) -> Registry | None:
     """What *accepted* came to; None where that is not known here and has to be composed.
 
-    With other built-in jobs than by *settings* only if *is_running*.
+    Made by other code or with other settings than here it is believed only if *is_running*.
     """
     try:
-        kept = json.loads(path_of(settings).read_bytes())
-        if kept["made_from"] != _made_from(accepted):
+        kept = json.loads(read_whole(path_of(settings)))
+        if kept["made_from"] != _sum(defined_json(accepted)) or kept["sha256"] != _sum(kept["set"]):
             return None
-        as_here = kept["built_in"] == _built_in(settings)
+        as_here = kept["made_by"] == _here(settings)
         return jobs_of(kept["set"]) if as_here or is_running() else None
     except UNLIKE_OURS:
         return None
@@ -57,16 +58,19 @@ def write_composed(settings: Settings, accepted: Accepted | None, registry: Regi
     with suppress(OSError):
         if kept is None:
             path.unlink(missing_ok=True)
-        elif not path.exists() or path.read_bytes() != kept:
+        elif not _says(path, kept):
             write_whole(path, kept)
 
 
-def _made_from(accepted: Accepted | None) -> str:
-    return _sum([__version__, defined_json(accepted)])
+def _says(path: Path, content: bytes) -> bool:
+    try:
+        return read_whole(path) == content
+    except OSError:
+        return False
 
 
-def _built_in(settings: Settings) -> str:
-    return _sum(builtin.text(settings))
+def _here(settings: Settings) -> str:
+    return _sum([__version__, code_revision(), builtin.text(settings)])
 
 
 def _sum(facts: Any) -> str:
@@ -76,8 +80,9 @@ def _sum(facts: Any) -> str:
 def _written(settings: Settings, accepted: Accepted | None, registry: Registry) -> bytes | None:
     """What is kept; None for jobs that would come back as others."""
     try:
-        made = {"made_from": _made_from(accepted), "built_in": _built_in(settings)}
-        kept = json.dumps({**made, "set": facts_of_jobs(registry)}).encode("ascii")
+        facts = facts_of_jobs(registry)
+        made = {"made_from": _sum(defined_json(accepted)), "made_by": _here(settings), "sha256": _sum(facts)}
+        kept = json.dumps({**made, "set": facts}).encode("ascii")
         found = jobs_of(json.loads(kept)["set"])
     except UNLIKE_OURS:
         return None

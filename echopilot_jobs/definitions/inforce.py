@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs import builtin, jobsfile
-from echopilot_jobs.clock import iso
+from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.definitions import shelf
 from echopilot_jobs.definitions.composed import read_composed
 from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
 from echopilot_jobs.definitions.shelf import Accepted, Shelf, read_shelf
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
+from echopilot_jobs.ledger.durable import read_whole
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from echopilot_jobs.processes import Owner
 
 UNKNOWN = Problem(
-    "what is in force is not known here: `var/jobs.accepted.json` is missing or damaged; the running scheduler writes it "
-    "again within seconds; if it does not, `supervisorctl restart scheduler`",
+    "what the scheduler runs is not known here: `var/jobs.accepted.json` is missing, damaged or older than this file; it is "
+    "written again as soon as that is possible; see `echopilot doctor` for the disk, and `echopilot logs scheduler`",
     file=NAME,
 )
+JUDGED_WITHIN = timedelta(seconds=15)  # two seconds, and ten for what has to be imported
 
 JobsOf = Callable[[Settings, Accepted | None], Registry]
 
@@ -94,14 +97,24 @@ def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, b
     """The set in force, and whether that stays so until the file or the shelf changes."""
     if is_judged(sheet, kept):
         return last_good(settings, kept, why_not(sheet, kept)), True
-    if scheduler_lives(settings):  # it will have judged the file in a moment
-        return last_good(settings, kept, () if kept.accepted is not None else (UNKNOWN,)), False
+    if scheduler_lives(settings):
+        is_known = kept.accepted is not None and _is_fresh(path_of(settings))  # it will have been judged in a moment
+        return last_good(settings, kept, () if is_known else (UNKNOWN,)), False
     from echopilot_jobs.definitions.judging import judged_alone
 
     checked = judged_alone(settings, sheet, kept)
     if checked.registry is None:
         return last_good(settings, kept, checked.problems), False
     return InForce(checked.registry, (), checked.warnings), False
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether the file was changed so lately that nobody may have judged it yet; so is one that was just removed."""
+    stamp = stamp_of(path)
+    if stamp is None:
+        return True
+    changed = datetime.fromtimestamp(max(stamp[0], stamp[3]) / 1e9, UTC)
+    return SystemClock().now() - changed < JUDGED_WITHIN
 
 
 def is_judged(sheet: Sheet, kept: Shelf) -> bool:
@@ -124,11 +137,17 @@ def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...], jo
     accepted = kept.accepted
     at = accepted.at if accepted is not None else None
     refused_at = kept.refused.at if kept.refused is not None and problems else None
+    warnings = accepted.warnings if accepted is not None else ()
     try:
         registry = (jobs_of or _known_or_composed)(settings, accepted)
-    except BadJobsFile as error:  # the settings have changed since, and the built-in jobs with them
-        return InForce(builtin.jobs(settings), problems or error.found, (), at, refused_at)
-    return InForce(registry, problems, accepted.warnings if accepted is not None else (), at, refused_at)
+    except BadJobsFile as error:
+        if accepted is None:
+            raise
+        from echopilot_jobs.definitions.fitting import what_fits
+
+        registry, left_out = what_fits(settings, accepted, error.found)
+        problems, warnings = (left_out, *(problems or error.found)), ()
+    return InForce(registry, problems, warnings, at, refused_at)
 
 
 def _known_or_composed(settings: Settings, accepted: Accepted | None) -> Registry:
@@ -151,7 +170,7 @@ def living_scheduler(settings: Settings) -> Owner | None:
     from echopilot_jobs.processes import Owner, is_alive
 
     try:
-        owner = Owner.parse((settings.var_dir / "scheduler.lock").read_text(encoding="ascii").strip())
+        owner = Owner.parse(read_whole(settings.var_dir / "scheduler.lock").decode("ascii").strip())
     except (OSError, ValueError):
         return None
     return owner if is_alive(owner) else None

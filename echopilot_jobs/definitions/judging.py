@@ -135,22 +135,28 @@ def begin(settings: Settings, now: datetime) -> tuple[InForce, bool]:
     """What a scheduler begins with, and whether it had to check for that.
 
     A file it knows is used at once and checked again later; a new one is checked first: a job that was removed while
-    nothing ran must not start once more. So is a refused one when there is nothing better to begin with.
+    nothing ran must not start once more. So is a refused one when there is nothing better to begin with, and one that was
+    accepted and refused since: what was wrong may be mended.
     """
     sheet, kept = read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings))
-    if is_judged(sheet, kept) and (kept.accepted is not None or kept.refused is None):
-        return last_good(settings, kept, why_not(sheet, kept), _composed_and_kept), False
-    checked = check_sheet(settings, sheet, kept, now)
-    kept, _ = keep(settings, checked, now)
-    if checked.registry is None:
-        return last_good(settings, kept, checked.problems), True
-    return InForce(checked.registry, (), checked.warnings, now), True
+    problems, has_checked = why_not(sheet, kept), not _is_used_at_once(sheet, kept)
+    if has_checked:
+        checked = check_sheet(settings, sheet, kept, now)
+        kept, _ = keep(settings, checked, now)
+        if checked.registry is not None:
+            return InForce(checked.registry, (), checked.warnings, now), True
+        problems = checked.problems
+    found = last_good(settings, kept, problems, composed_of)
+    write_composed(settings, kept.accepted, found.registry)
+    if found.problems and not problems:  # it was accepted, and no longer fits
+        keep(settings, Checked(sheet.digest, None, found.problems), now)
+    return found, has_checked
 
 
-def _composed_and_kept(settings: Settings, accepted: Accepted | None) -> Registry:
-    registry = composed_of(settings, accepted)
-    write_composed(settings, accepted, registry)
-    return registry
+def _is_used_at_once(sheet: Sheet, kept: Shelf) -> bool:
+    if kept.refused is None:
+        return is_judged(sheet, kept)
+    return is_judged(sheet, kept) and kept.accepted is not None and kept.accepted.digest != kept.refused.digest
 
 
 def keep(settings: Settings, checked: Checked, now: datetime) -> tuple[Shelf, str | None]:
@@ -180,10 +186,14 @@ def kept_stamps(settings: Settings) -> list[Stamp]:
     return [stamp_of(path) for path in (shelf.path_of(settings), composed_path(settings))]
 
 
-def put_back(settings: Settings, kept: Shelf) -> None:
-    """Write those files again, as far as that is possible: what they said is in force as before."""
+def put_back(settings: Settings, kept: Shelf, *, was_written: bool) -> bool:
+    """Write those files again: what *kept* says is in force as before. Whether the shelf says so now.
+
+    One that *was_written* and speaks of another set since was written by another scheduler, and stays.
+    """
     with suppress(OSError):
-        if read_shelf(shelf.path_of(settings)) == Shelf():
+        if not was_written or read_shelf(shelf.path_of(settings)) == Shelf():
             write_shelf(shelf.path_of(settings), kept)
-    with suppress(BadJobsFile):
-        _composed_and_kept(settings, kept.accepted)
+        write_composed(settings, kept.accepted, last_good(settings, kept, (), composed_of).registry)
+        return True
+    return False

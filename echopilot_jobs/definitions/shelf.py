@@ -15,7 +15,7 @@ from typing import Any
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobsfile.documents import Document
 from echopilot_jobs.jobsfile.problems import Problem
-from echopilot_jobs.ledger.durable import write_whole
+from echopilot_jobs.ledger.durable import read_whole, write_whole
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 
@@ -68,7 +68,7 @@ def path_of(settings: Settings) -> Path:
 def read_shelf(path: Path) -> Shelf:
     """What is kept at *path*; an empty shelf for a file that is missing, damaged or of another release."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = json.loads(read_whole(path))
         body = kept["body"]
         if kept["format"] != FORMAT or kept["sha256"] != _sum(body):
             return Shelf()

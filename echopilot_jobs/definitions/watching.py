@@ -6,6 +6,7 @@ is something to say.
 
 from __future__ import annotations
 
+import math
 import threading
 import traceback
 from collections import deque
@@ -25,6 +26,7 @@ LOOK_EVERY_SECONDS = 0.5
 LOOK_AGAIN_SECONDS = 0.1
 SETTLED_SECONDS = 0.3
 PATIENCE_SECONDS = 2.0
+PUT_BACK_EVERY_SECONDS = 5.0
 
 
 @record(frozen=True)
@@ -108,7 +110,9 @@ class Watcher:
         self._watch = Watch(path_of(settings))
         self._verdicts: deque[Verdict] = deque(maxlen=16)
         self._kept: Shelf | None = None
+        self._is_kept = False
         self._kept_stamps: list[Stamp] = []
+        self._put_back_at = -math.inf
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="definitions", daemon=True)
 
@@ -139,11 +143,17 @@ class Watcher:
             due = self._watch.is_due(self._clock.monotonic())
 
     def _put_back(self) -> None:
-        """Who looks at the set in force reads what is kept of it: what somebody removed or damaged is written again, once."""
-        if self._kept is None or self._kept_stamps == (found := kept_stamps(self._settings)):
+        """Write again what is kept of the set in force, where somebody removed or damaged it or the disk had no room for it.
+
+        Whoever looks at the set in force reads it there.
+        """
+        now, stamps = self._clock.monotonic(), kept_stamps(self._settings)
+        if self._kept is None or now < self._put_back_at or (self._is_kept and stamps == self._kept_stamps):
             return
-        if None in found or read_shelf(shelf.path_of(self._settings)) == Shelf():
-            put_back(self._settings, self._kept)
+        is_lost = None in stamps or read_shelf(shelf.path_of(self._settings)) == Shelf()
+        if is_lost or not self._is_kept:
+            self._is_kept = put_back(self._settings, self._kept, was_written=self._is_kept)
+            self._put_back_at = now + PUT_BACK_EVERY_SECONDS
         self._kept_stamps = kept_stamps(self._settings)
 
     def _judge(self) -> None:
@@ -160,6 +170,7 @@ class Watcher:
         unkept = None
         if not self._stop.is_set():
             self._kept, unkept = keep(self._settings, checked, self._clock.now())
+            self._is_kept = unkept is None
             self._kept_stamps = kept_stamps(self._settings)
         self._watch.judged(checked.digest, checked.files, before)
         self._verdicts.append(Verdict(checked, unkept))

@@ -23,12 +23,12 @@ from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
     become_subreaper,
-    code_revision,
     die_with_stack,
     end_leftovers,
     take_exit_words,
     this_process,
 )
+from echopilot_jobs.revision import code_revision
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused

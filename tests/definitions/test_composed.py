@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
@@ -203,12 +204,15 @@ def test_a_set_that_nobody_knows_any_more_while_a_scheduler_runs_it_is_told_of(
 
     (problem,) = definitions.in_force(settings).problems
 
-    assert "`var/jobs.accepted.json` is missing or damaged" in str(problem)
+    assert "`var/jobs.accepted.json` is missing, damaged or older than this file" in str(problem)
 
 
-def spoil(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def spoil(path: Path, change: Callable[[dict[str, Any]], object], *, unseen: bool = False) -> None:
+    """With *unseen*, as nobody but ourselves could: its sum says that it is whole."""
     kept = json.loads(path.read_bytes())
     change(kept)
+    if unseen:
+        kept["sha256"] = composed._sum(kept["set"])
     path.write_text(json.dumps(kept))
 
 
@@ -224,17 +228,22 @@ def spoil(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         lambda path: (path.unlink(), path.mkdir()),
         lambda path: spoil(path, lambda kept: kept.update(made_from="another")),
         lambda path: spoil(path, lambda kept: kept.pop("set")),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"].append(kept["set"]["jobs"][0])),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(of_another_release=1)),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].pop("name")),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(name="NOT A NAME")),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(timeout="long")),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(timeout=1e300)),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(trigger={"kind": "never heard of"})),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(action={"kind": "inline"})),
-        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(action=None)),
-        lambda path: spoil(path, lambda kept: kept["set"].update(group_limits={"a": "b"})),
-        lambda path: spoil(path, lambda kept: kept["set"].update(group_limits=[1])),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(timeout=1.0)),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"].pop()),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"].append(kept["set"]["jobs"][0]), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(of_another_release=1), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].pop("name"), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(name="NOT A NAME"), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(timeout="long"), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(timeout=1e300), unseen=True),
+        lambda path: spoil(
+            path, lambda kept: kept["set"]["jobs"][0].update(trigger={"kind": "never heard of"}), unseen=True
+        ),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(action={"kind": "inline"}), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"]["jobs"][0].update(action=None), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"].update(group_limits={"a": "b"}), unseen=True),
+        lambda path: spoil(path, lambda kept: kept["set"].update(group_limits=[1]), unseen=True),
     ],
 )
 def test_what_is_damaged_or_of_another_release_is_not_believed(
@@ -254,7 +263,7 @@ def test_a_scheduler_runs_what_it_composed_itself_and_puts_that_right(
     home(GOOD)
     path = composed.path_of(settings)
     right = path.read_bytes()
-    spoil(path, lambda kept: kept["set"]["jobs"].pop())
+    spoil(path, lambda kept: kept["set"]["jobs"].pop(), unseen=True)
     assert "mine" not in definitions.in_force(settings).registry  # believed: it is this account's own file
 
     began, _ = definitions.begin(settings, clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from echopilot_jobs import definitions
 from echopilot_jobs.definitions import InForce, shelf
 from echopilot_jobs.definitions.shelf import read_shelf
+from echopilot_jobs.definitions.watching import Watcher
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
@@ -308,3 +310,64 @@ def test_what_is_kept_is_plain_json_with_its_places(home: Home) -> None:
 
     assert kept["document"]["tables"]["jobs"]["mine"]["every"] == "60s"
     assert ["jobs", "mine"] in [path for path, *_ in kept["document"]["places"]]
+
+
+def test_a_set_the_disk_had_no_room_for_is_written_down_as_soon_as_there_is_some(home: Home) -> None:
+    home.write(GOOD)
+    home.judge()
+    watcher = Watcher(home.settings, home.clock, lambda: None)
+    home.shelf.unlink()
+    home.shelf.mkdir()
+    home.write(GOOD.replace("mine", "newer"))
+    watcher._judge()
+    home.scheduler_lives()
+    watcher._put_back()
+    assert names(home.in_force()) == []
+
+    home.shelf.rmdir()
+    home.clock.sleep(6)
+    watcher._put_back()
+
+    assert names(home.in_force()) == ["newer"]
+    assert home.in_force().problems == ()
+
+
+def test_what_another_scheduler_has_written_down_meanwhile_stays(home: Home) -> None:
+    home.write(GOOD)
+    watcher = Watcher(home.settings, home.clock, lambda: None)
+    watcher._judge()
+    home.write(GOOD.replace("mine", "newer"))
+    home.judge()
+    home.clock.sleep(6)
+
+    watcher._put_back()
+
+    assert names(home.in_force()) == ["newer"]
+
+
+def test_a_file_that_a_living_scheduler_should_have_judged_long_ago_is_told_of(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write(GOOD)
+    home.judge()
+    home.write(GOOD.replace("mine", "newer"))
+    home.scheduler_lives()
+    at_once = home.in_force()
+    monkeypatch.setattr("echopilot_jobs.definitions.inforce.JUDGED_WITHIN", timedelta(0))
+
+    later = home.in_force()
+
+    assert (names(at_once), at_once.problems) == (["mine"], ())
+    assert names(later) == ["mine"]
+    assert "what the scheduler runs is not known here" in str(later.problems[0])
+
+
+@pytest.mark.parametrize("name", ["jobs.accepted.json", "jobs.composed.json", "scheduler.lock"])
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_file(home: Home, name: str) -> None:
+    home.write(GOOD)
+    home.judge()
+    (home.settings.var_dir / name).unlink(missing_ok=True)
+    os.mkfifo(home.settings.var_dir / name)
+
+    assert names(home.in_force()) == ["mine"]
+    assert names(home.begin()) == ["mine"]
