@@ -29,6 +29,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("account", machine.account),
     ("limits", limits.limits),
     ("settings", running.settings),
+    ("stack's settings", defined.running_settings),
     ("dashboard key", running.dashboard_key),
     ("jobs file", defined.jobs_file),
     ("secrets", defined.secrets),
@@ -49,7 +50,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 # Under which heading a person reads a check.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "this machine": ("python", "sqlite", "zone data", "clock", "place", "account", "limits"),
-    "what is set": ("settings", "dashboard key", "jobs file", "secrets"),
+    "what is set": ("settings", "stack's settings", "dashboard key", "jobs file", "secrets"),
     "the disk": ("folders", "owners", "free space", "file system", "ledger", "locks", "leftovers"),
     "what runs": ("port", "supervisor", "orphans", "scheduler"),
 }

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import Field
+from typing import Any
 
 from echopilot_jobs import definitions, processes
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobsfile.advice import UNSET, fillable
 from echopilot_jobs.placeholders import names_in
+from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.settings import known_settings
 
 SHOWN_MOST = 5
+PLACES = frozenset({"ECHOPILOT_HOME"})  # the stack is found by it
 
 
 def jobs_file(place: Place) -> Iterator[Finding]:
@@ -84,6 +89,40 @@ def secrets(place: Place) -> Iterator[Finding]:
             OK,
             f"set{f' {where}' if where else ''}: {there}" if there else "no job asks for a secret of the environment",
         )
+
+
+def running_settings(place: Place) -> Iterator[Finding]:
+    """Settings of this shell that are not those of the running stack; never what a secret holds."""
+    environment, where = _runs_environment(place)
+    if not where:
+        return
+    differing = [
+        _unlike(name, environment.get(name), place.environment.get(name))
+        for name, setting in known_settings().items()
+        if name not in PLACES and _read(setting, environment.get(name)) != _read(setting, place.environment.get(name))
+    ]
+    if differing:
+        yield Finding(
+            WARN,
+            f"this shell's settings are not those of the running stack: {'; '.join(differing)}",
+            "set them here as they are there; what the stack runs is shown as it is in any case",
+        )
+
+
+def _read(setting: Field[Any], text: str | None) -> Any:
+    if text is None:
+        return setting.default
+    try:
+        return setting.metadata["read"](text)
+    except ValueError:
+        return text
+
+
+def _unlike(name: str, there: str | None, here: str | None) -> str:
+    if name == "DASHBOARD_KEY":
+        return f"{name} differs"
+    words = ["not set" if value is None else f"'{shorten(plain(value), 40)}'" for value in (there, here)]
+    return f"{name} is {words[0]} there and {words[1]} here"
 
 
 def _who(jobs: list[str]) -> str:
