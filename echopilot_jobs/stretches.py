@@ -141,7 +141,7 @@ def count_off(
         sure = [_Stretch(start, stop, SkipReason.DISABLED)]
     else:
         edge = min(expired_before - job.jitter, stop)
-        open_to = _newest_kept(trigger, expired_before, stop, pauses) if not job.jitter else edge
+        open_to = _newest_kept(trigger, edge, stop, pauses) if not job.jitter else edge
         expired = _cut(start, edge, pauses, SkipReason.EXPIRED)
         sure = [*expired, *_cut(max(start, edge), open_to, pauses, older)]
     for stretch in sure:

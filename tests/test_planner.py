@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from echopilot_jobs.jobs import CatchUp, Inline, Job, Overlap, planned_at, slots
@@ -288,6 +288,7 @@ def test_a_year_of_seconds_is_counted_without_visiting_each() -> None:
     enabled=st.booleans() | st.just(True),
     pauses=st.lists(st.tuples(st.integers(-3_100_000, 100_000), st.none() | st.integers(0, 2_000_000)), max_size=3),
 )
+@example(gap=18_072, every=7, jitter=0, ends=-8_100, window=60, catch_up="latest", enabled=True, pauses=[])
 def test_counting_slots_off_gives_the_very_plan_that_a_visit_to_each_gives_I2_I32(
     gap: int,
     every: int,

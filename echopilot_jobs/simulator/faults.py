@@ -270,6 +270,7 @@ class Faults:
         if process.inside and self._depth >= NESTED_MOST:
             return
         process.freeze(until)
+        self._machine.linger(seconds)  # what it holds is settled once it goes on
         if process.inside:
             self._depth += 1
             process.held_inside = True
