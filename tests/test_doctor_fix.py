@@ -239,20 +239,11 @@ def test_what_runs_are_given_is_what_the_living_scheduler_has_whatever_this_shel
 def test_settings_of_this_shell_that_are_not_those_of_the_stack_are_told_and_no_key_of_them(
     settings: Settings, scheduler: Callable[[dict[str, str]], None]
 ) -> None:
-    scheduler(
-        {
-            "SCHED_BRIEF_UTC": "07:15",
-            "PORT": "5001",
-            "SCHED_REPORT_UTC": "09:00",
-            "DASHBOARD_KEY": "a-key-nobody-sees-here",
-        }
-    )
+    usual = {"SCHED_BRIEF_UTC": "07:15", "SCHED_REPORT_UTC": "09:00"}
+    scheduler({**usual, "PORT": "5001", "DASHBOARD_KEY": "a-key-nobody-sees-here"})
 
-    told = [
-        each for each in found("settings", {"PORT": "5002", "SCHED_BRIEF_UTC": "7:15"}) if each.state == doctor.WARN
-    ]
+    (line,) = found("stack's settings", {"PORT": "5002", "SCHED_BRIEF_UTC": "07:15"})
 
-    (line,) = told
     assert (line.state, "not those of the running stack" in line.finding) == (doctor.WARN, True)
     assert "PORT is '5001' there and '5002' here" in line.finding
     assert "DASHBOARD_KEY differs" in line.finding
@@ -266,7 +257,9 @@ def test_settings_that_are_as_the_stack_s_need_no_word(
 ) -> None:
     scheduler({"SCHED_BRIEF_UTC": "07:15"})
 
-    assert list(found("stack's settings", {"SCHED_BRIEF_UTC": "07:15"})) == []
+    assert [each.finding for each in found("stack's settings", {"SCHED_BRIEF_UTC": "07:15"})] == [
+        "the running stack has the same"
+    ]
 
 
 @pytest.mark.process

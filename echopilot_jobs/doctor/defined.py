@@ -94,8 +94,6 @@ def secrets(place: Place) -> Iterator[Finding]:
 def running_settings(place: Place) -> Iterator[Finding]:
     """Settings of this shell that are not those of the running stack; never what a secret holds."""
     environment, where = _runs_environment(place)
-    if not where:
-        return
     differing = [
         _unlike(name, environment.get(name), place.environment.get(name))
         for name, setting in known_settings().items()
@@ -107,6 +105,8 @@ def running_settings(place: Place) -> Iterator[Finding]:
             f"this shell's settings are not those of the running stack: {'; '.join(differing)}",
             "set them here as they are there; what the stack runs is shown as it is in any case",
         )
+    else:
+        yield Finding(OK, "the running stack has the same" if where else "no scheduler runs that could have others")
 
 
 def _read(setting: Field[Any], text: str | None) -> Any:
