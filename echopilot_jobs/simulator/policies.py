@@ -110,7 +110,7 @@ def _is_true(record: Evidence, era: Era, sight: Sight) -> bool:
     true: dict[str, Callable[[], bool]] = {
         "expired": lambda: now - slot > record.window(job) - 0.002,  # the ledger's grain
         "coalesced": lambda: any(slot < other <= now for other in [*claimed, *beside]),
-        "cap": lambda: sum(other > slot for other in [*claimed, *beside]) >= 10 or waiting >= WAITING_MOST,
+        "cap": lambda: sum(other > slot for other in [*claimed, *beside]) >= 10 or waiting + ours >= WAITING_MOST,
         "overlap": lambda: running + waiting > 0 or (job.overlap == "allow" and ours >= job.max_instances),
         "paused": lambda: (
             record.paused(job.name, slot, sight.at, in_doubt=True) or record.pause_written(job.name, slot)
