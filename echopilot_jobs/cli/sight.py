@@ -29,6 +29,7 @@ class Standing:
     state: str
     sentence: str
     beat_age_s: float | None = None
+    since: datetime | None = None  # when the scheduler it tells of began to lead
 
     @property
     def leads(self) -> bool:
@@ -109,7 +110,7 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
-        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age)
+        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
     if age > LEASE_TTL.total_seconds():
-        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
-    return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)
+        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age, stint.started_at)
+    return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)

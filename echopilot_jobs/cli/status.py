@@ -137,6 +137,7 @@ def _lately(bad: list[Run], now: datetime) -> list[Run]:
 def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None) -> list[Trouble]:
     """What does not work at this moment, causes before what follows from them."""
     found = [
+        *troubles.of_disk(settings),
         *troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None),
         *troubles.of_ledger(settings, seen.absent),
         *troubles.of_jobs_file(seen.jobs_file),

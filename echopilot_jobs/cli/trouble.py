@@ -11,6 +11,7 @@ from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
+from echopilot_jobs.disk import free_bytes, shortage
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, retry_key
@@ -76,9 +77,19 @@ def of_programs(
         if program.trouble:
             yield Trouble(program.trouble, program.remedy)
     scheduler = next((program for program in programs if program.name == "scheduler" and not program.trouble), None)
-    if scheduler and not standing.leads and scheduler.started_at and now - scheduler.started_at > SETTLING:
+    if scheduler and not standing.leads and not _settles(scheduler, standing, now):
         do = "`supervisorctl restart scheduler`; its last words: `supervisorctl tail scheduler`"
         yield Trouble(f"the program 'scheduler' runs but does not lead: {_stands(standing)}", do)
+
+
+def _settles(scheduler: Program, standing: sight.Standing, now: datetime) -> bool:
+    """Whether it was started a short while ago and has not led yet: one that has led since then is not coming up."""
+    begun = scheduler.started_at
+    if begun is None:
+        return True
+    # supervisord tells the start in whole seconds, rounded down, and leading comes after it.
+    has_led = standing.state == "silent" and standing.since is not None and standing.since >= begun
+    return not has_led and now - begun <= SETTLING
 
 
 def _stands(standing: sight.Standing) -> str:
@@ -93,6 +104,13 @@ def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
     elif absent and settings.ledger_path.exists():
         what, _, do = absent.rpartition("; ")  # an error ends with what to do
         yield Trouble(what or absent, do if what else "see `echopilot doctor`")
+
+
+def of_disk(settings: Settings) -> Iterator[Trouble]:
+    """A disk without the room that must be there, judged as `/health` does."""
+    free = free_bytes((settings.var_dir, settings.logs_dir))
+    if free is not None and (short := shortage(free)):
+        yield Trouble(f"the disk is {short.word}: {short.what}", short.do)
 
 
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:
