@@ -32,6 +32,12 @@ class Standing:
     since: datetime | None = None  # when the scheduler it tells of began to lead
 
     @property
+    def why(self) -> str:
+        """Why none leads, without what to do: `stopped 5 min ago`, `never started here`."""
+        sentence = self.sentence.partition(";")[0]
+        return sentence if self.state == "never" else f"{self.state} {sentence}"
+
+    @property
     def leads(self) -> bool:
         """Whether a scheduler plans and starts runs now."""
         return self.state == "leading"
@@ -64,12 +70,21 @@ def reading(settings: Settings) -> SqliteReading:
 
 
 def _path(settings: Settings) -> Path:
+    refuse_missing_home(settings)
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
             f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"
         )
     return settings.ledger_path
+
+
+def refuse_missing_home(settings: Settings) -> None:
+    """Raise `LedgerUnavailable` when the home is no folder: `bin/stack` would not start there either."""
+    from echopilot_jobs.settings import missing_home
+
+    if not settings.home.is_dir():
+        raise LedgerUnavailable(missing_home(settings.home))
 
 
 def in_force(settings: Settings) -> InForce:
@@ -92,6 +107,17 @@ def not_in_force(found: InForce) -> str:
 def registry(settings: Settings) -> Registry:
     """`in_force`, the jobs alone."""
     return in_force(settings).registry
+
+
+def say_unless_led(standing: Standing, so: str) -> None:
+    """A note when nobody carries out what was shown: *so* says what that means."""
+    if standing.leads:
+        return
+    if standing.state == "silent":
+        what, _, do = standing.sentence.partition("; ")
+        out.say(f"note: the scheduler is silent ({what}), so {so} until it answers again; {do}")
+        return
+    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {START}")
 
 
 def _why_ended(stint: Stint) -> str:

@@ -62,7 +62,7 @@ class Failing:
         ended = ago(self.run.finished_at or self.run.claimed_at, now)
         good = f"last success {ago(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
         reason = rows.brief_error(self.run) or "no reason kept"
-        return f"{self.run.job_name}: run {self.run.id} {self.run.state.words} {ended}: {reason}; {good}"
+        return f"{self.run.job_name}: run {self.run.id} {self.run.words} {ended}: {reason}; {good}"
 
 
 def of_programs(
@@ -98,10 +98,10 @@ def _stands(standing: sight.Standing) -> str:
 
 
 def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
-    """A ledger that is there and cannot be read, or that a scheduler refused."""
+    """A ledger that is there and cannot be read, or that a scheduler refused, or a home that is not there at all."""
     if refused := refusal(settings.ledger_path):
         yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
-    elif absent and settings.ledger_path.exists():
+    elif absent and (settings.ledger_path.exists() or not settings.home.is_dir()):
         what, _, do = absent.rpartition("; ")  # an error ends with what to do
         yield Trouble(what or absent, do if what else "see `echopilot doctor`")
 
