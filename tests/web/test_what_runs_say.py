@@ -169,7 +169,7 @@ def test_what_is_open_or_went_well_is_not_repeated_by_mistake(api: FlaskClient, 
 
     assert (still.status_code, well.status_code, forced.status_code) == (409, 409, 202)
     assert "wait for its end" in still.json["error"] or "wait until it has ended" in still.json["error"]
-    assert "--force (in the API, force: true)" in well.json["error"]
+    assert well.json["error"] == f'run {running.id} succeeded; to do it all again, send {{"force": true}}'
 
 
 @pytest.mark.parametrize(
