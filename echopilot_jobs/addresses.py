@@ -15,6 +15,11 @@ _EXCEPT = (
     ipaddress.ip_network("192.88.99.0/24"),
 )
 
+# Ports from 1024 up that the fetch standard has browsers block, because other protocols could be tricked through them.
+REFUSED_BY_BROWSERS = frozenset(
+    {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
+)
+
 
 def is_private(text: str) -> bool:
     """Whether *text* is an address that is not of the public internet, in any form a resolver takes, or names this machine.
@@ -49,3 +54,10 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return False
     # A multicast group may be global, and is nobody one could ask all the same.
     return address.is_global and not address.is_multicast and not any(address in each for each in _EXCEPT)
+
+
+def unopenable(port: int) -> str | None:
+    """That browsers open no link to *port*, and what to do; None for a port they open."""
+    if port not in REFUSED_BY_BROWSERS:
+        return None
+    return f"browsers refuse to open port {port}; choose another one with PORT, for example 5000"

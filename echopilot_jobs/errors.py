@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+NAMED_MOST = 12
+
 
 class EchoPilotError(Exception):
     """Something a person can act on. `status` is the HTTP answer it becomes, `exit_code` the process's."""
@@ -87,5 +89,16 @@ def nearest_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> UnknownName:
     """The error for a name nobody knows, with the nearest known one when there is one."""
     near = nearest_names(name, known, most=3)
+    if near and len(known) > NAMED_MOST:  # many names would hide the one that is meant
+        meant = " or ".join(f"'{each}'" for each in near)
+        return UnknownName(f"no {kind} named '{name}'; did you mean {meant}?", near)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return UnknownName(f"no {kind} named '{name}'; {hint}known: {', '.join(sorted(known)) or 'none'}", near)
+    return UnknownName(f"no {kind} named '{name}'; {hint}known: {_some_of(known)}", near)
+
+
+def _some_of(known: Sequence[str]) -> str:
+    """Names for one line: all of a few, of many the first ones and how many there are besides."""
+    names = sorted(known)
+    if len(names) <= NAMED_MOST:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:NAMED_MOST])} and {len(names) - NAMED_MOST:,} more; see `echopilot jobs`"

@@ -138,18 +138,20 @@ def retry_abandoned(ledger: Ledger, registry: Mapping[str, Job], abandoned: Iter
     return [run for lost in wanted if (run := _retry(ledger, lost, now))]
 
 
-def retry_run(ledger: Ledger, run: Run, now: datetime, actor: str, *, force: bool = False) -> tuple[Run, bool]:
+def retry_run(
+    ledger: Ledger, run: Run, now: datetime, actor: str, *, force: bool = False, insist: str = "ask with --force"
+) -> tuple[Run, bool]:
     """One more run of the slot and the parameters of *run*, for a person: (the run, whether it is new).
 
     Asked again, it is the same one (I24); where healing was first, it is healing's. Raises `WrongState` for a run that is
-    open, and for one that succeeded, unless it is to be done again by *force*.
+    open, and for one that succeeded, unless it is to be done again by *force*; *insist* says how that is asked for.
     """
     if run.is_open:
         raise WrongState(
             f"run {run.id} is {run.state.words}; wait for its end, or end it with `echopilot cancel {run.id}`"
         )
     if run.state is State.SUCCEEDED and not force:
-        raise WrongState(f"run {run.id} succeeded; to do it all again, ask with --force (in the API, force: true)")
+        raise WrongState(f"run {run.id} succeeded; to do it all again, {insist}")
     return ledger.request_run(
         run.job_name,
         now,

@@ -84,6 +84,8 @@ class JobDay:
     runs: Sequence[Run]
     gaps: Sequence[Gap]
     outside: Sequence[datetime]  # slots with a row that the present schedule does not have
+    earlier: Sequence[datetime] = ()  # slots with a row before the job was first known: backfilled ones
+    first_seen: datetime | None = None
 
     def count(self, fate: str) -> int:
         """How many planned slots met this fate."""
@@ -99,6 +101,12 @@ class JobDay:
         """Planned slots without a run, by reason, most frequent first."""
         counted = Counter(met for met in self.fate.values() if met in set(SkipReason))
         return {str(reason): count for reason, count in counted.most_common()}
+
+    @property
+    def skipped_itself(self) -> int:
+        """How many of the `cancelled` are so because the job found nothing to do and said so."""
+        said = {run.slot.due_at for run in self.runs if run.slot and _keeps_a_slot(run) and run.had_nothing_to_do}
+        return sum(met == "cancelled" and due in said for due, met in self.fate.items())
 
     @property
     def missing(self) -> list[datetime]:
@@ -211,9 +219,12 @@ def job_day(name: str, job: Job | None, facts: Facts, period: Period, now: datet
         skip.slot.due_at: skip.reason.value for skip in facts.skips if skip.slot.job_name == name
     }
     known |= {run.slot.due_at: _fate_of(run) for run in runs if run.slot and _keeps_a_slot(run)}
-    planned = planned_slots(job, facts.first_seen.get(name), period) if job else sorted(known)
+    first_seen = facts.first_seen.get(name)
+    planned = planned_slots(job, first_seen, period) if job else sorted(known)
     fate = {due: known.get(due) or _in_gap(due, gaps) or _without_row(due, now) for due in planned}
-    return JobDay(name, job, fate, runs, gaps, sorted(known.keys() - fate.keys()))
+    others = sorted(known.keys() - fate.keys())
+    earlier = [due for due in others if first_seen and due <= first_seen]
+    return JobDay(name, job, fate, runs, gaps, others[len(earlier) :], earlier, first_seen)
 
 
 def planned_slots(job: Job, first_seen: datetime | None, period: Period) -> list[datetime]:

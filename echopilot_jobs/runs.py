@@ -250,13 +250,18 @@ class Run:
             return None
         return span(self.took) + (f" in {self.attempt} attempts" if self.attempt > 1 else "")
 
+    @property
+    def words(self) -> str:
+        """The state as a person reads it: nobody has cancelled what found nothing to do and said so."""
+        return "skipped itself" if self.had_nothing_to_do else self.state.words
+
     def state_words(self, show: Callable[[datetime], str]) -> str:
         """The state for a person, with what is known of its end: `waiting to retry at 08:05 UTC`; *show* puts moments."""
         if self.state is State.RETRY_WAIT and self.not_before:
             return f"{self.state.words} at {show(self.not_before)}"
         if self.state is State.RUNNING and self.cancel_wanted:
             return f"{self.state.words}, asked to stop"
-        return self.state.words
+        return self.words
 
     @property
     def idempotency_key(self) -> str:

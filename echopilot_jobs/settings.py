@@ -194,6 +194,12 @@ class Settings:
         return self.var_dir / "scheduler.wake"
 
 
+def missing_home(home: Path) -> str:
+    """That ECHOPILOT_HOME names a folder that is not there, and what to do."""
+    what = f"the folder '{plain(str(home))}', which ECHOPILOT_HOME names, does not exist"
+    return f"{what}; set it to the one that holds `var/`, or unset it"
+
+
 def known_settings() -> dict[str, Field[Any]]:
     """The fields of `Settings` by the names of their variables."""
     return {each.metadata["name"]: each for each in fields(Settings) if each.metadata}

@@ -17,6 +17,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from echopilot_jobs.builtin import daily_report, jobs
+from echopilot_jobs.builtin.daily_report import page_of
 from echopilot_jobs.builtin.daystrip import BIN, MINUTES, background, strip
 from echopilot_jobs.builtin.report_data import headline, report_data, verdict
 from echopilot_jobs.context import RunContext
@@ -24,8 +25,9 @@ from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import Limits, SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.reporting import DAY, DayReport, Facts, Period, darkness, gather, report, spread
-from echopilot_jobs.runs import Origin, Outcome, Output, Run, State, Stint
+from echopilot_jobs.runs import SKIPPED, Origin, Outcome, Output, Run, Slot, State, Stint
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import dispose
@@ -284,6 +286,30 @@ def test_no_name_and_no_length_is_broken_inside_a_table_and_the_page_never_scrol
         context.close()
 
 
+# Boxes that are wider inside than outside, so that something in them is cut off until it is scrolled.
+CUT = """() => [...document.querySelectorAll('.wide')]
+  .filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"""
+
+
+@pytest.mark.browser
+def test_on_a_phone_no_table_of_the_report_is_cut(memory, evening, settings, tmp_path, chromium):
+    live(memory, jobs(settings), evening, START + 3 * HOUR, stop="orphaned")
+    live(memory, jobs(settings), evening, START + 26 * HOUR, stop=None)
+    made = tmp_path / "report.html"
+    made.write_text(daily_report.make(THE_DAY, settings, memory, evening.now())[1], encoding="utf-8")
+
+    context = chromium.new_context(viewport={"width": 360, "height": 800})
+    tab = context.new_page()
+    tab.goto(made.as_uri())
+
+    assert tab.evaluate(CUT) == []
+    assert tab.locator(".lives tbody tr").count() == 2
+    assert "last beat" in tab.evaluate(
+        "getComputedStyle(document.querySelector('.lives td:nth-child(2)'), '::before').content"
+    )
+    context.close()
+
+
 def test_runs_nobody_planned_are_counted_beside_the_plan(memory, evening, settings):
     """I8: manual runs and retries never make a slot count twice."""
     registry = jobs(settings)
@@ -346,6 +372,43 @@ def test_a_schedule_changed_during_the_day_is_explained(memory, evening):
 
     assert "its schedule seems to have changed that day" in notes
     assert "lie outside its present schedule" in notes
+
+
+def test_slots_backfilled_from_before_the_job_was_known_are_not_said_to_be_outside_its_schedule(memory, evening):
+    registry = Registry([Job("j", Every(6 * HOUR), Inline("x"))])
+    live(memory, registry, evening, START + 15 * HOUR)
+    memory.backfill("j", [Slot("j", START - 12 * HOUR)], "cli:ann", evening.now())
+
+    made = figures(memory, registry, evening.now(), THE_DAY - DAY)
+    data = report_data(made, memory, evening.now())
+    (noted,) = (note for note in data["notes"] if note.startswith("j: "))
+
+    assert noted == (
+        f"j: 1 slot with a row lies before the job was first known here, at {stamp(memory.first_seen()['j'])}; "
+        "the plan begins only then"
+    )
+    assert (data["jobs"][0]["outside_present_schedule"], data["jobs"][0]["before_first_known"]) == (0, 1)
+
+
+def test_a_slot_whose_run_skipped_itself_is_told_apart_from_a_cancelled_one(memory, evening):
+    registry = Registry([Job("j", Every(8 * HOUR), Inline("x"))])
+    live(
+        memory,
+        registry,
+        evening,
+        START + 26 * HOUR,
+        ending=lambda run: Outcome(State.CANCELLED, error=f"{SKIPPED}no orders"),
+    )
+
+    made = figures(memory, registry, evening.now())
+    data = report_data(made, memory, evening.now())
+    page = page_of(data, made, evening.now())
+
+    (job,) = data["jobs"]
+    assert (job["planned"], job["cancelled"], job["skipped_itself"]) == (3, 3, 3)
+    assert data["headline"] == "all 3 planned slots accounted for: 0 ran, 3 skipped by the job itself"
+    assert "3 planned = 0 ran + 3 skipped by the job itself." in page
+    assert "cancelled" not in page
 
 
 def stint(begin: float, end: float, *, live: bool = False) -> Stint:

@@ -120,6 +120,13 @@ def test_a_folder_that_cannot_be_written_names_path_and_account(settings):
     assert f"uid {os.geteuid()}" in (found[0].fix or "")
 
 
+def test_a_home_that_does_not_exist_is_not_made_by_the_next_start(settings):
+    (found,) = files.folders(place(replace(settings, home=settings.home / "nowhere")))
+
+    assert (found.state, found.fix) == (FAIL, "set it to the one that holds `var/`, or unset it")
+    assert found.finding == f"the folder '{settings.home}/nowhere', which ECHOPILOT_HOME names, does not exist"
+
+
 def test_a_state_folder_open_to_others_is_a_warning(settings):
     """S27."""
     settings.var_dir.mkdir()
@@ -246,6 +253,15 @@ def test_a_taken_port_names_its_holder(settings, monkeypatch):
 
     assert [each.state for each in found] == [FAIL]
     assert f"port {number} is taken by pid {os.getpid()} (" in found[0].finding
+
+
+@pytest.mark.parametrize(("port", "warned"), [(5999, False), (6000, True), (6665, True), (6670, False), (10080, True)])
+def test_a_port_that_browsers_refuse_to_open_is_a_warning(settings, port, warned):
+    found = list(running.port(place(replace(settings, port=port))))
+
+    said = [each for each in found if each.state == WARN]
+    assert [each.finding for each in said] == ([f"browsers refuse to open port {port}"] if warned else [])
+    assert all(each.fix == "choose another one with PORT, for example 5000" for each in said)
 
 
 def test_a_socket_nobody_answers_on_is_a_failure(settings):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.runs import SKIPPED, Origin, Run, State
 
 BEGAN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ONCE = Run(7, "export", Origin.SCHEDULE, State.SUCCEEDED, BEGAN).changed(
@@ -47,3 +47,12 @@ def test_states_are_words_and_a_wait_says_until_when() -> None:
     assert waits.state_words(at) == "waiting to retry at 08:05 UTC"
     assert leaves.state_words(at) == "running, asked to stop"
     assert ONCE.changed(state=State.TIMED_OUT).state_words(at) == "timed out"
+
+
+def test_of_a_run_that_skipped_itself_no_person_reads_that_somebody_cancelled_it() -> None:
+    skipped = ONCE.changed(state=State.CANCELLED, error=f"{SKIPPED}no orders today")
+    cancelled = ONCE.changed(state=State.CANCELLED, error="cancelled by mia")
+
+    assert (skipped.words, skipped.state_words(at)) == ("skipped itself", "skipped itself")
+    assert skipped.as_dict()["state"] == "cancelled"
+    assert (cancelled.words, cancelled.state_words(at)) == ("cancelled", "cancelled")

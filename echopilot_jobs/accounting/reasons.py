@@ -131,10 +131,12 @@ def _state_words(run: Run, now: datetime) -> str:
         State.RUNNING: f"has been running for {span(max(now - (run.started_at or now), timedelta(0)))}",
         State.RETRY_WAIT: f"failed at attempt {run.attempt} and waits to try again{error}",
         State.SUCCEEDED: f"succeeded{started}",
-        State.CANCELLED: f"was cancelled{'' if run.started_at else ' before it started'}{error}",
+        State.CANCELLED: f"had nothing to do{error}"
+        if run.had_nothing_to_do
+        else f"was cancelled{'' if run.started_at else ' before it started'}{error}",
         State.ABANDONED: f"was abandoned{started}{error}",
     }
-    return words.get(run.state, f"{run.state.words}{started}{error}")
+    return words.get(run.state, f"{run.words}{started}{error}")
 
 
 def _lag(run: Run) -> str:

@@ -50,6 +50,7 @@ def totals(report: DayReport) -> dict[str, Any]:
     return {
         "planned": planned,
         **sums,
+        "skipped_itself": sum(job.skipped_itself for job in jobs),  # of the cancelled
         "skipped": skipped,
         "accounted_for": report.missing == 0,
         "failures": sum(len(job.failures) for job in jobs),
@@ -68,11 +69,13 @@ def job_data(job: JobDay, ledger: Ledger) -> dict[str, Any]:
         "schedule": str(job.job.trigger) if job.job else None,
         "planned": job.planned,
         **{fate: job.count(fate) for fate in ("ran", "cancelled", "open", "due")},
+        "skipped_itself": job.skipped_itself,  # of the cancelled
         "skipped": {"total": sum(job.skipped.values()), "by_reason": job.skipped},
         "missing": {"total": len(missing), "slots": [iso(due) for due in missing[:STRETCHES_MOST]]},
         "runs_by_state": job.states,
         "unplanned_by_origin": job.unplanned,
         "outside_present_schedule": len(job.outside),
+        "before_first_known": len(job.earlier),
         "late": [_late(run) for run in job.late[:STRETCHES_MOST]],
         "late_total": len(job.late),
         "retried": job.retried,
@@ -94,7 +97,7 @@ def failure_data(run: Run, ledger: Ledger) -> dict[str, Any]:
     return {
         "run": run.id,
         "state": run.state.value,
-        "state_words": run.state.words,
+        "state_words": run.words,
         "origin": run.origin.value,
         "slot_at": iso(run.slot.due_at) if run.slot else None,
         "started_at": iso(run.started_at) if run.started_at else None,
@@ -162,7 +165,10 @@ def headline(report: DayReport) -> str:
 
 def _accounted(sums: dict[str, Any]) -> str:
     parts = [f"{sums['ran']:,} ran"]
-    parts += [f"{sums[fate]:,} {fate}" for fate in ("skipped", "cancelled", "open", "due") if sums[fate]]
+    counts = {**sums, "cancelled": sums["cancelled"] - sums["skipped_itself"]}
+    words = {"skipped_itself": "skipped by the job itself"}
+    fates = ("skipped", "skipped_itself", "cancelled", "open", "due")
+    parts += [f"{counts[fate]:,} {words.get(fate, fate)}" for fate in fates if counts[fate]]
     planned = _many(sums["planned"], "planned slot")
     if sums["missing"]:
         return f"{sums['missing']:,} of {planned} unaccounted for ({', '.join(parts)})"
@@ -193,8 +199,15 @@ def _job_notes(job: JobDay) -> list[str]:
     if job.job is None:
         said.append(f"{job.name} is no longer defined: only what the ledger has rows for is counted")
     elif job.outside:
-        said.append(f"{job.name}: {_many(len(job.outside), 'slot')} with a row lie outside its present schedule")
+        said.append(f"{job.name}: {_lying(len(job.outside))} outside its present schedule")
+    if job.earlier and job.first_seen:
+        known = f"before the job was first known here, at {stamp(job.first_seen)}"
+        said.append(f"{job.name}: {_lying(len(job.earlier))} {known}; the plan begins only then")
     return said
+
+
+def _lying(count: int) -> str:
+    return f"{_many(count, 'slot')} with a row {'lies' if count == 1 else 'lie'}"
 
 
 def _late(run: Run) -> dict[str, Any]:

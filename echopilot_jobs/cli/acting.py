@@ -38,8 +38,7 @@ def wake(ledger: SqliteLedger, settings: Settings, now: datetime, so: str) -> bo
         what, _, do = standing.sentence.partition("; ")
         out.say(f"note: the scheduler is silent ({what}); nothing moves until it answers again; {do}")
         return False
-    why = f"{standing.state} {standing.sentence.partition(';')[0]}"
-    out.say(f"note: no scheduler is running ({why}), so {so}; {sight.START}")
+    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {sight.START}")
     return False
 
 

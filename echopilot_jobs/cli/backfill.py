@@ -76,17 +76,16 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: 
     queued = ledger.backfill(job, slots, acting.actor(), now) if slots else []
     if queued:
         acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
+    if dry_run and not as_json:
+        _show_choices(found, tz)
+    elif not as_json:
+        _show_queued(ledger, job, found, queued, now)
+        out.flush()  # before what is said of their ends, also in a pipe
     if wait and queued:
-        out.say(
-            f"{len(queued):,} run{'s' if len(queued) > 1 else ''} of {job} queued; a Ctrl-C ends the waiting, not the runs"
-        )
+        out.say("a Ctrl-C ends the waiting, not the runs")
         queued = all_ended(ledger, queued, SystemClock())
     if as_json:
         out.emit_json("backfill", _json(found, queued, dry_run=dry_run), now)
-    elif dry_run:
-        _show_choices(found, tz)
-    else:
-        _show_queued(ledger, job, found, queued, now)
     if not wait:
         return 0
     return _tell_ends(queued)
@@ -122,11 +121,11 @@ def all_ended(
 
 
 def _tell_ends(runs: Sequence[Run]) -> int:
-    ends = Counter(run.state.words for run in runs)
+    ends = Counter(run.words for run in runs)
     if runs:
         out.say(f"all have ended: {', '.join(f'{count:,} {state}' for state, count in ends.items())}")
     for run in [run for run in runs if run.state is not State.SUCCEEDED][:BAD_MOST]:
-        out.say(f"error: run {run.id} {run.state.words}; see `echopilot show {run.id}`")
+        out.say(f"error: run {run.id} {run.words}; see `echopilot show {run.id}`")
     return 0 if all(run.state is State.SUCCEEDED for run in runs) else 1
 
 

@@ -29,6 +29,7 @@ def command(file: Path | None, as_json: bool) -> None:
     Example: echopilot backup /mnt/disk/ledger.sqlite3
     """
     now, settings = sight.now(), sight.settings()
+    sight.refuse_missing_home(settings)
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here, so there is nothing to copy"

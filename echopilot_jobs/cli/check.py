@@ -79,6 +79,10 @@ def _conf_problems(home: Path) -> list[str]:
     from echopilot_jobs.stack import conflint
 
     path = home / "supervisord.conf"
+    if not home.is_dir():
+        from echopilot_jobs.settings import missing_home
+
+        return [missing_home(home)]
     if not path.is_file():
         return [f"no '{path}'; copy the one of the project there, or unset ECHOPILOT_HOME"]
     for name in ("var", "logs"):

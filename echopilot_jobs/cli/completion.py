@@ -83,7 +83,7 @@ def _runs(begun: str, states: frozenset[State] | None = None) -> list[Completion
 
     with contextlib.suppress(EchoPilotError), contextlib.closing(sight.ledger(sight.settings())) as ledger:
         found = ledger.runs(states=states, limit=OFFERED_MOST)
-        told = ((str(run.id), f"{run.job_name} {run.state.words}") for run in found)
+        told = ((str(run.id), f"{run.job_name} {run.words}") for run in found)
         return [CompletionItem(number, help=words) for number, words in told if number.startswith(begun)]
     return []
 

@@ -66,7 +66,7 @@ def echopilot() -> None:
     """Scheduled jobs, supervised, with every slot accounted for.
 
     Every command has a --help of its own with an example. Answers go to standard output, talk to standard error; with
-    --json the answer is one JSON document whose fields stay from release to release.
+    --json the answer is one JSON document, of `logs` one a line, whose fields stay from release to release.
 
     Example: echopilot status
 

@@ -94,7 +94,7 @@ def _move_words(run: Run, now: datetime) -> str:
     if run.state is State.RETRY_WAIT:
         why = f" ({brief_error(run)})" if run.error else ""
         return f"run {run.id}: attempt {run.attempt} failed{why}; {state_words(run, now)}"
-    return f"run {run.id} is {run.state.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
+    return f"run {run.id} is {run.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
 
 
 def _progress(now: Progress | None, before: Progress | None, advance: Advance | None) -> Progress | None:
@@ -119,8 +119,7 @@ def _tell_said(log: Follower | None, run_id: int, tell: Callable[[str], None]) -
 def _give_up(run: Run, timeout: float | None, waited: float) -> None:
     if timeout is not None and waited >= timeout:
         raise StillOpen(
-            f"run {run.id} is still {run.state.words} after {span(timeout)}; it goes on, "
-            f"look with `echopilot show {run.id}`"
+            f"run {run.id} is still {run.words} after {span(timeout)}; it goes on, look with `echopilot show {run.id}`"
         )
 
 
@@ -189,7 +188,7 @@ def tell_end(run: Run, output: Output) -> None:
     from echopilot_jobs.cli.show import show_output  # `status` needs this module, and nothing of that one
 
     took = f" after {run.took_words}" if run.took_words else ""
-    out.line(f"run {run.id} of {run.job_name} {run.state.words}{took}")
+    out.line(f"run {run.id} of {run.job_name} {run.words}{took}")
     if isinstance(run.result, dict):
         out.facts([(name, value) for name, value in run.result.items() if value is not None])
     elif run.result is not None:

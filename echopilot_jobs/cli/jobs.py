@@ -29,6 +29,7 @@ def command(as_json: bool) -> None:
     except LedgerUnavailable as error:
         out.say(f"note: no history: {error}")
     else:
+        sight.say_unless_led(sight.standing(ledger.stint(), now), "nothing starts at these times")
         last, paused = ledger.last_runs(), rows.pauses_now(ledger, now)
         ledger.close()
     lines = [(job, due, last.get(job.name), paused.get(job.name)) for job, due in found.registry.with_next(now)]

@@ -44,7 +44,7 @@ class Patience:
 def _what_becomes(run: Run) -> str:
     if run.state is State.RUNNING:
         return f"run {run.id} was running when it died, and the next one decides about it"
-    return f"run {run.id} stays {run.state.words} and runs when a scheduler starts"
+    return f"run {run.id} stays {run.words} and runs when a scheduler starts"
 
 
 def refuse_without_stack(ledger: SqliteLedger, settings: Settings, now: datetime, instead: str) -> None:

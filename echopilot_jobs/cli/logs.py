@@ -161,6 +161,7 @@ def command(
     if as_json and raw:
         raise click.UsageError("--json is for programs, --raw shows what was written; give one of them")
     now, settings = sight.now(), sight.settings()
+    sight.refuse_missing_home(settings)
     name, wanted = _target(settings, of)
     wanted = replace(wanted, **_times(since, until, now), level=LEVELS.index(level))
     is_events = name == PROGRAMS["scheduler"]

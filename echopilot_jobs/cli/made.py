@@ -39,7 +39,7 @@ def made_by(job_name: str, *, last: bool, params: dict[str, Any], now: datetime)
     run = _newest(ledger, job_name) if last else _made_now(ledger, settings, job_name, params, now)
     if run.state is not State.SUCCEEDED:
         why = run.error or "no reason given"
-        raise NothingMade(f"run {run.id} of {job_name} {run.state.words}: {why}; see `echopilot show {run.id}`")
+        raise NothingMade(f"run {run.id} of {job_name} {run.words}: {why}; see `echopilot show {run.id}`")
     return run, *_read(settings, run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import future_moment, moment, whole, zone
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import relative
-from echopilot_jobs.triggers import Cron, without_end
+from echopilot_jobs.triggers import Cron, OnRequest, without_end
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 MOST = 1_000
 USUAL = 5
 COLUMNS = (out.Column("JOB", gives_way=True), out.Column("SLOT"), out.Column("IN"), out.Column("NOTE", gives_way=True))
+
+
+@record(frozen=True)
+class _Known:
+    """What the ledger knows of the time to come: pauses, calendar jobs that wait for the clock, and who leads."""
+
+    pauses: Sequence[Pause] = ()
+    clock_waits: bool = False
+    standing: sight.Standing | None = None
+    absent: str = ""  # why there is no ledger
 
 
 @click.command("next")
@@ -56,28 +68,39 @@ def command(
     start = now if after is None else moment("--after", after, now, tz, prefer="future")
     end = None if until is None else future_moment("--until", until, now, tz)
     chosen = [registry[name] for name in dict.fromkeys(jobs)] or list(registry.values())
-    pauses, clock_waits = _standing(start)
-    found = _coming(chosen, start, end, count, pauses)
+    known = _known(start, now)
+    found = _coming(chosen, start, end, count, known.pauses)
+    if any(slots for _, slots in found):
+        _say_who_starts_them(known)
     if as_json:
         out.emit_json("next", [_json(job, slots, end, count, tz) for job, slots in found], now)
         return
-    _show(found, now, end, tz)
-    if clock_waits and any(not job.trigger.follows_real_time for job, slots in found if slots):
+    _show(found, now, end, tz, asked=jobs)
+    if known.clock_waits and any(not job.trigger.follows_real_time for job, slots in found if slots):
         out.say("note: calendar jobs wait because the machine's clock was set; see `echopilot clock`")
 
 
-def _standing(start: datetime) -> tuple[list[Pause], bool]:
-    """The pauses that go on, and whether calendar jobs wait for the clock; none where nothing was ever started."""
+def _known(start: datetime, now: datetime) -> _Known:
+    """What the ledger knows; nothing where there is none."""
     try:
         ledger = sight.reading(sight.settings())
-    except LedgerUnavailable:
-        return [], False
+    except LedgerUnavailable as error:
+        return _Known(absent=str(error))
     with contextlib.closing(ledger):
-        return ledger.pauses(start), ledger.generation().held
+        standing = sight.standing(ledger.stint(), now)
+        return _Known(ledger.pauses(start), ledger.generation().held, standing)
+
+
+def _say_who_starts_them(known: _Known) -> None:
+    """A note when nobody would start what is shown: moments alone look like a promise."""
+    if known.standing is None:
+        out.say(f"note: no scheduler is known to run, so nothing may start at these times: {known.absent}")
+    else:
+        sight.say_unless_led(known.standing, "nothing starts at these times")
 
 
 def _coming(
-    jobs: list[Job], start: datetime, end: datetime | None, count: int | None, pauses: list[Pause]
+    jobs: list[Job], start: datetime, end: datetime | None, count: int | None, pauses: Sequence[Pause]
 ) -> list[tuple[Job, list[Coming]]]:
     from echopilot_jobs.accounting.preview import coming
 
@@ -97,24 +120,33 @@ def _json(job: Job, slots: list[Coming], end: datetime | None, count: int | None
     }
 
 
-def _show(found: list[tuple[Job, list[Coming]]], now: datetime, end: datetime | None, tz: str | None) -> None:
+def _show(
+    found: list[tuple[Job, list[Coming]]], now: datetime, end: datetime | None, tz: str | None, asked: Collection[str]
+) -> None:
     by_time = sorted(((each.slot.due_at, job, each) for job, slots in found for each in slots), key=lambda one: one[0])
     rows = [[job.name, wall(due, tz), _away(each, now), _note(each)] for due, job, each in by_time]
     width = len(COLUMNS) if any(row[-1] for row in rows) else len(COLUMNS) - 1
     if rows:
         out.table(COLUMNS[:width], [row[:width] for row in rows])
     for job, slots in found:
-        rule = without_end(job.trigger)
-        if isinstance(rule, Cron) and rule.takes_either_day:
-            out.say(
-                f"note: {job.name} ({rule}): {rule.in_words()}; either day is enough, as in cron, see --help for both"
-            )
-        if not job.enabled:
-            out.say(f"note: {job.name} is disabled; its slots pass unrun")
-        elif not slots:
-            out.say(f"note: {job.name} ({job.trigger}) has no {'slot up to then' if end else 'more slots'}")
-        elif end is not None and len(slots) == MOST:
-            out.say(f"note: {job.name} has more slots than the {MOST:,} shown")
+        _note_of(job, slots, end, is_asked=job.name in asked)
+
+
+def _note_of(job: Job, slots: list[Coming], end: datetime | None, *, is_asked: bool) -> None:
+    """What must be known of a job to read its slots right."""
+    rule = without_end(job.trigger)
+    if isinstance(rule, Cron) and rule.takes_either_day:
+        out.say(f"note: {job.name} ({rule}): {rule.in_words()}; either day is enough, as in cron, see --help for both")
+    if not job.enabled:
+        out.say(f"note: {job.name} is disabled; its slots pass unrun")
+    elif isinstance(rule, OnRequest):  # it never has a slot: that is no news of one among many
+        if is_asked:
+            how = "at start-up and by hand" if job.on_startup else "only by hand"
+            out.say(f"note: {job.name} has no slots: it runs {how}, with `echopilot run {job.name}`")
+    elif not slots:
+        out.say(f"note: {job.name} ({job.trigger}) has no {'slot up to then' if end else 'more slots'}")
+    elif end is not None and len(slots) == MOST:
+        out.say(f"note: {job.name} has more slots than the {MOST:,} shown")
 
 
 def _away(each: Coming, now: datetime) -> str:

@@ -24,7 +24,8 @@ JSON_VERSION = 1
 STATE_STYLES = {
     "succeeded": "green", "RUNNING": "green", "leading": "green", "ok": "green",
     "running": "cyan", "queued": "cyan", "STARTING": "cyan",
-    "waiting": "yellow", "warn": "yellow", "cancelled": "yellow", "stopped": "yellow", "STOPPED": "yellow",
+    "waiting": "yellow", "warn": "yellow", "cancelled": "yellow", "skipped": "yellow", "stopped": "yellow",
+    "STOPPED": "yellow",
     "failed": "red", "timed": "red", "abandoned": "red", "fail": "red", "silent": "red", "FATAL": "red",
     "BACKOFF": "red", "EXITED": "red",
 }  # fmt: skip

@@ -17,6 +17,7 @@ COLUMNS = (
     out.Column("PLANNED", right=True),
     out.Column("RAN", right=True),
     out.Column("SKIPPED", gives_way=True),
+    out.Column("ELSE", gives_way=True),
     out.Column("BAD ENDS", right=True),
     out.Column("MISSING", right=True),
     out.Column("TOOK", right=True),
@@ -73,13 +74,21 @@ def _refuse_unless_begun(date: str, now: datetime) -> None:
         raise inputs.refused("--date", f"came '{date}'; wanted: a day from {FIRST_DAY} up to today (UTC)")
 
 
+def _counts(counts: dict[str, int]) -> str | None:
+    return ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count) or None
+
+
 def _row(job: dict[str, Any]) -> list[object]:
     took = (job["duration_ms"] or {}).get("p50")
+    itself = job.get("skipped_itself", 0)  # an earlier release's report does not tell it apart
+    skipped = {**job["skipped"]["by_reason"], "by the job itself": itself}
+    others = {"cancelled": job["cancelled"] - itself, "still open": job["open"], "just due": job["due"]}
     return [
         job["job"],
         job["planned"],
         job["ran"],
-        ", ".join(f"{count} {reason}" for reason, count in job["skipped"]["by_reason"].items()) or None,
+        _counts(skipped),
+        _counts(others),
         job["failures_total"],
         job["missing"]["total"],
         None if took is None else span(took / 1000),

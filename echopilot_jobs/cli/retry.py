@@ -55,4 +55,4 @@ def _told(run: Run, before: int, *, is_new: bool) -> str:
     if is_new:
         return f"run {run.id} of {run.job_name} repeats run {before}; follow it with `echopilot logs {run.id} -f`"
     then = "repeat that one with `echopilot retry" if run.state in BAD_ENDS else "see `echopilot show"
-    return f"run {before} was repeated already, by run {run.id}: {run.state.words}; {then} {run.id}`"
+    return f"run {before} was repeated already, by run {run.id}: {run.words}; {then} {run.id}`"

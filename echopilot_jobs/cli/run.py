@@ -82,7 +82,7 @@ def command(
         return 0
     told = Told(out.say if as_json else out.line)  # with --json standard output is for the document alone
     if run.is_open:
-        first = f"run {run.id} of {job} is {run.state.words}" + ("" if leads else "; waiting for a scheduler")
+        first = f"run {run.id} of {job} is {run.words}" + ("" if leads else "; waiting for a scheduler")
         printed = told.printed if logs else None
         run = follow(ledger, run, timeout, SystemClock(), log=log, tell=told, first=first, printed=printed)
     if as_json:
@@ -127,4 +127,4 @@ def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool
         out.emit_json("run", run.as_dict(), now)
         return
     known = f" (asked for before with the key '{known_by}')" if known_by else ""
-    out.line(f"run {run.id} of {run.job_name} is {run.state.words}{known}; follow it with `echopilot logs {run.id} -f`")
+    out.line(f"run {run.id} of {run.job_name} is {run.words}{known}; follow it with `echopilot logs {run.id} -f`")

@@ -67,7 +67,7 @@ def repeats_words(ledger: SqliteLedger, run: Run) -> Iterator[tuple[str, object]
     if (before := repeated_by(run)) is not None:
         yield "repeats", f"run {before}"
     if (after := ledger.requested(retry_key(run.id))) is not None:
-        yield "repeated by", f"run {after.id}, {after.state.words}"
+        yield "repeated by", f"run {after.id}, {after.words}"
 
 
 def said_json(ledger: SqliteLedger, run: Run) -> dict[str, Any]:

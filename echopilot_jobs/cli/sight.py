@@ -29,6 +29,13 @@ class Standing:
     state: str
     sentence: str
     beat_age_s: float | None = None
+    since: datetime | None = None  # when the scheduler it tells of began to lead
+
+    @property
+    def why(self) -> str:
+        """Why none leads, without what to do: `stopped 5 min ago`, `never started here`."""
+        sentence = self.sentence.partition(";")[0]
+        return sentence if self.state == "never" else f"{self.state} {sentence}"
 
     @property
     def leads(self) -> bool:
@@ -63,12 +70,21 @@ def reading(settings: Settings) -> SqliteReading:
 
 
 def _path(settings: Settings) -> Path:
+    refuse_missing_home(settings)
     if not settings.ledger_path.exists():
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
             f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"
         )
     return settings.ledger_path
+
+
+def refuse_missing_home(settings: Settings) -> None:
+    """Raise `LedgerUnavailable` when the home is no folder: `bin/stack` would not start there either."""
+    from echopilot_jobs.settings import missing_home
+
+    if not settings.home.is_dir():
+        raise LedgerUnavailable(missing_home(settings.home))
 
 
 def in_force(settings: Settings) -> InForce:
@@ -93,6 +109,17 @@ def registry(settings: Settings) -> Registry:
     return in_force(settings).registry
 
 
+def say_unless_led(standing: Standing, so: str) -> None:
+    """A note when nobody carries out what was shown: *so* says what that means."""
+    if standing.leads:
+        return
+    if standing.state == "silent":
+        what, _, do = standing.sentence.partition("; ")
+        out.say(f"note: the scheduler is silent ({what}), so {so} until it answers again; {do}")
+        return
+    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {START}")
+
+
 def _why_ended(stint: Stint) -> str:
     from echopilot_jobs.outages import end_words
 
@@ -109,7 +136,7 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
-        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age)
+        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
     if age > LEASE_TTL.total_seconds():
-        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age)
-    return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age)
+        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age, stint.started_at)
+    return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)

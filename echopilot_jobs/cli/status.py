@@ -96,7 +96,10 @@ def look(settings: Settings, now: datetime) -> Sight:
         ledger = sight.reading(settings)
     except LedgerUnavailable as error:
         dues = _dues(jobs_file.registry, {}, now)
-        bare = Sight(now, sight.standing(None, now), dues, jobs_file, programs=programs, away=away, absent=str(error))
+        standing = sight.standing(None, now)
+        if not settings.home.is_dir():  # no start would help
+            standing = sight.Standing(standing.state, "never started here")
+        bare = Sight(now, standing, dues, jobs_file, programs=programs, away=away, absent=str(error))
         bare = replace(bare, is_unreadable=settings.ledger_path.exists())
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
@@ -137,6 +140,7 @@ def _lately(bad: list[Run], now: datetime) -> list[Run]:
 def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None) -> list[Trouble]:
     """What does not work at this moment, causes before what follows from them."""
     found = [
+        *troubles.of_disk(settings),
         *troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None),
         *troubles.of_ledger(settings, seen.absent),
         *troubles.of_jobs_file(seen.jobs_file),
@@ -201,6 +205,8 @@ def _program_json(program: Program) -> dict[str, Any]:
 
 
 def _programs(settings: Settings) -> tuple[list[Program], str | None]:
+    if not settings.home.is_dir():
+        return [], "its folder does not exist"
     if not settings.supervisor_socket.exists():  # spares the import of the client when nothing runs
         return [], f"no supervisord at '{settings.supervisor_socket}'; start the stack with `bin/stack`"
     from echopilot_jobs.supervision import Supervisor
@@ -290,7 +296,7 @@ def _show_trouble(seen: Sight) -> None:
     for run in others:
         ended = ago(run.finished_at or run.claimed_at, seen.now)
         reason = rows.brief_error(run) or "no reason kept"
-        out.sentence(f"run {run.id} of {run.job_name} {run.state.words} {ended}: {reason}", lead="  ")
+        out.sentence(f"run {run.id} of {run.job_name} {run.words} {ended}: {reason}", lead="  ")
 
 
 def _away_words(seen: Sight) -> str:
@@ -335,7 +341,7 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
         failed = f"attempt {run.attempt} failed: {rows.brief_error(run) or 'no reason kept'}"
         return f"{name} is {rows.state_words(run, now)}; {failed}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
-    return f"{name} is {run.state.words}, claimed {ago(run.claimed_at, now)}{held}"
+    return f"{name} is {run.words}, claimed {ago(run.claimed_at, now)}{held}"
 
 
 def _owner_alive(run: Run) -> bool | None:

@@ -11,6 +11,7 @@ from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
+from echopilot_jobs.disk import free_bytes, shortage
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, retry_key
@@ -61,7 +62,7 @@ class Failing:
         ended = ago(self.run.finished_at or self.run.claimed_at, now)
         good = f"last success {ago(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
         reason = rows.brief_error(self.run) or "no reason kept"
-        return f"{self.run.job_name}: run {self.run.id} {self.run.state.words} {ended}: {reason}; {good}"
+        return f"{self.run.job_name}: run {self.run.id} {self.run.words} {ended}: {reason}; {good}"
 
 
 def of_programs(
@@ -76,9 +77,19 @@ def of_programs(
         if program.trouble:
             yield Trouble(program.trouble, program.remedy)
     scheduler = next((program for program in programs if program.name == "scheduler" and not program.trouble), None)
-    if scheduler and not standing.leads and scheduler.started_at and now - scheduler.started_at > SETTLING:
+    if scheduler and not standing.leads and not _settles(scheduler, standing, now):
         do = "`supervisorctl restart scheduler`; its last words: `supervisorctl tail scheduler`"
         yield Trouble(f"the program 'scheduler' runs but does not lead: {_stands(standing)}", do)
+
+
+def _settles(scheduler: Program, standing: sight.Standing, now: datetime) -> bool:
+    """Whether it was started a short while ago and has not led yet: one that has led since then is not coming up."""
+    begun = scheduler.started_at
+    if begun is None:
+        return True
+    # supervisord tells the start in whole seconds, rounded down, and leading comes after it.
+    has_led = standing.state == "silent" and standing.since is not None and standing.since >= begun
+    return not has_led and now - begun <= SETTLING
 
 
 def _stands(standing: sight.Standing) -> str:
@@ -87,12 +98,19 @@ def _stands(standing: sight.Standing) -> str:
 
 
 def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
-    """A ledger that is there and cannot be read, or that a scheduler refused."""
+    """A ledger that is there and cannot be read, or that a scheduler refused, or a home that is not there at all."""
     if refused := refusal(settings.ledger_path):
         yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
-    elif absent and settings.ledger_path.exists():
+    elif absent and (settings.ledger_path.exists() or not settings.home.is_dir()):
         what, _, do = absent.rpartition("; ")  # an error ends with what to do
         yield Trouble(what or absent, do if what else "see `echopilot doctor`")
+
+
+def of_disk(settings: Settings) -> Iterator[Trouble]:
+    """A disk without the room that must be there, judged as `/health` does."""
+    free = free_bytes((settings.var_dir, settings.logs_dir))
+    if free is not None and (short := shortage(free)):
+        yield Trouble(f"the disk is {short.word}: {short.what}", short.do)
 
 
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:

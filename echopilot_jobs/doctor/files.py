@@ -22,6 +22,7 @@ from echopilot_jobs.ledger.identity import LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import Condition, Health, inspect
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
+from echopilot_jobs.settings import missing_home
 from echopilot_jobs.spans import span
 
 MEBIBYTE = 1024 * 1024
@@ -45,6 +46,10 @@ HELD = 7
 
 
 def folders(place: Place) -> Iterator[Finding]:
+    if not place.settings.home.is_dir():
+        what, _, fix = missing_home(place.settings.home).partition("; ")
+        yield Finding(FAIL, what, fix)
+        return
     yield _folder(place.settings.var_dir)
     if any(place.settings.var_dir.glob("*.lock")) and not place.settings.logs_dir.exists():
         yield Finding(

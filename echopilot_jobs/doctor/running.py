@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from datetime import timedelta
 
+from echopilot_jobs.addresses import unopenable
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
@@ -59,6 +60,9 @@ def dashboard_key(place: Place) -> Iterator[Finding]:
 
 def port(place: Place) -> Iterator[Finding]:
     number = place.settings.port
+    if refused := unopenable(number):
+        what, _, fix = refused.partition("; ")
+        yield Finding(WARN, what, fix)
     busy = _bind_error(number)
     if busy is None:
         yield Finding(OK, f"port {number} is free")

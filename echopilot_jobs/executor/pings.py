@@ -61,7 +61,7 @@ class Pings:
         if job.ping is None or path is None:
             return
         said = (run.error or "").strip().partition("\n")[0]
-        body = f"{run.job_name}: {run.state.words}" + (f": {shorten(plain(said), 200)}" if said else "")
+        body = f"{run.job_name}: {run.words}" + (f": {shorten(plain(said), 200)}" if said else "")
         rid = str(uuid5(_RID_SPACE, f"{run.idempotency_key}:{run.id}"))
         try:
             lane = self._lane_of(job.name)

@@ -95,8 +95,10 @@ def _unknown(job_name: str, name: str, params: Mapping[str, Param]) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > TEXT_MOST or "\0" in value:
+    if not isinstance(value, str) or len(value) > TEXT_MOST:
         raise ValueError(WORDS["text"])
+    if "\0" in value:
+        raise ValueError(f"{WORDS['text']}, without NUL")
     return value
 
 

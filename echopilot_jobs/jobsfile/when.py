@@ -6,11 +6,12 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 from echopilot_jobs.jobs.params import shown
-from echopilot_jobs.jobsfile.words import Wrong, came, parsed_length, unit_hint, wrong
+from echopilot_jobs.jobsfile.words import Wrong, came, is_length, parsed_length, unit_hint, wrong
 from echopilot_jobs.records import record
 from echopilot_jobs.triggers import DailyAt, Every, EveryBetween, Trigger, Weekly, zone_named
 from echopilot_jobs.triggers.calendar import WEEKDAYS
 from echopilot_jobs.triggers.zones import first_instant
+from echopilot_jobs.typed import LONGEST
 
 EVERY_WANTED = (
     "a length such as '6h' or '90s', a range '5m to 10m', 'day', '2 days', 'weekday', 'weekend' or 'monday, friday'"
@@ -99,7 +100,7 @@ def _days(value: object, count: int) -> Days:
 def _between(value: object, low: str, high: str) -> Rhythm:
     shorter, longer = parsed_length(low), parsed_length(high)
     if shorter is None or longer is None:
-        raise wrong(value, "two lengths with their units, such as '5m to 10m'")
+        raise wrong(value, f"two lengths with their units, such as '5m to 10m', each at most {LONGEST.days} days")
     if longer < shorter:
         raise wrong(value, f"the shorter length first, '{high} to {low}'")
     return Interval(shorter) if shorter == longer else Between(shorter, longer)
@@ -126,6 +127,8 @@ def _near_day(said: str) -> str:
 
 def _not_every(value: str, said: str) -> Wrong:
     unit = re.sub(r"^[0-9]+ ?", "", said).rstrip("s")
+    if is_length(said):  # its unit is known, so it is the amount that cannot be
+        return wrong(value, f"a length of more than zero, at most {LONGEST.days} days")
     if instead := _INSTEAD.get("week" if unit == "w" else unit):
         return wrong(value, instead)
     if said.startswith("@") or len(said.split()) == 5:

@@ -157,6 +157,11 @@ def parsed_length(value: object) -> timedelta | None:
         return None
 
 
+def is_length(said: str) -> bool:
+    """Whether *said* is written as a length of seconds, minutes, hours or days, however long."""
+    return re.fullmatch(r"([0-9]+ ?(s|min|m|h|d) ?)+", _UNIT_WORDS.sub(lambda it: it[1] + it[2][0], said)) is not None
+
+
 def unit_hint(value: object) -> str:
     """What to write instead of a bare number."""
     bare = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""

@@ -61,7 +61,7 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
     bad = [run for run in runs if run.state in BAD_ENDS]
     late = [run for run in runs if run.is_late]
     dark = dark_minutes(stints, since, now)
-    states = Counter(run.state.words for run in runs)
+    states = Counter(run.words for run in runs)
     starts = [stint for stint in stints if stint.started_at >= since]
     said = ", ".join(f"{n:,} {state}" for state, n in states.most_common())
     return OwnSignal(
@@ -140,9 +140,7 @@ def _read_them(runs: Sequence[Run]) -> str:
 def _last_error(newest: Run) -> str:
     said = (newest.error or "").strip().splitlines()
     when = f" at {day_clock(newest.finished_at)}" if newest.finished_at else ""
-    return (
-        f", the last one, run {newest.id},{when} ({newest.state.words}){': ' + quoted(said[-1], 160) if said else ''}"
-    )
+    return f", the last one, run {newest.id},{when} ({newest.words}){': ' + quoted(said[-1], 160) if said else ''}"
 
 
 def _late(late: Sequence[Run]) -> list[Finding]:

@@ -260,7 +260,7 @@ def _banner() -> list[str]:
     settings.dashboard_key(configuration)  # made now if there is none: the stack never starts open
     now = SystemClock().now()
     address = _address(configuration.port)
-    lines = ["EchoPilot Jobs", f"  dashboard  {address}/"]
+    lines = ["EchoPilot Jobs", f"  dashboard  {address}/", *_warnings(address, configuration.port)]
     try:
         lines.append(f"  log in     {address}{new_login_link(configuration, now)}  (works once, within 15 minutes)")
         upcoming = definitions.in_force(configuration).registry.upcoming(now)[:3]
@@ -270,6 +270,14 @@ def _banner() -> list[str]:
     except EchoPilotError as error:  # the programs wait for a ledger that is busy; so can its part of the banner
         lines.append(f"  not yet    {error}")
     return [*lines, f"  logs       {configuration.logs_dir}{os.sep}", "  stop       Ctrl-C, or bin/stack stop"]
+
+
+def _warnings(address: str, port: int) -> list[str]:
+    """That nobody can open what is printed, where that is so; behind Replit's domain the port is not seen."""
+    from echopilot_jobs.addresses import unopenable
+
+    refused = unopenable(port) if address.endswith(f":{port}") else None
+    return [f"  warning    {refused}"] if refused else []
 
 
 def _address(port: int) -> str:

@@ -31,6 +31,10 @@ class Refusal(EchoPilotError):
 
 def configuration(home: Path) -> Path:
     """The `supervisord.conf` of *home*, which is where the stack lives."""
+    if not home.is_dir():
+        from echopilot_jobs.settings import missing_home  # elsewhere it would stay in supervisord's memory
+
+        raise Refusal(missing_home(home), EX_CONFIG)
     path = home / "supervisord.conf"
     if not path.is_file():
         raise Refusal(f"no '{path}'; copy the one of the project there, or unset ECHOPILOT_HOME", EX_CONFIG)

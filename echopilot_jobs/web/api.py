@@ -77,7 +77,7 @@ def _execute(job_name: str) -> Response:
     if run.is_open:
         return _accepted(run)
     if run.state is not State.SUCCEEDED:
-        words = f"run {run.id} of {job_name} {run.state.words}: {run.error or 'no reason given'}"
+        words = f"run {run.id} of {job_name} {run.words}: {run.error or 'no reason given'}"
         raise Refused(502, words, facts={"data": None, "run": run.as_dict()})
     return reply(
         {

@@ -16,6 +16,7 @@ from echopilot_jobs import __version__
 from echopilot_jobs import settings as _settings
 from echopilot_jobs.clock import Clock, SystemClock, iso
 from echopilot_jobs.definitions import Desk
+from echopilot_jobs.disk import amount
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
@@ -104,7 +105,7 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
         state_words=words.state_words,
         milliseconds=words.milliseconds,
         lasting=words.lasting,
-        amount=words.amount,
+        amount=amount,
         counted=words.counted,
         pretty=words.pretty,
     )

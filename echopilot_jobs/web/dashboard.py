@@ -257,7 +257,7 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     if not row:
         return None
     newest, oldest = row[0], row[-1]
-    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.state.words
+    ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.words
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
     held = "no more tries until somebody resumes it; " if line.pause and not line.pause.until else ""

@@ -10,6 +10,7 @@ from typing import Literal
 from flask import current_app
 
 from echopilot_jobs.definitions import InForce
+from echopilot_jobs.disk import amount, shortage
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
@@ -20,10 +21,7 @@ from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.web.services import Services
-from echopilot_jobs.web.words import amount
 
-DISK_FLOOR = 50_000_000
-DISK_FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
 SCHEDULER = "scheduler"
 STARTING_FOR_LONG = timedelta(seconds=60)
 FRESH_FOR_SECONDS = 1.0
@@ -192,12 +190,8 @@ def disk(free: int | None) -> Check:
     """Whether there is room to write what must be written."""
     if free is None:
         return Check("disk", "fail", "missing", "neither `var/` nor `logs/` is a folder", do="start with `bin/stack`")
-    if free < DISK_FULL:
-        what = f"no room is left: {amount(free)} free, the floor is {amount(DISK_FLOOR)}"
-        return Check("disk", "fail", "full", what, do="free some space; old files in `logs/` may go")
-    if free < DISK_FLOOR:
-        what = f"{amount(free)} free, the floor is {amount(DISK_FLOOR)}"
-        return Check("disk", "fail", "nearly full", what, do="free some space; old files in `logs/` may go")
+    if short := shortage(free):
+        return Check("disk", "fail", short.word, short.what, do=short.do)
     return Check("disk", "ok", "ok", f"{amount(free)} free")
 
 

@@ -44,16 +44,16 @@ def queue(
     return run, is_new
 
 
-def repeat(services: Services, run_id: int, *, force: bool = False) -> tuple[Run, bool]:
+def repeat(services: Services, run_id: int, *, insist: str, force: bool = False) -> tuple[Run, bool]:
     """One more run of what run *run_id* was for: (the run, whether it is new). It is durable when this returns (I24).
 
     Raises `UnknownName`, `WrongState` for a run that is open, for one that succeeded unless *force*, and for a disabled
-    job, and 429 for more than ten a minute.
+    job, and 429 for more than ten a minute. *insist* says where it is asked how to do so.
     """
     before = services.ledger.run(run_id)
     _ = services.registry.switched_on(before.job_name)
     _hold_back(services, before.job_name, retry_key(before.id))
-    run, is_new = retry_run(services.ledger, before, services.clock.now(), actor(), force=force)
+    run, is_new = retry_run(services.ledger, before, services.clock.now(), actor(), force=force, insist=insist)
     if is_new:
         acted(services, "web.run_retried", job=run.job_name, run=run.id)
     return run, is_new

@@ -129,7 +129,8 @@ def cancel_run(run_id: str) -> AnyResponse:
 def retry_run(run_id: str) -> AnyResponse:
     """Repeat a run that ended badly, with its slot and its parameters."""
     try:
-        run, _ = manual.repeat(services(), inputs.run_id(run_id))
+        insist = f"use `echopilot retry {run_id} --force`"  # there is no button for what need not be done again
+        run, _ = manual.repeat(services(), inputs.run_id(run_id), insist=insist)
     except WrongState as error:
         return _said(str(error), error)
     return _said(f"run {run.id} repeats run {run_id}", run_id=run.id, to=_address("run", run_id=run.id))

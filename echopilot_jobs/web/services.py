@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from dataclasses import field
 from datetime import datetime
@@ -13,6 +12,7 @@ from flask import current_app
 
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.definitions import Desk, InForce
+from echopilot_jobs.disk import free_bytes
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger, SqliteLedger
@@ -119,8 +119,7 @@ class Services:
 
     def free_bytes(self) -> int | None:
         """What is left on the tighter of the disks under `var/` and `logs/`; None when neither is there."""
-        folders = (self.settings.var_dir, self.settings.logs_dir)
-        return min((shutil.disk_usage(folder).free for folder in folders if folder.is_dir()), default=None)
+        return free_bytes((self.settings.var_dir, self.settings.logs_dir))
 
 
 def services() -> Services:

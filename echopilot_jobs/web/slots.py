@@ -61,7 +61,7 @@ def api_retry_run(run_id: str) -> Response:
     force = body.get("force", False)
     if not isinstance(force, bool):
         raise inputs.BadInput(f"force is {inputs.shown(str(force))}; wanted: true or false")
-    run, is_new = manual.repeat(services(), inputs.run_id(run_id), force=force)
+    run, is_new = manual.repeat(services(), inputs.run_id(run_id), insist='send {"force": true}', force=force)
     address = url_for(f"{NAME}.api_run", run_id=str(run.id))
     return reply({"ok": True, "run": run.as_dict(), "location": address}, 202 if is_new else 200)
 

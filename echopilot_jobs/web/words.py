@@ -58,14 +58,6 @@ def lasting(length: timedelta | None) -> str:
     return "—" if length is None else span(max(length, timedelta(0)))
 
 
-def amount(count: int) -> str:
-    """Bytes in a person's unit: `50 MB`, `1.4 GB`."""
-    size, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
-    while size >= 1_000 and len(units) > 1:
-        size, units = size / 1_000, units[1:]
-    return f"{size:.0f} {units[0]}" if size >= 10 or size == int(size) else f"{size:.1f} {units[0]}"
-
-
 def printed(text: str) -> str:
     """What a job printed, with nothing left in it that could move, turn or hide anything (S14)."""
     return "\n".join(plain_lines(text))

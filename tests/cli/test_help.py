@@ -22,6 +22,21 @@ def test_help_shows_every_verb_once_under_a_heading(call):
     assert "Exit codes: 0 done" in answer.out
 
 
+def test_help_and_readme_say_of_json_what_is_so(call):
+    from pathlib import Path
+
+    without = {name for name in VERBS if not any(each.name == "as_json" for each in verb_named(name).params)}
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+    assert without == {"completion", "import-crontab", "scheduler"}
+    assert "Every verb but `completion`, `import-crontab` and `scheduler` takes `--json`" in readme
+    assert "one JSON document, of `logs` one a line" in " ".join(call("--help").out.split())
+
+
+def verb_named(name):
+    return import_module(f"echopilot_jobs.cli.{name.replace('-', '_')}").command
+
+
 def test_every_verb_has_a_module_and_every_module_that_is_a_verb_is_in_help():
     from pathlib import Path
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from datetime import date, timedelta
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from daykit import live
 from housekit import working
 
+from echopilot_jobs import reporting
 from echopilot_jobs.builtin import daily_report
+from echopilot_jobs.builtin.report_data import report_data
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
-from echopilot_jobs.runs import Artefact, Origin, Outcome, Progress, Run, State
+from echopilot_jobs.reporting import DAY
+from echopilot_jobs.runs import SKIPPED, Artefact, Origin, Outcome, Progress, Run, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.triggers import Every
 from tests.cli.conftest import Call, House
 
 
@@ -263,6 +271,38 @@ def test_a_day_that_was_never_lived_is_one_line_and_no_table(
     (line,) = answer.out.splitlines()
     assert line.startswith("nothing is known of 2026-03-01: the ledger begins at 20")
     assert "; today so far: `echopilot report --date " in line
+
+
+def test_a_run_that_succeeded_is_repeated_by_force_as_the_command_line_has_it(call: Call, lived: SqliteLedger) -> None:
+    run = ended(lived, "self_heal", Outcome(State.SUCCEEDED))
+
+    refused, forced = call("retry", str(run.id)), call("retry", str(run.id), "--force")
+
+    assert (refused.code, forced.code) == (3, 0)
+    assert refused.err == f"error: run {run.id} succeeded; to do it all again, ask with --force\n"
+
+
+def by_itself_before_noon(run: Run) -> Outcome:
+    said = f"{SKIPPED}no orders" if run.slot and run.slot.due_at.hour < 12 else "cancelled by ann"
+    return Outcome(State.CANCELLED, error=said)
+
+
+def test_every_planned_slot_stands_in_a_column_of_the_report(
+    call: Call, lived: SqliteLedger, settings: Settings
+) -> None:
+    clock, start = FakeClock(datetime(2026, 2, 28, 22, tzinfo=UTC)), datetime(2026, 3, 1, tzinfo=UTC)
+    registry = Registry([Job("j", Every(timedelta(hours=4)), Inline("x"))])
+    with closing(MemoryLedger()) as other:
+        live(other, registry, clock, clock.now() + timedelta(hours=27), ending=by_itself_before_noon)
+        figures = reporting.report(start.date(), registry, reporting.gather(other, start, start + DAY), clock.now())
+        made(lived, settings, "daily_report", report_data(figures, other, clock.now()))
+
+    lines = [line.split() for line in call("report", "--last").out.splitlines()]
+
+    heading = next(line for line in lines if line[:1] == ["JOB"])
+    assert " ".join(heading) == "JOB PLANNED RAN SKIPPED ELSE BAD ENDS MISSING TOOK"
+    (row,) = (" ".join(line) for line in lines if line[:1] == ["j"])
+    assert row.startswith("j 6 0 3 by the job itself 3 cancelled 0 0")
 
 
 def test_what_was_made_and_is_gone_or_damaged_says_so(call: Call, lived: SqliteLedger, settings: Settings) -> None:

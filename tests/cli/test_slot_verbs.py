@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -189,6 +190,7 @@ def test_a_block_of_a_narrow_terminal_leaves_out_what_is_empty(house, environmen
     house.ledger.pause("ceo_brief", SystemClock().now(), None, "cli:ann", "")
 
     asked = ["next", "ceo_brief", "daily_report", "--count", "1"]
+    house.ledger.take_lease("boot:9:9", "host", "rev", SystemClock().now())  # one leads, or that would be noted, too
     _, shown = on_terminal(asked, {**environment, "NO_COLOR": "1"}, 40)
 
     assert re.findall(r"^note:.*$", shown, re.MULTILINE) == ["note: paused, so it will not run"]
@@ -344,11 +346,60 @@ def test_next_shows_five_of_each_job_or_as_many_as_asked_for(call, life, registr
     usual, few = call("next"), call("next", "news", "--count", "2", "--tz", "Europe/Riga")
 
     assert usual.out.count("\nminutely ") == usual.out.count("\nnews ") == 5
-    assert "note: never (on request) has no more slots" in usual.err
+    assert "note: never" not in usual.err  # it runs only by hand: no news among many
     assert "note: off is disabled; its slots pass unrun" in usual.err
-    assert "has no more slots" in usual.err
+    assert "note: over (every 1 h, until 2020-01-01 00:00:00Z) has no more slots" in usual.err
     assert re.findall(r" 08:00:00\+0[23]00", few.out) != []
     assert few.out.count("\nnews ") == 2
+
+
+def test_next_of_a_job_that_was_asked_for_by_name_says_that_it_runs_only_by_hand(call, life, registry):
+    registry["never"] = Job("never", OnRequest(), TICK)
+    registry["first"] = Job("first", OnRequest(), TICK, on_startup=True)
+
+    answer = call("next", "never", "first")
+
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.splitlines() == [
+        "note: never has no slots: it runs only by hand, with `echopilot run never`",
+        "note: first has no slots: it runs at start-up and by hand, with `echopilot run first`",
+    ]
+
+
+@pytest.mark.parametrize("verb", [["jobs"], ["jobs", "--json"], ["next"], ["next", "--json"]])
+def test_moments_to_come_are_shown_with_a_note_on_standard_error_unless_a_scheduler_leads(call, life, verb):
+    def said(ago: int, *, ended: bool = False) -> str:
+        at = SystemClock().now() - timedelta(seconds=ago)
+        lease = life.ledger.take_lease("boot:9:9", "host", "rev", at)
+        if ended:
+            life.ledger.end_stint(lease, "stopped", at)
+        answer = call(*verb)
+        assert answer.code == 0
+        assert "note:" not in answer.out
+        return answer.err
+
+    stopped, silent, leads = said(120, ended=True), said(60), said(0)
+
+    assert re.fullmatch(
+        r"note: no scheduler is running \(stopped .*\), so nothing starts at these times; start it with `bin/stack`\n",
+        stopped,
+    )
+    assert re.fullmatch(
+        r"note: the scheduler is silent \(last beat 1 min.* ago\), so nothing starts at these times until it answers "
+        r"again; see `echopilot doctor`\n",
+        silent,
+    )
+    assert leads == ""
+
+
+def test_next_where_nothing_was_ever_started_says_so(call, registry):
+    answer = call("next")
+
+    assert answer.err.startswith(
+        "note: no scheduler is known to run, so nothing may start at these times: no ledger at "
+    )
+    assert answer.err.endswith("`\n") or "start it with `bin/stack`" in answer.err
+    assert answer.err.count("\n") == 1
 
 
 def test_next_up_to_a_moment_stops_there_and_at_a_thousand(call, life):
@@ -666,6 +717,25 @@ def test_a_backfill_of_a_paused_job_says_that_it_waits(call, life):
 
     assert "note: minutely is paused until somebody resumes it, and so long they wait" in call(
         "backfill", "minutely", "--from", "40m", "--to", "38m").err  # fmt: skip
+
+
+def test_a_backfill_that_is_waited_for_says_what_is_queued_before_it_waits_and_how_it_ended_after(
+    call, life, monkeypatch
+):
+    lives_again(life, MINUTELY, NEWS)
+    said_before: list[str] = []
+
+    def ended(_ledger, runs, _clock):
+        said_before.append(sys.stdout.getvalue())
+        return [run.changed(state=State.SUCCEEDED) for run in runs]
+
+    monkeypatch.setattr("echopilot_jobs.cli.backfill.all_ended", ended)
+    answer = call("backfill", "minutely", "--from", "40m", "--to", "38m", "--wait")
+
+    assert re.fullmatch(r"\d of \d slots of minutely are queued as runs \d+ to \d+\n", answer.out)
+    assert said_before == [answer.out]
+    assert re.fullmatch(r"all have ended: \d succeeded", answer.err.splitlines()[-1])
+    assert "a Ctrl-C ends the waiting, not the runs" in answer.err
 
 
 def test_a_backfill_of_nothing_says_so(call, life):

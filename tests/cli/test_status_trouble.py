@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from daykit import live, well
 
-from echopilot_jobs.cli import status
+from echopilot_jobs.cli import status, trouble
 from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import Outcome, Slot, State
 from echopilot_jobs.settings import Settings
@@ -120,6 +123,34 @@ def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_broken_n
     assert told["the scheduler died 3 times within the last hour, last at"].startswith("`supervisorctl tail scheduler`")
 
 
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        (0, ["the disk is full: no room is left: 0 bytes free, the floor is 50 MB"]),
+        (FLOOR - 1_000_000, ["the disk is nearly full: 49 MB free, the floor is 50 MB"]),
+        (FLOOR, []),
+    ],
+)
+def test_a_disk_without_room_is_broken_now_before_what_follows_from_it(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch, free: int, told: list[str]
+) -> None:
+    monkeypatch.setattr(trouble, "free_bytes", lambda _folders: free)
+
+    broken = json.loads(call("status", "--json").out)["status"]["broken"]
+
+    assert [each["what"] for each in broken if each["what"].startswith("the disk")] == told
+    assert not told or broken[0] == {"what": told[0], "do": "free some space; old files in `logs/` may go"}
+
+
+def test_the_room_told_of_is_what_this_account_may_fill_on_the_tightest_disk(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+
+    found = free_bytes((tmp_path / "var", tmp_path / "not there"))
+
+    assert found == pytest.approx(shutil.disk_usage(tmp_path).free, abs=10**9)
+    assert free_bytes([tmp_path / "not there"]) is None
+
+
 UP = program("scheduler", "RUNNING")
 
 
@@ -132,6 +163,17 @@ UP = program("scheduler", "RUNNING")
         ([program("scheduler", "STOPPED")], SILENT, ["'scheduler' was stopped by an operator"]),
         ([UP], SILENT, ["the program 'scheduler' runs but does not lead: silent, last beat 5 min ago"]),
         ([program("scheduler", "RUNNING", age=5)], SILENT, []),
+        ([program("scheduler", "RUNNING", age=35)], replace(SILENT, since=NOW - timedelta(seconds=36)), []),
+        (
+            [program("scheduler", "RUNNING", age=35)],  # it has led in this very life, and does no more
+            replace(SILENT, since=NOW - timedelta(seconds=35)),
+            ["the program 'scheduler' runs but does not lead: silent, last beat 5 min ago"],
+        ),
+        (
+            [program("scheduler", "RUNNING", age=35)],
+            Standing("stopped", "5 s ago; start", since=NOW - timedelta(seconds=30)),
+            [],
+        ),
     ],
 )
 def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(

@@ -141,6 +141,11 @@ def test_a_port_taken_on_ipv6_is_taken() -> None:
             preflight.port(taken.getsockname()[1])
 
 
+def test_a_home_that_is_not_there_is_said_before_anything_in_it(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"^the folder '.*/nowhere', which ECHOPILOT_HOME names, does not exist; set it "):
+        preflight.configuration(tmp_path / "nowhere")
+
+
 def test_a_missing_supervisord_conf_is_said(home: Path) -> None:
     with pytest.raises(Refusal, match="unset ECHOPILOT_HOME"):
         preflight.configuration(home)

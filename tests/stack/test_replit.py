@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from echopilot_jobs.settings import Settings
 from echopilot_jobs.stack import launcher
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +53,25 @@ def test_the_banner_names_the_address_people_can_open(
         monkeypatch.setenv(name, value)
 
     assert launcher._address(5000) == address
+
+
+@pytest.mark.parametrize(
+    ("port", "domain", "warned"),
+    [
+        (6000, "", ["  warning    browsers refuse to open port 6000; choose another one with PORT, for example 5000"]),
+        (6667, "", ["  warning    browsers refuse to open port 6667; choose another one with PORT, for example 5000"]),
+        (6000, "one.example", []),  # people come by the domain
+        (5000, "", []),
+    ],
+)
+def test_the_banner_warns_of_a_port_that_browsers_refuse(
+    port: int, domain: str, warned: list[str], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.var_dir.mkdir(mode=0o700)
+    monkeypatch.setenv("PORT", str(port))
+    monkeypatch.setenv("REPLIT_DOMAINS", domain)
+    monkeypatch.delenv("REPLIT_DEV_DOMAIN", raising=False)
+
+    lines = launcher._banner()
+
+    assert [line for line in lines if "warning" in line] == warned

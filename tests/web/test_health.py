@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,15 +10,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from echopilot_jobs.disk import FLOOR
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.web.health import DISK_FLOOR, disk
+from echopilot_jobs.web.health import disk
 
 from .conftest import KEY, Stack, Table
-
-Usage = namedtuple("Usage", "total used free")
 
 
 def asked(client: FlaskClient) -> tuple[int, dict[str, Any]]:
@@ -154,11 +151,11 @@ def test_no_ledger_is_red(make_app: Callable[..., Flask]) -> None:
     assert (status, found["checks"]["ledger"], found["checks"]["scheduler"]) == (503, "unavailable", "unknown")
 
 
-@pytest.mark.parametrize(("free", "green"), [(DISK_FLOOR - 1, False), (0, False), (DISK_FLOOR, True)])
+@pytest.mark.parametrize(("free", "green"), [(FLOOR - 1, False), (0, False), (FLOOR, True)])
 def test_a_disk_below_the_floor_is_red(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, free: int, green: bool
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))
+    monkeypatch.setattr("echopilot_jobs.web.services.free_bytes", lambda _folders: free)
 
     status, found = asked(client)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from echopilot_jobs.runs import Artefact, Origin, Outcome, Output, Progress, Run, State
+from echopilot_jobs.runs import SKIPPED, Artefact, Origin, Outcome, Output, Progress, Run, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
 
@@ -160,6 +161,18 @@ def test_a_run_that_ended_badly_is_repeated_with_its_slot_and_parameters_I24(
     assert first.json["location"].endswith(f"/api/runs/{repeated.id}")
 
 
+def test_of_a_run_that_skipped_itself_no_page_says_that_it_was_cancelled(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    run = stack.finish(started(stack, clock), Outcome(State.CANCELLED, error=f"{SKIPPED}no orders today"))
+
+    shown, listed = browser.client.get(f"/runs/{run.id}").text, browser.client.get("/runs").text
+
+    assert re.search(r"<h1[^>]*>Run \d+ of .*skipped itself", shown)
+    assert "skipped itself</span>" in listed
+    assert ">cancelled</span>" not in listed
+
+
 def test_what_is_open_or_went_well_is_not_repeated_by_mistake(api: FlaskClient, stack: Stack, clock: FakeClock) -> None:
     running = started(stack, clock)
     still = api.post(f"/api/runs/{running.id}/retry")
@@ -169,7 +182,7 @@ def test_what_is_open_or_went_well_is_not_repeated_by_mistake(api: FlaskClient, 
 
     assert (still.status_code, well.status_code, forced.status_code) == (409, 409, 202)
     assert "wait for its end" in still.json["error"] or "wait until it has ended" in still.json["error"]
-    assert "--force (in the API, force: true)" in well.json["error"]
+    assert well.json["error"] == f'run {running.id} succeeded; to do it all again, send {{"force": true}}'
 
 
 @pytest.mark.parametrize(

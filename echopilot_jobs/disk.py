@@ -1,0 +1,45 @@
+"""Room on a disk: how much is left, whether that is enough, and amounts in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from echopilot_jobs.records import record
+
+FLOOR = 50_000_000
+FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
+
+
+@record(frozen=True)
+class Shortage:
+    """That there is too little room, in a word and in a clause, with what to do."""
+
+    word: str
+    what: str
+    do: str = "free some space; old files in `logs/` may go"
+
+
+def free_bytes(folders: Iterable[Path]) -> int | None:
+    """What is left for this account on the tightest of the disks under *folders*; None when none of them is there."""
+    # As shutil.disk_usage, which takes longer to load than the whole answer.
+    rooms = [os.statvfs(folder) for folder in folders if folder.is_dir()]
+    return min((room.f_bavail * room.f_frsize for room in rooms), default=None)
+
+
+def shortage(free: int) -> Shortage | None:
+    """What is wrong with so few bytes; None when they are enough to write what must be written."""
+    if free < FULL:
+        return Shortage("full", f"no room is left: {amount(free)} free, the floor is {amount(FLOOR)}")
+    if free < FLOOR:
+        return Shortage("nearly full", f"{amount(free)} free, the floor is {amount(FLOOR)}")
+    return None
+
+
+def amount(count: int) -> str:
+    """Bytes in a person's unit: `50 MB`, `1.4 GB`."""
+    size, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1_000 and len(units) > 1:
+        size, units = size / 1_000, units[1:]
+    return f"{size:.0f} {units[0]}" if size >= 10 or size == int(size) else f"{size:.1f} {units[0]}"
