@@ -216,6 +216,11 @@ class Run:
         return self.state is State.CANCELLED and (self.error or "").startswith(SKIPPED)
 
     @property
+    def did_its_duty(self) -> bool:
+        """Whether it succeeded, or found nothing to do and said so."""
+        return self.state is State.SUCCEEDED or self.had_nothing_to_do
+
+    @property
     def keeps_slot(self) -> bool:
         """Whether the run is what became of its slot. A retry repeats one that has its run; a backfill is for long ago."""
         return self.slot is not None and self.origin not in (Origin.RETRY, Origin.BACKFILL)

@@ -19,7 +19,6 @@ from echopilot_jobs.cli.inputs import past_moment, refused, zone
 from echopilot_jobs.cli.leading import Patience
 from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.runs import State
 from echopilot_jobs.spans import until_words
 
 if TYPE_CHECKING:
@@ -124,9 +123,9 @@ def _tell_ends(runs: Sequence[Run]) -> int:
     ends = Counter(run.words for run in runs)
     if runs:
         out.say(f"all have ended: {', '.join(f'{count:,} {state}' for state, count in ends.items())}")
-    for run in [run for run in runs if run.state is not State.SUCCEEDED][:BAD_MOST]:
+    for run in [run for run in runs if not run.did_its_duty][:BAD_MOST]:
         out.say(f"error: run {run.id} {run.words}; see `echopilot show {run.id}`")
-    return 0 if all(run.state is State.SUCCEEDED for run in runs) else 1
+    return 0 if all(run.did_its_duty for run in runs) else 1
 
 
 def _json(found: list[Choice], queued: list[Run], *, dry_run: bool) -> dict[str, Any]:

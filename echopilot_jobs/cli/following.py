@@ -177,7 +177,7 @@ def exit_code(job: Job, run: Run) -> int:
     """How this command ends after *run* did."""
     from echopilot_jobs.jobs import Command
 
-    if run.state is State.SUCCEEDED or run.had_nothing_to_do:
+    if run.did_its_duty:
         return 0
     status = run.exit_status if isinstance(job.action, Command) else None
     return status if status is not None and 1 <= status <= STATUS_MOST else 1

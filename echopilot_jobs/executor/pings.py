@@ -126,6 +126,6 @@ class Pings:
 def _path_of(run: Run) -> str | None:
     if run.state is State.RUNNING:
         return "/start" if run.attempt == 1 else None
-    if run.state is State.SUCCEEDED or run.had_nothing_to_do:
-        return ""  # a job that found nothing to do has done its duty
+    if run.did_its_duty:
+        return ""
     return "/fail" if run.state in BAD_ENDS else None

@@ -20,7 +20,7 @@ from echopilot_jobs.cli.acting import actor
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.jobs import Command, Http, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Origin, State
+from echopilot_jobs.runs import SKIPPED, Origin, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock
@@ -736,6 +736,20 @@ def test_a_backfill_that_is_waited_for_says_what_is_queued_before_it_waits_and_h
     assert said_before == [answer.out]
     assert re.fullmatch(r"all have ended: \d succeeded", answer.err.splitlines()[-1])
     assert "a Ctrl-C ends the waiting, not the runs" in answer.err
+
+
+def test_a_backfill_of_runs_that_found_nothing_to_do_ends_well(call, life, monkeypatch):
+    lives_again(life, MINUTELY, NEWS)
+    skipped = {"state": State.CANCELLED, "error": f"{SKIPPED}no orders"}
+    monkeypatch.setattr(
+        "echopilot_jobs.cli.backfill.all_ended", lambda _ledger, runs, _clock: [run.changed(**skipped) for run in runs]
+    )
+
+    answer = call("backfill", "minutely", "--from", "40m", "--to", "38m", "--wait")
+
+    assert answer.code == 0
+    assert "error:" not in answer.err
+    assert re.fullmatch(r"all have ended: \d skipped itself", answer.err.splitlines()[-1])
 
 
 def test_a_backfill_of_nothing_says_so(call, life):
