@@ -27,9 +27,10 @@ from echopilot_jobs.jobs import Job, Registry, planned_at
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import this_process
-from echopilot_jobs.runs import Outcome, Run, Slot, State
+from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.wake import Waiter
 
 CHORES_SECONDS = 15.0

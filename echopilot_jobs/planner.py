@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from echopilot_jobs.jobs import Job, planned_at, slots
 from echopilot_jobs.outages import SILENT_ABOVE
-from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
+from echopilot_jobs.runs import Origin, Pause
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, KEPT, Due, Gathered, SkippedStretch, count_off
 
 LIVE_WITHIN = SILENT_ABOVE  # later than this is catching up

@@ -14,7 +14,8 @@ from math import ceil
 from echopilot_jobs.jobs import Job, slots
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import BAD_ENDS, Gap, Origin, Run, Skip, SkipReason, State, Stint
+from echopilot_jobs.runs import BAD_ENDS, Origin, Run, State, Stint
+from echopilot_jobs.slots import Gap, Skip, SkipReason
 
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)

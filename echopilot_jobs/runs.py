@@ -1,4 +1,4 @@
-"""Slots and runs as facts, and the table of legal moves between their states."""
+"""Runs as facts, and the table of legal moves between their states; with what holds them back: pauses, backlogs, clocks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from echopilot_jobs.clock import EPOCH, iso
+from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain
 from echopilot_jobs.records import record
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import span
 
 if TYPE_CHECKING:
-    from echopilot_jobs.outages import Cause, Outage
+    pass
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -68,40 +69,6 @@ class Origin(StrEnum):
     MANUAL = "manual"
     STARTUP = "startup"
     RETRY = "retry"
-
-
-class SkipReason(StrEnum):
-    """Why a slot has no run: the closed set."""
-
-    EXPIRED = "expired"
-    COALESCED = "coalesced"
-    OVERLAP = "overlap"
-    PAUSED = "paused"
-    DISABLED = "disabled"
-    CAP = "cap"
-    DST_GAP = "dst_gap"
-    SUPERSEDED = "superseded"
-    OPERATOR = "operator"
-    CLOCK_HOLD = "clock_hold"
-
-
-@dataclass(frozen=True, order=True)
-class Slot:
-    """One job at one due moment; the pair (with the clock generation) is its identity."""
-
-    job_name: str
-    due_at: datetime
-    generation: int = 0
-
-    @property
-    def epoch_seconds(self) -> int:
-        """The due moment as whole UTC epoch seconds: the form it has in the ledger and in keys."""
-        return (self.due_at - EPOCH) // timedelta(seconds=1)
-
-    @property
-    def key(self) -> str:
-        """The idempotency key a slot's run carries: the same for every attempt, new for every slot."""
-        return f"{self.job_name}:{self.epoch_seconds}:{self.generation}"
 
 
 @record(frozen=True)
@@ -213,7 +180,7 @@ class Run:
     @property
     def had_nothing_to_do(self) -> bool:
         """Whether it ended by its own `Skip`: neither a success nor a bad end."""
-        return self.state is State.CANCELLED and (self.error or "").startswith(SKIPPED)
+        return _skipped_itself(self.state, self.error)
 
     @property
     def did_its_duty(self) -> bool:
@@ -258,7 +225,7 @@ class Run:
     @property
     def words(self) -> str:
         """The state as a person reads it: nobody has cancelled what found nothing to do and said so."""
-        return "skipped itself" if self.had_nothing_to_do else self.state.words
+        return _words(self.state, self.error)
 
     def state_words(self, show: Callable[[datetime], str]) -> str:
         """The state for a person, with what is known of its end: `waiting to retry at 08:05 UTC`; *show* puts moments."""
@@ -306,6 +273,14 @@ class Run:
         }
 
 
+def _skipped_itself(state: State, why: str | None) -> bool:
+    return state is State.CANCELLED and (why or "").startswith(SKIPPED)
+
+
+def _words(state: State, why: str | None) -> str:
+    return "skipped itself" if _skipped_itself(state, why) else state.words
+
+
 def retry_key(run_id: int) -> str:
     """The request key of the run that repeats run *run_id*: there is one."""
     return f"retry-of:{run_id}"
@@ -324,29 +299,10 @@ class Event:
     attempt: int
     note: str | None = None
 
-
-@record(frozen=True)
-class Skip:
-    """A slot that got no run, and why; *outage* is what it was missed in, if it was missed at all."""
-
-    slot: Slot
-    reason: SkipReason
-    decided_at: datetime
-    outage: Outage | None = None
-
-
-@record(frozen=True)
-class Gap:
-    """A stretch of slots disposed of together."""
-
-    job_name: str
-    first: datetime
-    last: datetime
-    count: int
-    reason: SkipReason
-    cause: Cause
-    decided_at: datetime
-    outage: Outage | None = None
+    @property
+    def words(self) -> str:
+        """The state as a person reads it."""
+        return _words(self.state, self.note)
 
 
 @record(frozen=True)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from echopilot_jobs.jobs import Job, slots
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Pause, SkipReason, Slot
+from echopilot_jobs.runs import Pause
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.triggers import Every, Until
 
 GAP_ABOVE = 100

@@ -41,7 +41,8 @@ from echopilot_jobs.jobs import Job, Python, values_of
 from echopilot_jobs.jobsfile import Document, compose
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 from echopilot_jobs.ledger.statements import Sql
-from echopilot_jobs.runs import SKIPPED, Artefact, Slot, State
+from echopilot_jobs.runs import SKIPPED, Artefact, State
+from echopilot_jobs.slots import Slot
 
 A_MORNING = datetime(2026, 3, 2, 7, 59, 30, tzinfo=UTC)
 UNSAID_TIMEOUT = timedelta(seconds=600)

@@ -11,8 +11,9 @@ from echopilot_jobs.ledger import Ledger, Limits, Pass
 from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import Reading
 from echopilot_jobs.planner import Claim, Plan, Standing, plan
-from echopilot_jobs.runs import Origin, Run, SkipReason, Slot
+from echopilot_jobs.runs import Origin, Run
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, SkippedStretch
 
 PLACES = Limits(9)

@@ -10,7 +10,8 @@ import pytest
 from echopilot_jobs.errors import LeaseLost, LedgerUnavailable
 from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Origin, SkipReason, State
+from echopilot_jobs.runs import Origin, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import DailyAt, Every
 from tests.schedulekit import begin

@@ -8,7 +8,8 @@ import pytest
 
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.outages import Cause
-from echopilot_jobs.runs import Origin, SkipReason, State
+from echopilot_jobs.runs import Origin, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every
 from tests.worldkit import World

@@ -25,8 +25,9 @@ from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import Limits, SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.reporting import DAY, DayReport, Facts, Period, darkness, gather, report, spread
-from echopilot_jobs.runs import SKIPPED, Origin, Outcome, Output, Run, Slot, State, Stint
+from echopilot_jobs.runs import SKIPPED, Origin, Outcome, Output, Run, State, Stint
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Every

@@ -12,7 +12,8 @@ from echopilot_jobs.jobs import Job, Python, Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import Owner, this_process
-from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
+from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import PLACES, claim, dispose

@@ -9,7 +9,8 @@ import pytest
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Inline, Job, slots
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import HoldAnswer, Origin, SkipReason, State
+from echopilot_jobs.runs import HoldAnswer, Origin, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
 from tests.worldkit import MINUTE, WORK, World, job

@@ -21,7 +21,8 @@ from echopilot_jobs.planner import (
     paced,
     plan,
 )
-from echopilot_jobs.runs import Origin, Pause, SkipReason, Slot
+from echopilot_jobs.runs import Origin, Pause
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, SkippedStretch
 from echopilot_jobs.triggers import DailyAt, Every, Until
 

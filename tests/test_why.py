@@ -12,7 +12,8 @@ from echopilot_jobs.accounting.why import Answer, why
 from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.runs import Outcome, SkipReason, State
+from echopilot_jobs.runs import Outcome, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every

@@ -13,7 +13,7 @@ from echopilot_jobs.errors import EchoPilotError, WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import SkipReason, Slot
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.triggers import Every, Trigger
 

@@ -10,7 +10,8 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Hold, Origin, Pause, Run, SkipReason, State
+from echopilot_jobs.runs import Hold, Origin, Pause, Run, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import relative, span
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.outages import SILENT_ABOVE, Outage
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Gap, Origin, Pause, Run, Skip, SkipReason
+from echopilot_jobs.runs import Origin, Pause, Run
+from echopilot_jobs.slots import Gap, Skip, SkipReason
 from echopilot_jobs.spans import relative
 from echopilot_jobs.triggers import Trigger
 

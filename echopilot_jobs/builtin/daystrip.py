@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from echopilot_jobs.records import record
 from echopilot_jobs.reporting import DayReport, JobDay
-from echopilot_jobs.runs import BAD_ENDS, SkipReason
+from echopilot_jobs.runs import BAD_ENDS
+from echopilot_jobs.slots import SkipReason
 
 MINUTES, HEIGHT = 1440, 24
 BIN = timedelta(minutes=5)

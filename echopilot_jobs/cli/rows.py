@@ -91,7 +91,7 @@ def last_words(last: Run | None, now: datetime) -> str | None:
         return None
     if last.state is State.RETRY_WAIT:
         return state_words(last, now)
-    return f"{last.state.words} {_moment(last.finished_at or last.started_at or last.claimed_at, now)}"
+    return f"{last.words} {_moment(last.finished_at or last.started_at or last.claimed_at, now)}"
 
 
 def _moment(moment: datetime, now: datetime) -> str:

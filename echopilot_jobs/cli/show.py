@@ -53,7 +53,7 @@ def command(run_id: int, as_json: bool) -> None:
     for event in events:
         attempt = f", attempt {event.attempt}" if event.attempt else ""
         note = f"  {rows.brief(event.note)}" if event.note else ""
-        out.line(f"  {stamped(event.at, now)}  {event.state.words}{attempt}{note}")
+        out.line(f"  {stamped(event.at, now)}  {event.words}{attempt}{note}")
     show_output(output)
     if run.slot is not None:
         slot = stamp(run.slot.due_at)

@@ -16,7 +16,7 @@ from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs.actions import Action, facts_of
 from echopilot_jobs.jobs.params import Param
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Slot
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Trigger, jitter_of
 
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -8,7 +8,7 @@ from datetime import datetime
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import ConfigError, WrongState, unknown_name
 from echopilot_jobs.jobs.job import Job, next_slot
-from echopilot_jobs.runs import Slot
+from echopilot_jobs.slots import Slot
 
 
 class Registry(Mapping[str, Job]):

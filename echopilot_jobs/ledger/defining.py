@@ -14,7 +14,7 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.rows import to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, foreign, moment
-from echopilot_jobs.runs import SkipReason
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch, stretch_of
 from echopilot_jobs.triggers import trigger_of
 

@@ -16,7 +16,6 @@ from echopilot_jobs.planner import Plan, Standing
 from echopilot_jobs.runs import (
     Artefact,
     Event,
-    Gap,
     Generation,
     Hold,
     HoldAnswer,
@@ -26,11 +25,10 @@ from echopilot_jobs.runs import (
     Pause,
     Progress,
     Run,
-    Skip,
-    Slot,
     State,
     Stint,
 )
+from echopilot_jobs.slots import Gap, Skip, Slot
 
 
 class Pass(Protocol):

@@ -8,23 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
-from echopilot_jobs.runs import (
-    Artefact,
-    Event,
-    Gap,
-    Generation,
-    Hold,
-    Origin,
-    Outcome,
-    Pause,
-    Progress,
-    Run,
-    Skip,
-    SkipReason,
-    Slot,
-    State,
-    Stint,
-)
+from echopilot_jobs.runs import Artefact, Event, Generation, Hold, Origin, Outcome, Pause, Progress, Run, State, Stint
+from echopilot_jobs.slots import Gap, Skip, SkipReason, Slot
 
 if TYPE_CHECKING:
     from echopilot_jobs.outages import Outage, Reading

@@ -25,16 +25,8 @@ from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.ledger.sqlite_reading import SqliteReading
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.watch import rescue
-from echopilot_jobs.runs import (
-    Hold,
-    HoldAnswer,
-    Origin,
-    Pause,
-    Run,
-    Slot,
-    State,
-    Stint,
-)
+from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State, Stint
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import until_words
 
 

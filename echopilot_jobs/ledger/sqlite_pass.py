@@ -20,18 +20,8 @@ from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
-from echopilot_jobs.runs import (
-    Generation,
-    Hold,
-    Origin,
-    Outcome,
-    Output,
-    Pause,
-    Progress,
-    Run,
-    SkipReason,
-    State,
-)
+from echopilot_jobs.runs import Generation, Hold, Origin, Outcome, Output, Pause, Progress, Run, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch
 
 _MILLISECOND = timedelta(milliseconds=1)

@@ -38,20 +38,8 @@ from echopilot_jobs.ledger.rows import (
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, maybe_moment, moment, slot_moment
 from echopilot_jobs.ledger.terms import MAX_PAGE
-from echopilot_jobs.runs import (
-    Artefact,
-    Event,
-    Gap,
-    Generation,
-    Hold,
-    Output,
-    Pause,
-    Progress,
-    Run,
-    Skip,
-    State,
-    Stint,
-)
+from echopilot_jobs.runs import Artefact, Event, Generation, Hold, Output, Pause, Progress, Run, State, Stint
+from echopilot_jobs.slots import Gap, Skip
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger.facts import Dispositions, Obligation

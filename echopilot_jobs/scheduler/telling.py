@@ -11,7 +11,8 @@ from echopilot_jobs.engines import Ended, Note
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.logs import Log
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Origin, Run, SkipReason, State
+from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.slots import SkipReason
 
 if TYPE_CHECKING:
     from echopilot_jobs.scheduler.loop import PassDone

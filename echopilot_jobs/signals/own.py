@@ -14,9 +14,10 @@ import psutil
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.outages import life_words
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import BAD_ENDS, Run, SkipReason, Stint
+from echopilot_jobs.runs import BAD_ENDS, Run, Stint
 from echopilot_jobs.signals.findings import Finding, Severity, capped, count, listed, percent, quoted
 from echopilot_jobs.signals.moments import lasting
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import day_clock, day_clock_to_the_second
 from echopilot_jobs.supervision import Program
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from echopilot_jobs.runs import Origin, SkipReason, State
+from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.simulator.engine import ZOO
 from echopilot_jobs.simulator.faults import KINDS
 from echopilot_jobs.simulator.histories import DEEDS
 from echopilot_jobs.simulator.play import Verdict
+from echopilot_jobs.slots import SkipReason
 
 SHARE = 0.05
 ENOUGH = 500  # below so many histories a share says nothing

@@ -15,13 +15,14 @@ from echopilot_jobs.jobs import Job, Registry, slots
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.outages import Outage
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Gap, Run, Skip, State
+from echopilot_jobs.runs import Run, State
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.glimpses import glimpses, is_seen, often, slots_per_day
 from echopilot_jobs.simulator.histories import History
 from echopilot_jobs.simulator.life import RESTART
 from echopilot_jobs.simulator.machine import Machine
 from echopilot_jobs.simulator.play import stage
+from echopilot_jobs.slots import Gap, Skip
 
 ZERO = timedelta(0)
 NOMINAL = timedelta(seconds=20)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import IN_WORDS, Cause, Outage
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Gap, Skip, SkipReason, Stint
+from echopilot_jobs.runs import Stint
+from echopilot_jobs.slots import Gap, Skip, SkipReason
 
 # A restart takes a few seconds and costs nothing; only longer stretches are worth a person's eye.
 RESTART = timedelta(seconds=30)

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from echopilot_jobs.plain import plain_lines, shorten
-from echopilot_jobs.runs import Run, SkipReason, State
+from echopilot_jobs.runs import Run, State
+from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import span
 
 # Colour never speaks alone: each state has a sign beside its words.

@@ -11,8 +11,9 @@ from echopilot_jobs import builtin, definitions
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
+from echopilot_jobs.runs import Origin, Outcome, Output, Run, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.supervision import Program
 from tests.programs import Table
 from tests.schedulekit import claim, dispose, reading, stretch

@@ -10,7 +10,7 @@ import pytest
 from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
-from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.runs import SKIPPED, Outcome, Run, State
 from echopilot_jobs.spans import stamped
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
@@ -96,3 +96,17 @@ def test_every_failed_attempt_is_shown_with_its_error_the_last_one_too(call: Cal
     ]
     events = json.loads(call("show", str(failed.id), "--json").out)["run"]["events"]
     assert events[-1]["note"] == "the last word"
+
+
+@pytest.mark.parametrize("verb", ["runs", "status", "jobs", "show"])
+def test_no_verb_says_of_a_run_that_skipped_itself_that_it_was_cancelled(call: Call, house: House, verb: str):
+    run, _ = house.ledger.request_run("export", NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(5))
+        work.finish(house.ledger.run(run.id), Outcome(State.CANCELLED, error=f"{SKIPPED}no orders"))
+
+    answer = call(verb, *([str(run.id)] if verb == "show" else []))
+
+    assert "skipped itself" in answer.out
+    assert "cancelled" not in answer.out

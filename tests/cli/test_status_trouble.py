@@ -18,8 +18,9 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
-from echopilot_jobs.runs import Outcome, Slot, State
+from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House

@@ -13,7 +13,8 @@ from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor import Cancel, Executor, Heard, OwnWeb, process_mark
 from echopilot_jobs.jobs import Action, Command, Job, Python
 from echopilot_jobs.processes import marked
-from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
+from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

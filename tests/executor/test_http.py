@@ -19,7 +19,8 @@ from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor import Cancel, Executor, OwnWeb
 from echopilot_jobs.executor.exchange import BODY_MOST_BYTES, EXCERPT_BYTES
 from echopilot_jobs.jobs import Http, Job
-from echopilot_jobs.runs import Origin, Outcome, Run, Slot, State
+from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -19,7 +19,8 @@ from echopilot_jobs.executor.pinging import request_of
 from echopilot_jobs.executor.pings import News, Pings
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.placeholders import Unfilled
-from echopilot_jobs.runs import Origin, Run, Slot, State
+from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -11,7 +11,8 @@ from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Origin, Outcome, Output, Run, SkipReason, Slot, State
+from echopilot_jobs.runs import Origin, Outcome, Output, Run, State
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import claim, dispose, plan_all, reading, standing, stretch
 

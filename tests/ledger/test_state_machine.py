@@ -15,7 +15,8 @@ from echopilot_jobs.errors import LeaseLost, WrongState
 from echopilot_jobs.jobs import Job, Python
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import MOVES, Outcome, Run, Slot, State
+from echopilot_jobs.runs import MOVES, Outcome, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import claim, dispose, reading, standing
 

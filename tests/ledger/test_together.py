@@ -15,7 +15,8 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Command, Inline, Job
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.planner import Claim, Plan
-from echopilot_jobs.runs import Artefact, Origin, Outcome, Output, Run, Slot, State
+from echopilot_jobs.runs import Artefact, Origin, Outcome, Output, Run, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.testing import MemoryLedger
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import claim, standing

@@ -17,7 +17,8 @@ import pytest
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Origin, Run, Skip, SkipReason, State
+from echopilot_jobs.runs import Origin, Run, State
+from echopilot_jobs.slots import Skip, SkipReason
 from tests.process.stacks import Stack, eventually
 
 pytestmark = pytest.mark.process

@@ -17,8 +17,9 @@ from flask.testing import FlaskClient
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Outcome, Output, SkipReason, Slot, State
+from echopilot_jobs.runs import Outcome, Output, State
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.wake import drain, open_for_waiting
 from tests.schedulekit import dispose, stretch

@@ -14,7 +14,8 @@ from flask import Flask
 from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Outcome, Run, SkipReason, Slot, State
+from echopilot_jobs.runs import Outcome, Run, State
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, Every, OnRequest, Until
 from echopilot_jobs.web.defined import definition_words

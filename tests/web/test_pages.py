@@ -17,7 +17,8 @@ from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Outcome, Output, Run, SkipReason, Slot, State
+from echopilot_jobs.runs import Outcome, Output, Run, State
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.history import strip
 from tests.schedulekit import dispose, stretch

@@ -10,10 +10,11 @@ from echopilot_jobs import backoff, planner
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.ending import Ending
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
-from echopilot_jobs.runs import SkipReason, State
+from echopilot_jobs.runs import State
 from echopilot_jobs.scheduler import loop, opening
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.simulator.plants.planting import Patches, planning, plant
+from echopilot_jobs.slots import SkipReason
 
 SECOND = timedelta(seconds=1)
 

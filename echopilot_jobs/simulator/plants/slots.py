@@ -11,11 +11,11 @@ from echopilot_jobs import planner, stretches
 from echopilot_jobs.ledger import sqlite_reading
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.outages import Change
-from echopilot_jobs.runs import SkipReason
 from echopilot_jobs.scheduler import loop, timekeeping
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.timekeeping import Timekeeper
 from echopilot_jobs.simulator.plants.planting import Patches, planning, plant
+from echopilot_jobs.slots import SkipReason
 
 SECOND = timedelta(seconds=1)
 
