@@ -38,7 +38,7 @@ def wake(ledger: SqliteLedger, settings: Settings, now: datetime, so: str) -> bo
         what, _, do = standing.sentence.partition("; ")
         out.say(f"note: the scheduler is silent ({what}); nothing moves until it answers again; {do}")
         return False
-    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {sight.START}")
+    sight.say_nobody_runs(standing, so)
     return False
 
 

@@ -117,6 +117,11 @@ def say_unless_led(standing: Standing, so: str) -> None:
         what, _, do = standing.sentence.partition("; ")
         out.say(f"note: the scheduler is silent ({what}), so {so} until it answers again; {do}")
         return
+    say_nobody_runs(standing, so)
+
+
+def say_nobody_runs(standing: Standing, so: str) -> None:
+    """A note that no scheduler is there; *so* says what that means."""
     out.say(f"note: no scheduler is running ({standing.why}), so {so}; {START}")
 
 

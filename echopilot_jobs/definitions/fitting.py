@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from echopilot_jobs import builtin
+from echopilot_jobs.definitions.inforce import composed_with
 from echopilot_jobs.definitions.sheet import NAME
 from echopilot_jobs.definitions.shelf import Accepted
 from echopilot_jobs.jobs import Registry
-from echopilot_jobs.jobsfile import BadJobsFile, Document, Problem, compose
+from echopilot_jobs.jobsfile import BadJobsFile, Document, Problem
 from echopilot_jobs.settings import Settings
 
 
@@ -39,8 +39,8 @@ def _composed_without(settings: Settings, accepted: Accepted, out: Collection[st
     off = {name: {**table, "enabled": False} for name, table in built_in.tables["jobs"].items() if name in out}
     built_in = replace(built_in, tables={**built_in.tables, "jobs": {**built_in.tables["jobs"], **off}})
     document = None if accepted.document is None else _without(accepted.document, out)
-    code = [_without(each, out) for each in accepted.code]
-    return compose(built_in, document, code, environ={**dict.fromkeys(accepted.names, ""), **os.environ}).registry
+    code = tuple(_without(each, out) for each in accepted.code)
+    return composed_with(built_in, replace(accepted, document=document, code=code))
 
 
 def _without(document: Document, out: Collection[str]) -> Document:

@@ -159,9 +159,13 @@ def composed_of(settings: Settings, accepted: Accepted | None) -> Registry:
     """The jobs that *accepted* comes to. Raises `BadJobsFile`."""
     if accepted is None:
         return builtin.jobs(settings)
+    return composed_with(builtin.document(settings), accepted)
+
+
+def composed_with(built_in: jobsfile.Document, accepted: Accepted) -> Registry:
+    """The jobs that *accepted* comes to beside those *built_in*. Raises `BadJobsFile`."""
     # What could be filled when it was accepted counts as filled: this process may be somebody's shell.
     environ = {**dict.fromkeys(accepted.names, ""), **os.environ}
-    built_in = builtin.document(settings)
     return jobsfile.compose(built_in, accepted.document, accepted.code, environ=environ).registry
 
 

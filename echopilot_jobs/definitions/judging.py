@@ -191,8 +191,11 @@ def put_back(settings: Settings, kept: Shelf, *, was_written: bool) -> bool:
 
     One that *was_written* and speaks of another set since was written by another scheduler, and stays.
     """
+    found = read_shelf(shelf.path_of(settings))
+    if was_written and found not in (Shelf(), kept):
+        return True
     with suppress(OSError):
-        if not was_written or read_shelf(shelf.path_of(settings)) == Shelf():
+        if found != kept:
             write_shelf(shelf.path_of(settings), kept)
         write_composed(settings, kept.accepted, last_good(settings, kept, (), composed_of).registry)
         return True

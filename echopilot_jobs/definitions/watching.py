@@ -150,10 +150,8 @@ class Watcher:
         now, stamps = self._clock.monotonic(), kept_stamps(self._settings)
         if self._kept is None or now < self._put_back_at or (self._is_kept and stamps == self._kept_stamps):
             return
-        is_lost = None in stamps or read_shelf(shelf.path_of(self._settings)) == Shelf()
-        if is_lost or not self._is_kept:
-            self._is_kept = put_back(self._settings, self._kept, was_written=self._is_kept)
-            self._put_back_at = now + PUT_BACK_EVERY_SECONDS
+        self._is_kept = put_back(self._settings, self._kept, was_written=self._is_kept)
+        self._put_back_at = now + PUT_BACK_EVERY_SECONDS
         self._kept_stamps = kept_stamps(self._settings)
 
     def _judge(self) -> None:

@@ -332,6 +332,21 @@ def test_a_set_the_disk_had_no_room_for_is_written_down_as_soon_as_there_is_some
     assert home.in_force().problems == ()
 
 
+def test_a_damaged_word_on_what_was_composed_is_written_again_too(home: Home) -> None:
+    """Else a shell with other settings would compose it for itself."""
+    home.write(GOOD)
+    watcher = Watcher(home.settings, home.clock, lambda: None)
+    watcher._judge()
+    path = home.settings.var_dir / "jobs.composed.json"
+    right = path.read_bytes()
+    path.write_bytes(right[:-9])
+    home.clock.sleep(6)
+
+    watcher._put_back()
+
+    assert path.read_bytes() == right
+
+
 def test_what_another_scheduler_has_written_down_meanwhile_stays(home: Home) -> None:
     home.write(GOOD)
     watcher = Watcher(home.settings, home.clock, lambda: None)
