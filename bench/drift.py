@@ -28,11 +28,11 @@ def slope(late: list[float]) -> float:
 
 def ours(load: Load) -> dict[str, Any]:
     """The real loop, its claims committed."""
-    from stand import Stand, lateness, serve
+    from stand import Watched, lateness, serve
 
     with kit.folder() as folder:
         start = int(time.time()) + load.lead_in
-        stand = Stand(folder, load.make(start))
+        stand = Watched(folder, load.make(start))
         stand.scheduler.beat()
         serve(stand, folder, start + load.seconds + 0.5)
         found = lateness(stand, load.moments(start))

@@ -47,6 +47,12 @@ from n
 """
 
 
+def count_runs(path: Path) -> int:
+    """How many runs the ledger at *path* holds."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        return int(db.execute("select count(*) from runs").fetchone()[0])
+
+
 def fill(path: Path, job: str, runs: int, newest: int) -> float:
     """Give the ledger at *path* a history of *job*, a run a minute up to *newest* (epoch seconds); its size in MB."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -115,12 +121,15 @@ class Stand:
         self.registry = Registry(jobs)
         self.ledger = Ledger(folder / "ledger.sqlite3")
         console = Path("/dev/null").open("w", encoding="ascii")  # noqa: SIM115  # as long as the log
-        self.log = Told(folder / "scheduler.log", self.clock, console, self.ledger)
+        self.log = self._open_log(folder / "scheduler.log", console)
         self.leadership = self._lead()
         duties = {"nothing": nothing}
         self.scheduler = Scheduler(
             self.registry, self.ledger, NoEngine(), self.clock, self.log, self.leadership, duties
         )
+
+    def _open_log(self, path: Path, console: Any) -> SchedulerLog:
+        return SchedulerLog(path, self.clock, console)
 
     def _lead(self) -> Leadership:
         owner = this_process()
@@ -138,6 +147,15 @@ class Stand:
         """Stop as a crash does: nothing is said."""
         self.log.close()
         self.ledger.close()
+
+
+class Watched(Stand):
+    """One whose claims are kept with the moment of their commit."""
+
+    log: Told
+
+    def _open_log(self, path: Path, console: Any) -> Told:
+        return Told(path, self.clock, console, self.ledger)
 
 
 def serve(stand: Stand, folder: Path, until: float) -> dict[str, int]:
@@ -159,7 +177,7 @@ def serve(stand: Stand, folder: Path, until: float) -> dict[str, int]:
     return {"passes": passes, "waits": waits, "commits": stand.ledger.passes}
 
 
-def lateness(stand: Stand, moments: dict[str, list[float]]) -> dict[str, Any]:
+def lateness(stand: Watched, moments: dict[str, list[float]]) -> dict[str, Any]:
     """Milliseconds from each planned moment to the commit of its claim; what was never claimed, or twice."""
     late, seen = [], set()
     doubled = 0
@@ -176,7 +194,7 @@ def lateness(stand: Stand, moments: dict[str, list[float]]) -> dict[str, Any]:
 def main(load: Load, folder: Path, profile: str | None) -> None:
     """Serve one load from a fresh ledger."""
     start = int(time.time()) + load.lead_in
-    stand, moments = Stand(folder, load.make(start)), load.moments(start)
+    stand, moments = Watched(folder, load.make(start)), load.moments(start)
     stand.scheduler.beat()
     began = datetime.now(UTC).timestamp()
     if began > start:

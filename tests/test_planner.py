@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from echopilot_jobs import planner
 from echopilot_jobs.jobs import CatchUp, Inline, Job, Overlap, planned_at, slots
 from echopilot_jobs.planner import (
     CATCH_UP_MOST,
@@ -42,6 +43,50 @@ def within(stretch: SkippedStretch) -> list[Slot]:
         return list(stretch.slots)
     step = (stretch.last.due_at - stretch.first.due_at) / (stretch.count - 1)
     return [Slot(stretch.first.job_name, stretch.first.due_at + n * step) for n in range(stretch.count)]
+
+
+@given(
+    gap=st.sampled_from([1, 14_999, 15_000, 15_001]) | st.integers(1, 15_000) | st.integers(1, 100_000),
+    offset=st.integers(0, 60_000),
+    trigger=st.builds(Every, st.sampled_from([1, 5, 15, 20, 60]).map(lambda seconds: timedelta(seconds=seconds)))
+    | st.just(DailyAt(time(12, 0)))
+    | st.just(Until(Every(timedelta(seconds=5)), NOON + timedelta(seconds=20))),
+    catch_up=st.sampled_from(["latest", "all", "none"]),
+    overlap=st.sampled_from(["skip", "queue_one", "queue_all", "cancel_previous", "allow"]),
+    enabled=st.sampled_from([True, True, True, False]),
+    open_runs=st.sampled_from([(0, 0), (0, 0), (0, 0), (1, 0), (0, 1)]),
+    pauses=st.sampled_from([(), (), (Pause(1, "j", NOON, NOON + timedelta(seconds=30), "test"),)]),
+    held_from=st.sampled_from([None, NOON]),
+)
+@settings(max_examples=1_000)
+def test_the_plan_of_most_passes_is_what_the_long_way_says_I2(
+    gap: int,
+    offset: int,
+    trigger: Every | DailyAt | Until,
+    catch_up: CatchUp,
+    overlap: Overlap,
+    enabled: bool,
+    open_runs: tuple[int, int],
+    pauses: tuple[Pause, ...],
+    held_from: datetime | None,
+) -> None:
+    job = Job("j", trigger, Inline("tick"), catch_up=catch_up, overlap=overlap, enabled=enabled)
+    now = NOON + timedelta(milliseconds=offset)
+    standing = Standing(now - timedelta(milliseconds=gap), *open_runs, generation=3, pauses=pauses)
+
+    made = plan(job, standing, now, latest_only=held_from is not None, held_from=held_from)
+
+    assert made == planner._at_length(job, standing, now, latest_only=held_from is not None, held_from=held_from)
+
+
+def test_the_plan_of_most_passes_is_made_the_short_way() -> None:
+    standing = Standing(NOON - timedelta(seconds=30))
+
+    assert planner._usual(MINUTELY, standing, NOON) == Plan(
+        NOON, (Claim(Slot("minutely", NOON), Origin.SCHEDULE, NOON),)
+    )
+    assert planner._usual(MINUTELY, standing, NOON - timedelta(seconds=1)) == Plan(NOON - timedelta(seconds=1))
+    assert planner._usual(MINUTELY, standing._replace(running=1), NOON) is None
 
 
 @given(

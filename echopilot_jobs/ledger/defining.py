@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +40,7 @@ class Definitions:
             self._put(job, row["id"], owed_from=self._now)
         else:
             self._redefine(job, row, generation)
-        return self._sql.one("jobs_by_names", names=json.dumps([job.name]))
+        return self._sql.together("jobs_by_names", [job.name])[0]
 
     def owe_from(self, job_name: str, ms: int, *, only_if_beyond: bool = False) -> None:
         """Have a known job owe its slots again from *ms* on: the clock went back."""

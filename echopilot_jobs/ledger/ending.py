@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from echopilot_jobs.clock import to_ms
 from echopilot_jobs.errors import WrongState
@@ -11,6 +12,20 @@ from echopilot_jobs.ledger.facts import End, Lease
 from echopilot_jobs.ledger.rows import after_attempt, to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.runs import BAD_ENDS, Outcome, Run, State
+
+
+class _End(NamedTuple):
+    """What is written of an attempt's end. Those that are alike in all of it take one statement together."""
+
+    attempt: int
+    state: str
+    finished_at: int | None
+    not_before: int | None
+    duration_ms: int
+    error: str | None
+    result: str | None
+    exit_status: int | None
+    http_status: int | None
 
 
 class Ending:
@@ -29,37 +44,35 @@ class Ending:
 
     def finish_all(self, ends: Sequence[End]) -> list[Run | WrongState]:
         """For each the run as it is now, or why it is not ours to finish."""
-        ours = self._finish_each([self._end_row(*end) for end in ends])
-        return [self._ended(*end) if is_ours else _not_ours(end[0]) for end, is_ours in zip(ends, ours, strict=True)]
+        alike: dict[_End, list[int]] = {}
+        for place, end in enumerate(ends):
+            alike.setdefault(self._end_of(*end), []).append(place)
+        ours = {place for end, places in alike.items() for place in self._write(end, places, ends)}
+        return [self._ended(*end) if place in ours else _not_ours(end[0]) for place, end in enumerate(ends)]
 
-    def _end_row(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> dict[str, object]:
-        state = State.RETRY_WAIT if retry_at else outcome.state
-        return {
-            "run_id": run.id,
-            "stint_id": self._lease.stint_id,
-            "attempt": run.attempt,
-            "term": self._lease.term,
-            "state": state.value,
-            "finished_at": None if retry_at else self._now,
-            "not_before": to_ms(retry_at) if retry_at else None,
-            "duration_ms": outcome.duration_ms,
-            "error": outcome.error,
-            "result": to_json(outcome.result),
-            "exit_status": outcome.exit_status,
-            "http_status": outcome.http_status,
-        }
+    def _end_of(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> _End:
+        return _End(
+            attempt=run.attempt,
+            state=State.RETRY_WAIT.value if retry_at else outcome.state.value,
+            finished_at=None if retry_at else self._now,
+            not_before=to_ms(retry_at) if retry_at else None,
+            duration_ms=outcome.duration_ms,
+            error=outcome.error,
+            result=to_json(outcome.result),
+            exit_status=outcome.exit_status,
+            http_status=outcome.http_status,
+        )
 
-    def _finish_each(self, rows: Sequence[dict[str, object]]) -> list[bool]:
-        """Whether each was ours to write: all together, as that takes a third, and one by one if one of them was not."""
-        if len(rows) > 1:
-            self._sql.do("begin_ends")
-            all_ours = self._sql.many("finish", rows) == len(rows)
-            if not all_ours:
-                self._sql.do("undo_ends")
-            self._sql.do("keep_ends")
-            if all_ours:
-                return [True] * len(rows)
-        return [self._sql.many("finish", [row]) == 1 for row in rows]
+    def _write(self, end: _End, places: Sequence[int], ends: Sequence[End]) -> Iterator[int]:
+        """Write one end of the attempts at *places* of *ends*: at which of them it was ours to write."""
+        run_ids = [ends[place][0].id for place in places]
+        owner = {"stint_id": self._lease.stint_id, "term": self._lease.term}
+        rows = self._sql.together("finish", run_ids, **owner, **end._asdict())
+        written = {row["id"] for row in rows}
+        for place, run_id in zip(places, run_ids, strict=True):
+            if run_id in written:
+                written.discard(run_id)  # one that came twice has ended once
+                yield place
 
     def _ended(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state

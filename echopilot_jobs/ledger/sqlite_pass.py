@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
@@ -29,6 +30,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 _NOT_MISSED = frozenset({SkipReason.PAUSED, SkipReason.DISABLED, SkipReason.OVERLAP})
 
 
+class _Claim(NamedTuple):
+    """What is written of a claim besides its job. Neighbours that are alike in all of it take one statement together."""
+
+    origin: str
+    rank: int
+    slot_at: int
+    generation: int
+    once: bool
+    planned_at: int | None
+    not_before: int | None
+    hold_id: int | None
+    outage_id: int | None
+    state: str
+    attempt: int
+    started_at: int | None
+    stint_id: int | None
+
+
 class SqlitePass:
     """Keeps the promises of `protocol.Pass`. Lives no longer than its transaction."""
 
@@ -41,6 +60,7 @@ class SqlitePass:
         self._pauses: list[Pause] | None = None
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
+        self._queued = Run(0, "", Origin.SCHEDULE, State.QUEUED, claimed_at=self._at)  # what all fresh ones share
         self._starting = Starting(sql, lease, self._at)
         self._ending = Ending(sql, lease, self._at)
         self._definitions = Definitions(
@@ -104,8 +124,8 @@ class SqlitePass:
     # -- planning
 
     def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
-        names = json.dumps([job.name for job in jobs])
-        self._rows.update((row["name"], row) for row in self._sql.rows("jobs_by_names", names=names))
+        rows = self._sql.together("jobs_by_names", [job.name for job in jobs])
+        self._rows.update((row["name"], row) for row in rows)
         number = self.generation().number
         for job in jobs:
             if row := self._definitions.define(job, self._rows.get(job.name), number):
@@ -119,16 +139,17 @@ class SqlitePass:
             running=row["running"],
             waiting=row["waiting"],
             generation=generation,
-            pauses=tuple(self._pauses_of(row["name"], through)),
+            pauses=self._pauses_of(row["name"], through),
         )
 
-    def _pauses_of(self, job_name: str, after: datetime) -> Iterator[Pause]:
+    def _pauses_of(self, job_name: str, after: datetime) -> tuple[Pause, ...]:
         if self._pauses is None:
             oldest = min((row["planned_through"] for row in self._rows.values()), default=self._now)
             self._pauses = [pause_of(row) for row in self._sql.rows("pauses", after=oldest, job_name=None)]
-        for pause in self._pauses:
-            if pause.job_name == job_name and (pause.until is None or pause.until > after):
-                yield pause
+        if not self._pauses:
+            return ()
+        found = (pause for pause in self._pauses if pause.job_name == job_name)
+        return tuple(pause for pause in found if pause.until is None or pause.until > after)
 
     def dispose(
         self,
@@ -236,40 +257,44 @@ class SqlitePass:
         Those *at_once* are written as started. A calendar moment that ran in an earlier clock generation does not run
         again (I18).
         """
-        if not wanted:
-            return {}
-        newest = self._sql.one("newest_run_id")["id"]
         facts = {"now": self._now, "term": self._lease.term}
-        waits = {"state": State.QUEUED.value, "attempt": 0, "started_at": None, "stint_id": None}
-        starts = {
-            "state": State.RUNNING.value,
-            "attempt": 1,
-            "started_at": self._now,
-            "stint_id": self._lease.stint_id,
-            "not_before": None,
-        }
-        self._sql.many(
-            "claim",
-            [
-                {**_claim_row(key[0], job, claim, outage_id, hold_id), **facts, **(starts if key in at_once else waits)}
-                for key, (job, claim) in wanted.items()
-            ],
+        claimed: dict[Key, Run] = {}
+        for shared, keys in groupby(
+            wanted, lambda key: self._claim_of(*wanted[key], outage_id, hold_id, key in at_once)
+        ):
+            job_ids = [job_id for job_id, _ in keys]
+            for row in self._sql.together("claim", job_ids, **facts, **shared._asdict()):
+                key = row["job_id"], shared.slot_at
+                claimed[key] = self._claimed(row["id"], *wanted[key], shared.hold_id)
+        return claimed
+
+    def _claim_of(self, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None, is_at_once: bool) -> _Claim:
+        slot, caught_up = claim.slot, claim.origin is Origin.CATCH_UP
+        return _Claim(
+            origin=claim.origin.value,
+            rank=RANKS.get(claim.origin, 0),
+            slot_at=slot.epoch_seconds,
+            generation=slot.generation,
+            once=slot.generation > 0 and not job.trigger.follows_real_time,
+            planned_at=None if claim.planned_at == slot.due_at else to_ms(claim.planned_at),
+            not_before=to_ms(claim.not_before) if claim.not_before and not is_at_once else None,
+            hold_id=hold_id if caught_up else None,
+            outage_id=outage_id if caught_up else None,
+            state=State.RUNNING.value if is_at_once else State.QUEUED.value,
+            attempt=int(is_at_once),
+            started_at=self._now if is_at_once else None,
+            stint_id=self._lease.stint_id if is_at_once else None,
         )
-        rows = self._sql.rows("claimed_since", newest=newest)  # nobody else writes while this pass does
-        made = ((row["id"], (row["job_id"], row["slot_at"])) for row in rows)
-        return {key: self._claimed(run_id, *wanted[key], hold_id) for run_id, key in made}
 
     def _claimed(self, run_id: int, job: Job, claim: Claim, hold_id: int | None) -> Run:
-        return Run(
+        return self._queued.changed(
             id=run_id,
             job_name=job.name,
             origin=claim.origin,
-            state=State.QUEUED,
-            claimed_at=self._at,
             slot=claim.slot,
             planned_at=None if claim.planned_at == claim.slot.due_at else claim.planned_at,
             not_before=claim.not_before,
-            hold_id=hold_id if claim.origin is Origin.CATCH_UP else None,
+            hold_id=hold_id,
         )
 
     def _skip(self, job: Job, job_id: int, stretch: SkippedStretch, outage_id: int | None) -> None:
@@ -304,20 +329,3 @@ class SqlitePass:
 
     def _run(self, run_id: int) -> Run:
         return run_of(self._sql.one("run_by_id", run_id=run_id))
-
-
-def _claim_row(job_id: int, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:
-    """What `claim` is given of one slot."""
-    slot, caught_up = claim.slot, claim.origin is Origin.CATCH_UP
-    return {
-        "job_id": job_id,
-        "origin": claim.origin.value,
-        "rank": RANKS.get(claim.origin, 0),
-        "slot_at": slot.epoch_seconds,
-        "generation": slot.generation,
-        "once": slot.generation > 0 and not job.trigger.follows_real_time,
-        "planned_at": None if claim.planned_at == slot.due_at else to_ms(claim.planned_at),
-        "not_before": to_ms(claim.not_before) if claim.not_before else None,
-        "hold_id": hold_id if caught_up else None,
-        "outage_id": outage_id if caught_up else None,
-    }

@@ -59,7 +59,7 @@ class Starting:
             self.started(known.get(run_id) or run_of(self._sql.one("run_by_id", run_id=run_id))) for run_id in chosen
         ]
         place = {"now": self._now, "stint_id": self._lease.stint_id, "term": self._lease.term}
-        self._sql.many("start", [{"run_id": run.id, **place} for run in started])
+        self._sql.together("start", [run.id for run in started], **place)
         for run in started:
             if run.attempt > 1:
                 keep_move(self._sql, run, self._now)

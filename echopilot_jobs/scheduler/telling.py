@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OVERLAPS_TOLD = 3
 
+_MILLISECOND = timedelta(milliseconds=1)
+
 
 class Teller:
     """Writes the lines of a pass, and counts slots that met a run of their own job."""
@@ -60,7 +62,7 @@ class Teller:
 
     def tell_started(self, run: Run, now: datetime) -> None:
         """One attempt begins."""
-        lag = (now - (run.planned_at or (run.slot.due_at if run.slot else run.claimed_at))) / timedelta(milliseconds=1)
+        lag = (now - (run.planned_at or (run.slot.due_at if run.slot else run.claimed_at))) / _MILLISECOND
         self._log.event("run.started", job=run.job_name, run=run.id, attempt=run.attempt, lag_ms=round(lag))
 
     def _tell_footing(self, footing: Footing) -> None:
@@ -81,13 +83,15 @@ class Teller:
             self._log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)
 
     def _tell_skipped(self, job: Job, made: Plan, footing: Footing | None) -> None:
+        if made.claims:
+            self._overlaps.pop(job.name, None)
+        if not made.skipped:
+            return
         cause = footing.outage.cause.value if footing and footing.outage else None
         for stretch in made.skipped:
             facts = {"reason": stretch.reason.value, "count": stretch.count}
             ends = {"first": stretch.first.due_at, "last": stretch.last.due_at}
             self._log.event("slot.skipped", job=job.name, **facts, **ends, cause=cause)
-        if made.claims:
-            self._overlaps.pop(job.name, None)
         if any(stretch.reason is SkipReason.OVERLAP for stretch in made.skipped):
             self._overlaps[job.name] += 1
             if self._overlaps[job.name] == OVERLAPS_TOLD:

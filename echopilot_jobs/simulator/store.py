@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from echopilot_jobs.ledger.connection import Connector, connect
-from echopilot_jobs.ledger.statements import statements
+from echopilot_jobs.ledger.statements import spellings, statements
 from echopilot_jobs.simulator.world import INSTANT, World
 
 WORDS = {
@@ -54,7 +54,7 @@ class Stepping(Protocol):
 
 @cache
 def _names() -> dict[str, str]:
-    return {text: name for name, text in statements().items()}
+    return {text: name for name, each in statements().items() for text in spellings(each)}
 
 
 @cache

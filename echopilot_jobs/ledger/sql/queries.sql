@@ -1,4 +1,5 @@
 -- Every statement on the ledger, by name. Parameters are named; moments are epoch milliseconds, slots epoch seconds.
+-- `every()` stands for the values that `Sql.together` is given: rows of one column, `value`.
 
 -- name: newest_stint
 select * from stints order by id desc limit 1
@@ -150,7 +151,7 @@ select jobs.*,
                                     and runs.state in ('queued', 'retry_wait') and runs.rank = 0
                                     and runs.slot_at is not null) as waiting,
        exists (select 1 from runs where runs.job_id = jobs.id and runs.state in ('queued', 'retry_wait')) as has_older
-from jobs where name in (select value from json_each(:names))
+from jobs where name in every()
 
 -- name: defined_names
 select name from jobs where is_defined = 1 order by name
@@ -218,17 +219,13 @@ insert into outages (since_at, until_at, cause, detail) values (:since, :until, 
 -- name: claim
 insert into runs (job_id, origin, state, rank, slot_at, generation, claimed_at, planned_at, not_before, hold_id, outage_id,
                   attempt, started_at, stint_id)
-select :job_id, :origin, :state, :rank, :slot_at, :generation, :now, :planned_at, :not_before, :hold_id, :outage_id,
+select wanted.value, :origin, :state, :rank, :slot_at, :generation, :now, :planned_at, :not_before, :hold_id, :outage_id,
        :attempt, :started_at, :stint_id
+from every() as wanted
 where exists (select 1 from lease where term = :term)
-  and not (:once and exists (select 1 from runs where job_id = :job_id and slot_at = :slot_at and origin <> 'retry'))
+  and not (:once and exists (select 1 from runs where job_id = wanted.value and slot_at = :slot_at and origin <> 'retry'))
 on conflict do nothing
-
--- name: newest_run_id
-select coalesce(max(seq), 0) as id from sqlite_sequence where name = 'runs'
-
--- name: claimed_since
-select id, job_id, slot_at from runs where id > :newest order by id
+returning id, job_id
 
 -- name: note_last_run
 update jobs set last_run_id = :run_id where id = :job_id
@@ -281,22 +278,15 @@ where state in ('queued', 'retry_wait') and not_before is not null and not_befor
 -- name: start
 update runs set state = 'running', attempt = attempt + 1, started_at = coalesce(started_at, :now), not_before = null,
                 stint_id = :stint_id, duration_ms = null, exit_status = null, http_status = null
-where id = :run_id and state in ('queued', 'retry_wait') and exists (select 1 from lease where term = :term)
-
--- name: begin_ends
-savepoint ends
-
--- name: undo_ends
-rollback to ends
-
--- name: keep_ends
-release ends
+where id in every() and state in ('queued', 'retry_wait')
+  and exists (select 1 from lease where term = :term)
 
 -- name: finish
 update runs set state = :state, finished_at = :finished_at, not_before = :not_before, duration_ms = :duration_ms, error = :error,
                 result = :result, exit_status = :exit_status, http_status = :http_status
-where id = :run_id and state = 'running' and stint_id = :stint_id and attempt = :attempt
+where id in every() and state = 'running' and stint_id = :stint_id and attempt = :attempt
   and exists (select 1 from lease where term = :term)
+returning id
 
 -- name: abandon
 update runs set state = 'abandoned', finished_at = :now, error = :note where id = :run_id and state = 'running'
