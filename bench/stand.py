@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import cProfile
-import gc
 import json
 import sqlite3
 import time
@@ -30,6 +29,7 @@ from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
+from echopilot_jobs.scheduler.process import collect_seldom
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.wake import Waiter
 
@@ -127,6 +127,7 @@ class Stand:
         self.scheduler = Scheduler(
             self.registry, self.ledger, NoEngine(), self.clock, self.log, self.leadership, duties
         )
+        collect_seldom()
 
     def _open_log(self, path: Path, console: Any) -> SchedulerLog:
         return SchedulerLog(path, self.clock, console)
@@ -199,8 +200,6 @@ def main(load: Load, folder: Path, profile: str | None) -> None:
     began = datetime.now(UTC).timestamp()
     if began > start:
         raise SystemExit(f"registering {load.jobs} jobs took {began - start:.1f} s too long")
-    gc.collect()
-    gc.freeze()
     watch = cProfile.Profile()
     if profile:
         watch.enable()

@@ -243,7 +243,7 @@ class Run:
     def changed(self, **facts: Any) -> Run:
         """The run with other *facts*: what `dataclasses.replace` does in a fifth of the time, for ten thousand a second."""
         other = object.__new__(Run)
-        other.__dict__.update(self.__dict__, **facts)
+        object.__setattr__(other, "__dict__", self.__dict__ | facts)
         return other
 
     def as_dict(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from echopilot_jobs.records import record
 if TYPE_CHECKING:
     from echopilot_jobs.outages import Cause, Outage
 
+_SECOND = timedelta(seconds=1)
+
 
 class SkipReason(StrEnum):
     """Why a slot has no run: the closed set."""
@@ -40,7 +42,7 @@ class Slot:
     @property
     def epoch_seconds(self) -> int:
         """The due moment as whole UTC epoch seconds: the form it has in the ledger and in keys."""
-        return (self.due_at - EPOCH) // timedelta(seconds=1)
+        return (self.due_at - EPOCH) // _SECOND
 
     @property
     def key(self) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from echopilot_jobs.executor import Heard
 from echopilot_jobs.jobs import Job
@@ -11,8 +10,7 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Run
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """A run that came back from the engine."""
 
     job: Job

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
+from echopilot_jobs.ledger.claiming import Claiming
 from echopilot_jobs.ledger.defining import Definitions
 from echopilot_jobs.ledger.ending import Ending
 from echopilot_jobs.ledger.facts import Disposed, End, Lease, Limits
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of
-from echopilot_jobs.ledger.starting import RANKS, Key, Starting, Wanted
+from echopilot_jobs.ledger.starting import RANKS, Key, Starting
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
@@ -28,24 +27,6 @@ from echopilot_jobs.stretches import SkippedStretch
 _MILLISECOND = timedelta(milliseconds=1)
 # What nobody missed: it would not have run without any outage either.
 _NOT_MISSED = frozenset({SkipReason.PAUSED, SkipReason.DISABLED, SkipReason.OVERLAP})
-
-
-class _Claim(NamedTuple):
-    """What is written of a claim besides its job. Neighbours that are alike in all of it take one statement together."""
-
-    origin: str
-    rank: int
-    slot_at: int
-    generation: int
-    once: bool
-    planned_at: int | None
-    not_before: int | None
-    hold_id: int | None
-    outage_id: int | None
-    state: str
-    attempt: int
-    started_at: int | None
-    stint_id: int | None
 
 
 class SqlitePass:
@@ -60,7 +41,7 @@ class SqlitePass:
         self._pauses: list[Pause] | None = None
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
-        self._queued = Run(0, "", Origin.SCHEDULE, State.QUEUED, claimed_at=self._at)  # what all fresh ones share
+        self._claiming = Claiming(sql, lease, self._at)
         self._starting = Starting(sql, lease, self._at)
         self._ending = Ending(sql, lease, self._at)
         self._definitions = Definitions(
@@ -169,7 +150,7 @@ class SqlitePass:
                 ended += self._make_room(row["id"], plan)
             wanted.update(((row["id"], claim.slot.epoch_seconds), (job, claim)) for claim in plan.claims)
         at_once = self._starting.of_claims(wanted, limits) if limits is not None else set()
-        claimed = self._claim(wanted, outage_id, hold_id, at_once)
+        claimed = self._claiming.claim_all(wanted, outage_id, hold_id, at_once)
         self._advance(plans, claimed.values())
         for key in at_once - claimed.keys():  # its slot had a run already
             self._starting.give_back(wanted[key][0].name)
@@ -248,54 +229,6 @@ class SqlitePass:
             self._sql.do("put_last_pass", stint_id=self._lease.stint_id, now=self._now, **clocks)
 
     # -- dispositions
-
-    def _claim(
-        self, wanted: Wanted, outage_id: int | None, hold_id: int | None, at_once: Set[Key] = frozenset()
-    ) -> dict[Key, Run]:
-        """The runs of the slots *wanted*, by job and moment; none where a slot already had one: the index decides (I1).
-
-        Those *at_once* are written as started. A calendar moment that ran in an earlier clock generation does not run
-        again (I18).
-        """
-        facts = {"now": self._now, "term": self._lease.term}
-        claimed: dict[Key, Run] = {}
-        for shared, keys in groupby(
-            wanted, lambda key: self._claim_of(*wanted[key], outage_id, hold_id, key in at_once)
-        ):
-            job_ids = [job_id for job_id, _ in keys]
-            for row in self._sql.together("claim", job_ids, **facts, **shared._asdict()):
-                key = row["job_id"], shared.slot_at
-                claimed[key] = self._claimed(row["id"], *wanted[key], shared.hold_id)
-        return claimed
-
-    def _claim_of(self, job: Job, claim: Claim, outage_id: int | None, hold_id: int | None, is_at_once: bool) -> _Claim:
-        slot, caught_up = claim.slot, claim.origin is Origin.CATCH_UP
-        return _Claim(
-            origin=claim.origin.value,
-            rank=RANKS.get(claim.origin, 0),
-            slot_at=slot.epoch_seconds,
-            generation=slot.generation,
-            once=slot.generation > 0 and not job.trigger.follows_real_time,
-            planned_at=None if claim.planned_at == slot.due_at else to_ms(claim.planned_at),
-            not_before=to_ms(claim.not_before) if claim.not_before and not is_at_once else None,
-            hold_id=hold_id if caught_up else None,
-            outage_id=outage_id if caught_up else None,
-            state=State.RUNNING.value if is_at_once else State.QUEUED.value,
-            attempt=int(is_at_once),
-            started_at=self._now if is_at_once else None,
-            stint_id=self._lease.stint_id if is_at_once else None,
-        )
-
-    def _claimed(self, run_id: int, job: Job, claim: Claim, hold_id: int | None) -> Run:
-        return self._queued.changed(
-            id=run_id,
-            job_name=job.name,
-            origin=claim.origin,
-            slot=claim.slot,
-            planned_at=None if claim.planned_at == claim.slot.due_at else claim.planned_at,
-            not_before=claim.not_before,
-            hold_id=hold_id,
-        )
 
     def _skip(self, job: Job, job_id: int, stretch: SkippedStretch, outage_id: int | None) -> None:
         facts = {

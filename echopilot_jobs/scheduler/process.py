@@ -118,6 +118,12 @@ class _StopWish:
         return DRAIN_ORPHANED_SECONDS if self.is_orphaned else DRAIN_SECONDS
 
 
+def collect_seldom() -> None:
+    """Set the garbage collector up for a loop: what is there now stays, and no pass need look through it again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
     """Wait for the lock; False when asked to stop meanwhile. Only a second stack on one folder ever waits here."""
     told = False
@@ -272,8 +278,7 @@ class _Process:
 
     def _loop(self, scheduler: Scheduler, ledger: SqliteLedger) -> bool:
         """Beat until asked to stop; False when this process may not lead any longer."""
-        gc.freeze()  # what is there now stays: a pass of thousands of runs need not look through it again and again
-        gc.set_threshold(20_000, 20, 20)
+        collect_seldom()
         chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
         is_settled = False
         while not self._stop.asked:

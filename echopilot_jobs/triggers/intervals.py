@@ -35,11 +35,12 @@ class Every:
         return True
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        count = (moment - EPOCH - self.phase) // self.interval
+        first = EPOCH + self.phase
         try:
+            due = first + ((moment - first) // self.interval + 1) * self.interval
             while True:
-                count += 1
-                yield EPOCH + self.phase + count * self.interval
+                yield due
+                due += self.interval
         except OverflowError:  # the year 10000
             return
 

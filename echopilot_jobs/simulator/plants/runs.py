@@ -24,12 +24,12 @@ SECOND = timedelta(seconds=1)
 
 @plant("the overlap rule forgets runs that wait in the queue")
 def overlap_ignores_queued(patches: Patches) -> None:
-    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, replace(standing, waiting=0))))
+    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, standing._replace(waiting=0))))
 
 
 @plant("the overlap rule forgets runs that are running")
 def overlap_ignores_running(patches: Patches) -> None:
-    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, replace(standing, running=0))))
+    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, standing._replace(running=0))))
 
 
 @plant("manual runs do not count as runs of their job")
@@ -99,7 +99,7 @@ def retry_after_success(patches: Patches) -> None:
 def retries_off_by_one(patches: Patches) -> None:
     def make(before: Any) -> Any:
         def again(item: Any, now: Any, **facts: Any) -> Any:
-            return before(replace(item, job=replace(item.job, retries=item.job.retries + 1)), now, **facts)
+            return before(item._replace(job=replace(item.job, retries=item.job.retries + 1)), now, **facts)
 
         return again
 
@@ -115,7 +115,7 @@ def backoff_without_wait(patches: Patches) -> None:
 def retry_after_ignored(patches: Patches) -> None:
     def make(before: Any) -> Any:
         return lambda item, now, **facts: before(
-            replace(item, outcome=replace(item.outcome, retry_after=None)), now, **facts
+            item._replace(outcome=replace(item.outcome, retry_after=None)), now, **facts
         )
 
     patches.put(loop, "retry_at", make)

@@ -9,6 +9,7 @@ from typing import Any
 
 from echopilot_jobs import planner, stretches
 from echopilot_jobs.ledger import sqlite_reading
+from echopilot_jobs.ledger.claiming import Claiming
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.outages import Change
 from echopilot_jobs.scheduler import loop, timekeeping
@@ -31,7 +32,7 @@ def marker_without_claim(patches: Patches) -> None:
 
         return claim
 
-    patches.put(SqlitePass, "_claim", make)
+    patches.put(Claiming, "claim_all", make)
 
 
 @plant("the marker is committed before the claims it stands for")
@@ -136,7 +137,7 @@ def stretch_miscounted(patches: Patches) -> None:
 @plant("after a gap only the last fifteen seconds are planned")
 def gap_not_planned(patches: Patches) -> None:
     def change(job: Any, standing: Any, now: Any) -> tuple[Any, Any]:
-        return job, replace(standing, planned_through=max(standing.planned_through, now - 15 * SECOND))
+        return job, standing._replace(planned_through=max(standing.planned_through, now - 15 * SECOND))
 
     patches.put(loop, "plan", planning(change))
 

@@ -70,7 +70,7 @@ def old_wake_ups_kept(patches: Patches) -> None:
 
 @plant("the planner does not know of pauses")
 def pause_ignored_by_planner(patches: Patches) -> None:
-    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, replace(standing, pauses=()))))
+    patches.put(loop, "plan", planning(lambda job, standing, _now: (job, standing._replace(pauses=()))))
 
 
 @plant("runs of a paused job start nevertheless")
