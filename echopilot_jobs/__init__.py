@@ -5,13 +5,9 @@ What the code of a job needs is here; each name is fetched when it is asked for,
 
 from __future__ import annotations
 
-from importlib import import_module
-
-TYPE_CHECKING = False  # as type checkers read it; `typing` is the larger part of what `bin/echopilot` would load first
+from echopilot_jobs.lazy import TYPE_CHECKING, fetching
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from echopilot_jobs.context import RetryAfter, RunContext, Skip
     from echopilot_jobs.declaring import job
     from echopilot_jobs.fluent import every
@@ -21,17 +17,6 @@ __all__ = ["Param", "RetryAfter", "RunContext", "Skip", "every", "job"]
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Param": "jobs",
-    "RetryAfter": "context",
-    "RunContext": "context",
-    "Skip": "context",
-    "every": "fluent",
-    "job": "declaring",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = fetching(
+    __name__, context=("RetryAfter", "RunContext", "Skip"), declaring=("job",), fluent=("every",), jobs=("Param",)
+)

@@ -5,19 +5,15 @@ What judges definitions is fetched when it is asked for: who only looks at the s
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from echopilot_jobs.definitions.inforce import Desk, InForce, in_force, living_scheduler
 from echopilot_jobs.definitions.sheet import not_read
+from echopilot_jobs.lazy import fetching
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions.judging import Checked, begin, check, keep
 
 __all__ = ["Checked", "Desk", "InForce", "begin", "check", "in_force", "keep", "living_scheduler", "not_read"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.judging"), name)
+__getattr__ = fetching(__name__, judging=("Checked", "begin", "check", "keep"))

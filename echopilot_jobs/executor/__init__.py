@@ -6,8 +6,9 @@ not hold makes each of its children cheaper to make and to end.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from echopilot_jobs.lazy import fetching
 
 if TYPE_CHECKING:
     from echopilot_jobs.executor.cancel import Cancel
@@ -17,17 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancel", "Executor", "Heard", "OwnWeb", "Said", "process_mark"]
 
-_HOMES = {
-    "Cancel": "cancel",
-    "Executor": "carrying",
-    "process_mark": "carrying",
-    "OwnWeb": "own_web",
-    "Heard": "report",
-    "Said": "report",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = fetching(
+    __name__,
+    cancel=("Cancel",),
+    carrying=("Executor", "process_mark"),
+    own_web=("OwnWeb",),
+    report=("Heard", "Said"),
+)

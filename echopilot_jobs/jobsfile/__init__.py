@@ -6,8 +6,9 @@ were composed before needs neither what reads text nor what judges tables.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from echopilot_jobs.lazy import fetching
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobsfile.composing import Composed, compose
@@ -17,18 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BadJobsFile", "Composed", "Document", "Problem", "compose", "modules_of", "read"]
 
-_HOMES = {
-    "BadJobsFile": "problems",
-    "Composed": "composing",
-    "Document": "documents",
-    "Problem": "problems",
-    "compose": "composing",
-    "modules_of": "documents",
-    "read": "reading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = fetching(
+    __name__,
+    composing=("Composed", "compose"),
+    documents=("Document", "modules_of"),
+    problems=("BadJobsFile", "Problem"),
+    reading=("read",),
+)

@@ -6,8 +6,9 @@ part.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from echopilot_jobs.lazy import fetching
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
@@ -33,16 +34,11 @@ __all__ = [
     "SqliteReading",
 ]
 
-_NAMES = {
-    "terms": ("LEASE_TTL", "MAX_PAGE", "RENEW_EVERY"),
-    "protocol": ("Ledger", "Pass"),
-    "sqlite": ("SqliteLedger",),
-    "sqlite_reading": ("SqliteReading",),
-}
-_HOMES = {name: home for home, names in _NAMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'facts')}"), name)
+__getattr__ = fetching(
+    __name__,
+    facts=("Disposed", "Dispositions", "End", "Lease", "Limits", "Obligation", "Pruned"),
+    protocol=("Ledger", "Pass"),
+    sqlite=("SqliteLedger",),
+    sqlite_reading=("SqliteReading",),
+    terms=("LEASE_TTL", "MAX_PAGE", "RENEW_EVERY"),
+)
