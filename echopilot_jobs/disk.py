@@ -9,7 +9,9 @@ from pathlib import Path
 from echopilot_jobs.records import record
 
 FLOOR = 50_000_000
+LOW = 10 * FLOOR  # enough, and worth a word before it is not
 FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
+MAKE_ROOM = "free some space; old files in `logs/` may go"
 
 
 @record(frozen=True)
@@ -18,7 +20,7 @@ class Shortage:
 
     word: str
     what: str
-    do: str = "free some space; old files in `logs/` may go"
+    do: str = MAKE_ROOM
 
 
 def free_bytes(folders: Iterable[Path]) -> int | None:

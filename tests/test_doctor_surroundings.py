@@ -15,6 +15,7 @@ import pytest
 
 from echopilot_jobs import doctor
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, shortage
 from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, files, leavings, limits, machine, owners
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.processes import this_process
@@ -168,6 +169,28 @@ def test_too_little_is_a_warning_with_what_would_do(
 
     assert says in told.finding
     assert (told.state == WARN) == bool(told.fix)
+
+
+@pytest.mark.parametrize(
+    ("free", "state", "says", "fix"),
+    [
+        (0, FAIL, "is full: no room is left: 0 bytes free, the floor is 50 MB", MAKE_ROOM),
+        (FLOOR - 1, FAIL, "is nearly full: 50 MB free, the floor is 50 MB", MAKE_ROOM),
+        (FLOOR, WARN, "50 MB free under", MAKE_ROOM),
+        (LOW - 1, WARN, "below 50 MB it is too little", MAKE_ROOM),
+        (LOW, OK, "500 MB free under", None),
+    ],
+)
+def test_room_is_too_little_for_the_doctor_where_it_is_for_everybody_else(
+    lived: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str, says: str, fix: str | None
+) -> None:
+    monkeypatch.setattr(files, "free_bytes", lambda folders: GIB if folders == [lived.var_dir] else free)
+
+    (told,) = found("free space")
+
+    assert (told.state, says in told.finding, told.fix) == (state, True, fix)
+    assert f"'{lived.logs_dir}'" in told.finding
+    assert (told.state == FAIL) == (shortage(free) is not None)
 
 
 # -- whose files

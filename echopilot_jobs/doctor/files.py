@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import stat
 import subprocess  # nosec B404 - one fixed program: this Python
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, amount, free_bytes, shortage
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import SqliteLedger
@@ -26,7 +26,6 @@ from echopilot_jobs.settings import missing_home
 from echopilot_jobs.spans import span
 
 MEBIBYTE = 1024 * 1024
-LEAST_FREE, ENOUGH_FREE = 50 * MEBIBYTE, 500 * MEBIBYTE
 LEAST_INODES = 1000
 WAL_AT_REST = 8 * MEBIBYTE
 # No shared memory between machines: WAL needs it, and their locks are not to be trusted either.
@@ -102,16 +101,21 @@ def _open_to_others(folder: Path) -> Iterator[Finding]:
 
 
 def free_space(place: Place) -> Iterator[Finding]:
-    where = _existing(place.settings.var_dir)
-    free = shutil.disk_usage(where).free
-    fix = "make room; without it nothing can be claimed and runs stop"
-    if free < ENOUGH_FREE:
-        yield Finding(FAIL if free < LEAST_FREE else WARN, f"{free // MEBIBYTE:,} MiB free at '{where}'", fix)
-    else:
-        yield Finding(OK, f"{free // MEBIBYTE:,} MiB free at '{where}'")
-    room = os.statvfs(where)
+    """Room for the ledger and for the logs, judged as `status` and `/health` do, and a word before it is too little."""
+    var, logs = _existing(place.settings.var_dir), _existing(place.settings.logs_dir)
+    yield _tightest({folder: free_bytes([folder]) or 0 for folder in (var, logs)})
+    room = os.statvfs(var)
     if room.f_files and room.f_favail < LEAST_INODES:
         yield Finding(FAIL, f"only {room.f_favail:,} more files fit on the disk (inodes)", "delete files nobody needs")
+
+
+def _tightest(rooms: dict[Path, int]) -> Finding:
+    where, free = min(rooms.items(), key=lambda room: room[1])
+    if short := shortage(free):
+        return Finding(FAIL, f"the disk under '{where}' is {short.word}: {short.what}", short.do)
+    if free < LOW:
+        return Finding(WARN, f"{amount(free)} free under '{where}'; below {amount(FLOOR)} it is too little", MAKE_ROOM)
+    return Finding(OK, f"{amount(free)} free under '{where}'")
 
 
 def file_system(place: Place) -> Iterator[Finding]:
@@ -268,4 +272,4 @@ def _lives(owner: str) -> bool:
 
 
 def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    return next(each for each in (folder, *folder.parents) if each.is_dir())
