@@ -116,8 +116,7 @@ def of_disk(settings: Settings) -> Iterator[Trouble]:
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:
     """A jobs file that is not what runs."""
     if found.problems:
-        instead = "the last good set" if found.accepted_at else "nothing but the built-in jobs"
-        do = f"mend it and save it; `echopilot check` lists every mistake; until then {instead} can run"
+        do = f"mend it and save it; `echopilot check` lists every mistake; until then {found.instead} can run"
         yield Trouble(sight.not_in_force(found), do)
 
 

@@ -33,6 +33,7 @@ UNKNOWN = Problem(
     "written again as soon as that is possible; see `echopilot doctor` for the disk, and `echopilot logs scheduler`",
     file=NAME,
 )
+ONLY_BUILT_IN = "only the built-in jobs"
 JUDGED_WITHIN = timedelta(seconds=15)  # two seconds, and ten for what has to be imported
 
 JobsOf = Callable[[Settings, Accepted | None], Registry]
@@ -40,13 +41,17 @@ JobsOf = Callable[[Settings, Accepted | None], Registry]
 
 @record(frozen=True)
 class InForce:
-    """The jobs that run. *problems* says why the jobs file as it is now is not among them; empty when it is."""
+    """The jobs that run. *problems* says why the jobs file as it is now is not among them; empty when it is.
+
+    *instead* names what runs as long as that is so: `the last good set without self_heal`.
+    """
 
     registry: Registry
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     accepted_at: datetime | None = None
     refused_at: datetime | None = None
+    instead: str = ""
 
     @property
     def refusal(self) -> str:
@@ -55,7 +60,7 @@ class InForce:
             return ""
         many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
         what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
-        return f"{what}; {'the last good set keeps running' if self.accepted_at else 'only the built-in jobs run'}"
+        return f"{what}; {self.instead} {'run' if self.instead == ONLY_BUILT_IN else 'keeps running'}"
 
     def as_dict(self) -> dict[str, Any]:
         """How the jobs file stands, as plain JSON; field names are kept from release to release."""
@@ -147,7 +152,15 @@ def last_good(settings: Settings, kept: Shelf, problems: tuple[Problem, ...], jo
 
         registry, left_out = what_fits(settings, accepted, error.found)
         problems, warnings = (left_out, *(problems or error.found)), ()
-    return InForce(registry, problems, warnings, at, refused_at)
+    return InForce(registry, problems, warnings, at, refused_at, _instead(accepted, registry) if problems else "")
+
+
+def _instead(accepted: Accepted | None, registry: Registry) -> str:
+    if accepted is None:
+        return ONLY_BUILT_IN
+    from echopilot_jobs.definitions.fitting import in_words
+
+    return in_words(accepted, registry)
 
 
 def _known_or_composed(settings: Settings, accepted: Accepted | None) -> Registry:

@@ -15,7 +15,7 @@ from echopilot_jobs.records import record
 from echopilot_jobs.settings import PROJECT_ROOT, Settings
 
 NAME = "jobs.toml"
-GONE = Problem("it is gone; the last good set stays in force; put it back, or create an empty one", file=NAME)
+GONE = Problem("it is gone; put it back, or create an empty one", file=NAME)
 READ_MOST = 1_100_000  # a little more than is allowed, so that what is too long can be told
 WORDS = {
     errno.EISDIR: "it is a folder; wanted: a file",

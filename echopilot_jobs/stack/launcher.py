@@ -247,7 +247,8 @@ def _jobs_to_begin_with() -> list[str]:
         advice = "mend the jobs file, or move it away to start with the built-in jobs alone"
         raise preflight.Refusal("\n".join([*problems, advice]), preflight.EX_CONFIG)
     if problems and found.accepted_at is not None:
-        problems.append(f"THE JOBS FILE IS NOT IN FORCE: the set of {iso(found.accepted_at)} runs until it is mended")
+        runs = f"{found.instead} can run (accepted {iso(found.accepted_at)})"
+        problems.append(f"THE JOBS FILE IS NOT IN FORCE: until it is mended, {runs}")
     return [*_not_read(configuration), *problems]
 
 

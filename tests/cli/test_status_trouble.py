@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from daykit import live, well
 
+from echopilot_jobs import definitions
 from echopilot_jobs.cli import status, trouble
 from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
@@ -19,7 +20,7 @@ from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import Outcome, State
-from echopilot_jobs.settings import Settings
+from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
@@ -58,6 +59,22 @@ def test_what_is_broken_now_stands_before_failing_jobs_and_those_before_all_else
     order += [next(n for n, line in enumerate(lines) if line.startswith(word)) for word in ("stack ", "JOB ")]
     assert order == sorted(order)
     assert answer.err == ""  # said once
+
+
+def test_of_a_set_that_fits_in_part_status_says_what_can_run(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, mine = house.settings.home / "jobs.toml", '[jobs.mine]\nevery = "1h"\ncommand = ["true"]\n'
+    file.write_text(f'{mine}[jobs.self_heal]\njitter = "2h"\n')  # fits while it runs every six hours
+    definitions.begin(house.settings, NOW)
+    monkeypatch.setenv("SCHED_SELFHEAL_EVERY_HOURS", "1")
+    file.write_text(f"{mine}retires = 1\n")
+    definitions.begin(load(), NOW)
+
+    broken = json.loads(call("status", "--json").out)["status"]["broken"]
+
+    (do,) = (each["do"] for each in broken if each["what"].startswith("the jobs file is not in force: "))
+    assert do.endswith("; until then the last good set without self_heal can run")
 
 
 @pytest.mark.parametrize(("others", "told"), [(1, " (and 1 more mistake)"), (2, " (and 2 more mistakes)")])

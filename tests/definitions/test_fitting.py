@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from echopilot_jobs import definitions
+from echopilot_jobs import builtin, definitions
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.definitions import InForce
+from echopilot_jobs.definitions.fitting import NAMED_MOST, in_words
+from echopilot_jobs.definitions.shelf import Accepted
+from echopilot_jobs.jobs import Registry
+from echopilot_jobs.jobsfile import Document
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings, load
 
 MINE = '[jobs.mine]\nevery = "3s"\ncommand = ["true"]\n'
@@ -76,4 +82,43 @@ def test_what_is_wrong_with_no_job_leaves_the_built_in_ones(
     found, _ = definitions.begin(load(), SystemClock().now())
 
     assert found.registry == {"only": "built-in"}
-    assert "not all of it fits: the built-in jobs alone" in str(found.problems[0])
+    assert "not all of it fits: only the built-in jobs" in str(found.problems[0])
+    assert found.instead == "only the built-in jobs"
+
+
+@pytest.mark.parametrize("lives", [False, True], ids=["nothing runs", "a scheduler runs"])
+def test_whoever_looks_is_told_that_a_part_runs_also_when_the_file_was_changed_and_refused_I28(
+    began: Callable[[str], InForce], settings: Settings, lives: bool
+) -> None:
+    began(MINE + SPREAD)
+    (settings.home / "jobs.toml").write_text(MINE + SPREAD + "retires = 1\n")
+    running, _ = definitions.begin(load(), SystemClock().now())
+    if lives:
+        (settings.var_dir / "scheduler.lock").write_text(str(this_process()))
+
+    seen = definitions.in_force(load())
+
+    assert running.instead == seen.instead == "the last good set without self_heal"
+    assert seen.refusal.endswith("; the last good set without self_heal keeps running")
+
+
+def test_a_set_that_fits_is_called_the_last_good_one_and_none_is_called_nothing(
+    began: Callable[[str], InForce], settings: Settings
+) -> None:
+    fits = began(MINE)
+    (settings.home / "jobs.toml").write_text("[jobs.other]\n")
+
+    refused, _ = definitions.begin(load(), SystemClock().now())
+
+    assert (fits.instead, refused.instead) == ("", "the last good set")
+
+
+def test_of_many_jobs_that_do_not_fit_a_few_are_named_and_of_all_none(settings: Settings) -> None:
+    mine = builtin.jobs(settings)
+    tables = {f"job_{number}": {} for number in range(NAMED_MOST + 2)}
+    accepted = Accepted("digest", SystemClock().now(), Document("jobs.toml", {"jobs": tables}))
+    with_one = Registry([*mine.values(), replace(mine["heartbeat"], name="job_0", declared_in="jobs.toml:1")])
+
+    words = [in_words(accepted, registry) for registry in (with_one, mine)]
+
+    assert words == ["the last good set without job_1, job_2, job_3, job_4, job_5 and 1 more", "only the built-in jobs"]

@@ -124,7 +124,8 @@ def test_a_deleted_file_leaves_the_last_good_set_and_says_so_F65(home: Home) -> 
 
     found = home.in_force()
     assert names(found) == ["mine"]
-    assert str(found.problems[0]).startswith("jobs.toml: it is gone; the last good set stays in force")
+    assert str(found.problems[0]).startswith("jobs.toml: it is gone; put it back")
+    assert found.refusal == "jobs.toml is gone; the last good set keeps running"
 
 
 @pytest.mark.parametrize(
