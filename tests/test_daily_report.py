@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -235,6 +236,17 @@ def test_bad_ends_come_with_their_error_and_last_lines(memory, evening, settings
     assert data["verdict"] == "bad"
     assert f"run {failure['run']} timed out\n" in page
     assert "timed_out" not in page
+    assert ", signal 15</span>" in page
+
+
+def test_the_report_says_an_exit_status_once(memory, evening, settings):
+    def ending(run: Run) -> Outcome:
+        bad = run.job_name == "ceo_brief"
+        return Outcome(State.FAILED, error="exit status 3", exit_status=3) if bad else well(run)
+
+    live(memory, jobs(settings), evening, START + 26 * HOUR, ending=ending)
+
+    assert daily_report.make(THE_DAY, settings, memory, evening.now())[1].count("exit status 3") == 1
 
 
 def test_bad_ends_of_one_job_stand_in_the_order_in_which_they_began(memory, evening, settings):
@@ -294,8 +306,11 @@ CUT = """() => [...document.querySelectorAll('.wide')]
 
 @pytest.mark.browser
 def test_on_a_phone_no_table_of_the_report_is_cut(memory, evening, settings, tmp_path, chromium):
-    live(memory, jobs(settings), evening, START + 3 * HOUR, stop="orphaned")
-    live(memory, jobs(settings), evening, START + 26 * HOUR, stop=None)
+    registry = jobs(settings)
+    long = replace(registry["ceo_brief"], name="a_job_with_a_name_as_long_as_names_may_be_and_no_place_to_break")
+    registry = {**registry, long.name: long}
+    live(memory, registry, evening, START + 3 * HOUR, stop="orphaned")
+    live(memory, registry, evening, START + 26 * HOUR, stop=None)
     made = tmp_path / "report.html"
     made.write_text(daily_report.make(THE_DAY, settings, memory, evening.now())[1], encoding="utf-8")
 

@@ -129,6 +129,9 @@ note = { description = "kept with the run" }
 every = "1h"
 command = ["sh", "-c", "true"]
 enabled = false
+[jobs.a_job_with_a_name_as_long_as_names_may_be_and_no_place_to_break]
+manual = true
+command = ["sh", "-c", "true"]
 """
 
 

@@ -93,6 +93,26 @@ def test_the_papers_are_laid_out_alike_however_long_ago_they_were_written(quiet:
         assert len(set(page.eval_on_selector_all(part, places))) == 1, part
 
 
+def test_links_to_what_a_run_wrote_are_two_to_the_eye(quiet: Site, window: Any) -> None:
+    page = window.sign_in(quiet)
+    assert quiet.ledger is not None
+    (report,) = quiet.ledger.runs(job_name="daily_report", limit=1)
+    page.goto(f"{quiet.address}/runs/{report.id}")
+
+    read, data = page.eval_on_selector_all(".problem__do a", f"all => all.map({BOX})")
+
+    assert data[0] - read[1] >= 12
+
+
+@pytest.mark.parametrize("number", ["Pid", "Late", "Took"])
+def test_the_head_of_a_column_of_numbers_stands_above_their_ends(quiet: Site, window: Any, number: str) -> None:
+    page = window.sign_in(quiet)
+
+    head = page.locator(f"th:text-is('{number}')").first
+
+    assert head.evaluate("e => getComputedStyle(e).textAlign") == "right"
+
+
 def test_the_runs_of_one_job_are_announced_in_a_sentence_without_holes(quiet: Site, window: Any) -> None:
     page = window.sign_in(quiet)
 
