@@ -336,4 +336,5 @@ def _all_well(jobs: Sequence[JobLine], health: Health) -> str:
     if not any(line.last for line in jobs):
         return "All well; nothing has run yet"
     beat = health.stint.beat_at if health.stint else health.at
-    return f"All well: {counted(len(jobs), 'job')} on schedule, last beat {relative(min(beat, health.at), health.at)}"
+    coming = sum(line.next_at is not None for line in jobs)
+    return f"All well: {counted(coming, 'job')} on schedule, last beat {relative(min(beat, health.at), health.at)}"

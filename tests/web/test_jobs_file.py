@@ -126,6 +126,17 @@ def test_a_saved_set_is_on_the_pages_without_a_restart(app: Flask, file: File) -
     assert {job["name"] for job in after} - {job["name"] for job in before} == {"export", "off"}
 
 
+def test_a_disabled_job_is_not_counted_among_those_on_schedule(
+    app_with_jobs: Flask, ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    run, _ = ledger.request_run("heartbeat", clock.now())
+    ledger.cancel(run.id, clock.now(), "somebody")
+
+    page = Browser(app_with_jobs).client.get("/").text
+
+    assert "All well: 5 jobs on schedule" in page
+
+
 # -- parameters of runs by hand
 
 

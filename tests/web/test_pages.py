@@ -108,7 +108,8 @@ def test_the_first_minute_has_words(browser: Browser) -> None:
 
     assert "nothing has run yet" in text
     assert "not run yet" in text
-    assert "Nothing has run yet. The heartbeat runs within a minute" in text
+    assert "Nothing has run yet. The first run appears here." in text
+    assert "Nothing has run yet. The first run appears here." in seen(browser.client.get("/runs").text)
     assert "none yet; it appears here after its first run" in text
     assert "nothing has come due yet" in text
 
