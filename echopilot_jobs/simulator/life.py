@@ -281,7 +281,7 @@ class Process:
             renew_every=machine.renew_every,
         )
         machine.note("leads")
-        custody = cast(Custody, _Caretaker(self.ledger))
+        custody = cast(Custody, _Caretaker(self.ledger, machine))
         self._chores = Chores(self.ledger, self._registry, custody, machine.clock, self._log, surroundings)
         return 0.0
 
@@ -313,12 +313,17 @@ class Process:
 class _Caretaker:
     """What the chores ask of `Custody`, without the care for a file that is a real one of no importance here."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
+    def __init__(self, ledger: SqliteLedger, machine: Machine) -> None:
         self._ledger = ledger
+        self._world = machine.world
+        self._every = machine.checkpoint_every.total_seconds()
+        self._from = 0.0
 
     def checkpoint(self) -> None:
-        """As `Custody` does it."""
-        self._ledger.checkpoint()
+        """As `Custody` does it, though no more often than the machine says."""
+        if self._world.active >= self._from:
+            self._ledger.checkpoint()
+            self._from = self._world.active + self._every
 
 
 class SimLog(Log):

@@ -42,6 +42,7 @@ class Machine:
         self.lock = LockFile()
         self.revision = 1
         self.renew_every = RENEW_EVERY
+        self.checkpoint_every = timedelta(0)  # at least so long between two checkpoints, however often one is due
         self._pids = 0
         self._engines: list[SimEngine] = []
         self.beats = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,14 +22,14 @@ from echopilot_jobs.simulator.histories import History
 from echopilot_jobs.simulator.life import RESTART
 from echopilot_jobs.simulator.machine import Machine
 from echopilot_jobs.simulator.play import stage
-from echopilot_jobs.slots import Gap, Skip
+from echopilot_jobs.slots import Gap
 
 ZERO = timedelta(0)
 NOMINAL = timedelta(seconds=20)
 LAST_BREATH = timedelta(seconds=0.05)
 LINGER = timedelta(minutes=2)  # what came due at the very end may still start
 STEP = timedelta(hours=6)  # how often a caller is told how far it is
-SELDOM = timedelta(hours=1)  # how often the scheduler beats though nothing is due: nobody else is waiting for its lease
+SELDOM = timedelta(hours=1)  # how often it beats though nothing is due, and checkpoints: its lease and file are its own
 MOVES_MOST = 20_000  # slots of one rehearsal: some ten seconds of work
 SHORTEST, LONGEST = timedelta(seconds=30), timedelta(hours=12)
 
@@ -84,8 +84,9 @@ def rehearse(
     with stage(_history(registry, began_at, beasts)) as machine:
         live(machine, dark, began_at, ended_at, tell, _reloads(machine, seen, often_names, ended_at))
         with contextlib.closing(SqliteLedger(machine.disk.path, create=False)) as ledger:
+            past = Past(ledger, began_at, ended_at)
             return [
-                _account(job, fates_of(ledger, job, began_at, ended_at, seen if job.name in often_names else None))
+                _account(job, past.fates_of(job, seen if job.name in often_names else None))
                 for job in registry.values()
             ]
 
@@ -103,7 +104,7 @@ def live(
     script: Sequence[Event] = (),
 ) -> None:
     """Let the first scheduler of *machine* live, rebooted after every stretch of *dark*, with *script* in between."""
-    machine.renew_every = SELDOM
+    machine.renew_every = machine.checkpoint_every = SELDOM
     machine.disk.on_commit = lambda _writer, _tables: None  # nobody judges; what the ledger has at the end is enough
     machine.first.start()
     outages: list[Event] = [(start - LAST_BREATH, partial(_go_dark, machine, end - start)) for start, end in dark]
@@ -155,35 +156,43 @@ def _account(job: Job, fates: Iterator[Fate]) -> Account:
     return Account(job, counts.total(), counts, tuple(odd), taken)
 
 
-def fates_of(
-    ledger: SqliteLedger, job: Job, began_at: datetime, ended_at: datetime, seen: Sequence[Dark] | None = None
-) -> Iterator[Fate]:
-    """The fate of every slot of *job* in (*began_at*, *ended_at*], oldest first. Those not *seen* are taken to have run."""
-    span = (began_at, ended_at + timedelta(seconds=1))
-    runs = {run.slot.due_at: run for run in ledger.runs_between(*span) if run.slot and run.job_name == job.name}
-    skips = {skip.slot.due_at: skip for skip in ledger.skips_between(*span) if skip.slot.job_name == job.name}
-    gaps = [gap for gap in ledger.gaps_between(*span) if gap.job_name == job.name]
-    for slot in slots(job, began_at, ended_at):
-        due = slot.due_at
-        if seen is not None and not is_seen(due, seen):
-            yield Fate(due, "ran", due, State.SUCCEEDED, is_taken=True)
-        elif due in runs:
-            yield _of_run(runs[due], due, ledger)
-        elif missed := skips.get(due) or next((gap for gap in gaps if gap.first <= due <= gap.last), None):
-            yield _of_missed(missed, due)
-        else:
-            yield Fate(due, "lost")
+class Past:
+    """What *ledger* has of the slots in (*began_at*, *ended_at*]: read once, however many jobs it is then asked about."""
 
+    def __init__(self, ledger: SqliteLedger, began_at: datetime, ended_at: datetime) -> None:
+        self._ledger = ledger
+        self._lived = (began_at, ended_at)
+        span = (began_at, ended_at + timedelta(seconds=1))
+        self._runs = {(run.job_name, run.slot.due_at): run for run in ledger.runs_between(*span) if run.slot}
+        self._skips = {(skip.slot.job_name, skip.slot.due_at): skip for skip in ledger.skips_between(*span)}
+        self._gaps: dict[str, list[Gap]] = defaultdict(list)
+        for gap in ledger.gaps_between(*span):
+            self._gaps[gap.job_name].append(gap)
 
-def _of_missed(missed: Skip | Gap, due: datetime) -> Fate:
-    return Fate(due, "skipped", reason=missed.reason.value, outage=missed.outage)
+    def fates_of(self, job: Job, seen: Sequence[Dark] | None = None) -> Iterator[Fate]:
+        """The fate of every slot of *job*, oldest first. Those not *seen* are taken to have run."""
+        for slot in slots(job, *self._lived):
+            due = slot.due_at
+            if seen is not None and not is_seen(due, seen):
+                yield Fate(due, "ran", due, State.SUCCEEDED, is_taken=True)
+            else:
+                yield self._fate(job.name, due)
 
+    def _fate(self, name: str, due: datetime) -> Fate:
+        if run := self._runs.get((name, due)):
+            return self._of_run(run, due)
+        if missed := self._skips.get((name, due)) or self._gap(name, due):
+            return Fate(due, "skipped", reason=missed.reason.value, outage=missed.outage)
+        return Fate(due, "lost")
 
-def _of_run(run: Run, due: datetime, ledger: SqliteLedger) -> Fate:
-    ran = Fate(due, "ran", run_at=run.started_at, state=run.state)
-    if run.origin.value == "schedule":
-        return ran
-    return replace(ran, what="caught up", outage=ledger.outage_of(run.id))
+    def _gap(self, name: str, due: datetime) -> Gap | None:
+        return next((gap for gap in self._gaps[name] if gap.first <= due <= gap.last), None)
+
+    def _of_run(self, run: Run, due: datetime) -> Fate:
+        ran = Fate(due, "ran", run_at=run.started_at, state=run.state)
+        if run.origin.value == "schedule":
+            return ran
+        return replace(ran, what="caught up", outage=self._ledger.outage_of(run.id))
 
 
 def random_outages(count: int, seed: int, began_at: datetime, ended_at: datetime) -> list[Dark]:

@@ -18,7 +18,7 @@ from echopilot_jobs.signals.reading import read_signals
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.histories import History
 from echopilot_jobs.simulator.play import stage
-from echopilot_jobs.simulator.rehearsal import Fate, fates_of, live
+from echopilot_jobs.simulator.rehearsal import Fate, Past, live
 
 WORK = Beast("quick", seconds=20.0)
 
@@ -58,7 +58,7 @@ def replay(alive: Sequence[float], registry: Registry, job_name: str) -> Replay:
     with stage(history) as machine:
         live(machine, dark, began_at, ended_at)
         with contextlib.closing(SqliteLedger(machine.disk.path, create=False)) as ledger:
-            fates = tuple(fates_of(ledger, registry[job_name], began_at, ended_at))
+            fates = tuple(Past(ledger, began_at, ended_at).fates_of(registry[job_name]))
     lived = ended_at - began_at - sum((end - start for start, end in dark), timedelta(0))
     return Replay(began_at, ended_at, lived, len(dark), fates)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from echopilot_jobs.jobs import Command, Job, Registry
+from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.simulator import glimpses
 from echopilot_jobs.simulator.rehearsal import Account, affordable, random_outages, rehearse
 from echopilot_jobs.triggers import DailyAt, Every
@@ -80,3 +84,49 @@ def test_a_month_of_a_minutely_job_is_affordable_and_a_day_of_every_second_is_no
 
     assert affordable(Registry(JOBS), BEGAN, a_month, outages=10) == a_month
     assert timedelta(hours=1) < affordable(every_second, BEGAN, a_day) - BEGAN < timedelta(days=1)
+
+
+def test_jobs_due_at_the_same_moments_are_each_told_what_became_of_their_own_slots_I2() -> None:
+    hour, dark = timedelta(hours=1), [(BEGAN + timedelta(minutes=150), BEGAN + timedelta(minutes=330))]
+    late = Job("late", Every(hour), Command(("true",)), catch_up="all", catch_up_window=6 * hour)
+    never = Job("never", Every(hour), Command(("true",)), catch_up="none")
+    off = Job("off", Every(hour), Command(("true",)), enabled=False)
+
+    accounts = rehearse(Registry([late, never, off]), dark, BEGAN, BEGAN + 10 * hour)
+
+    assert {each.job.name: dict(each.counts) for each in accounts} == {
+        "late": {"ran": 7, "caught up": 3},
+        "never": {"ran": 7, "expired": 3},
+        "off": {"disabled": 10},
+    }
+
+
+def test_jobs_that_share_a_group_cost_no_reading_of_the_ledger_each_and_few_checkpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = count_calls(monkeypatch, "runs_between", "skips_between", "gaps_between", "checkpoint")
+    jobs = [Job(f"j{number}", Every(MINUTE), Command(("true",)), group="g") for number in range(3)]
+
+    accounts = rehearse(Registry(jobs, {"g": 1}), [], BEGAN, BEGAN + timedelta(hours=4))
+
+    assert sum(each.counts["ran"] for each in accounts) > 480
+    assert (asked["runs_between"], asked["skips_between"], asked["gaps_between"]) == (1, 1, 1)
+    assert 3 <= asked["checkpoint"] <= 5
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
+    """How often each of these methods of the ledger is called from now on."""
+    asked = Counter[str]()
+
+    def counted(name: str) -> Callable[..., Any]:
+        ours = getattr(SqliteLedger, name)
+
+        def call(ledger: SqliteLedger, *words: Any) -> Any:
+            asked[name] += 1
+            return ours(ledger, *words)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(SqliteLedger, name, counted(name))
+    return asked
