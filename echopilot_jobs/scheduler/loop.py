@@ -223,8 +223,6 @@ class Scheduler:
                 done.ended.append((item, ended))
 
     def _end_of(self, item: Ended, wanted: Mapping[int, str], now: datetime) -> End:
-        if item.outcome.state is State.SUCCEEDED:
-            return item.run, item.outcome, None
         asked = self._cancelled.get(item.run.id) or wanted.get(item.run.id)
         again_at = retry_at(item, now, asked_to_stop=asked is not None or item.job.name not in self._registry)
         return item.run, _judged(item, asked, now), again_at
