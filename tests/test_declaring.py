@@ -17,7 +17,8 @@ from echopilot_jobs import Param, builtin, declaring, every, job
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.jobsfile import Document, compose
-from echopilot_jobs.jobsfile.tables import JobTable, keys_of
+from echopilot_jobs.jobsfile.keys import keys_of
+from echopilot_jobs.jobsfile.tables import JobTable
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.triggers import Cron, DailyAt, Every, Until, Weekly
 

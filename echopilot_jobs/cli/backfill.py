@@ -43,16 +43,18 @@ COLUMNS = (out.Column("SLOT"), out.Column("BEFORE", gives_way=True), out.Column(
 @click.option("--tz", "tz", type=zone, metavar="ZONE", help="The zone of the times; UTC by default.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen, slot by slot.")
 @yes_option
-@click.option("--wait", is_flag=True, help="Follow the runs to their ends; exit 0 if all succeeded, else 1.")
+@click.option(
+    "--wait", is_flag=True, help="Follow the runs to their ends; exit 0 if all succeeded or skipped themselves, else 1."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> int:
     """Queue runs for past slots of JOB that have none.
 
-    At most 1,000, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
+    At most 1,000 slots, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
     however it ended, is left alone. More than 100 are asked about first; `echopilot cancel --job JOB` takes back what still
     waits.
 
-    Example: echopilot backfill ceo_brief --from '2026-03-01 08:00' --to 'yesterday 08:00' --dry-run
+    Example: echopilot backfill ceo_brief --from 2026-03-01 --to now --dry-run
     """
     if wait and dry_run:
         raise click.UsageError("--wait has nothing to wait for with --dry-run; give one of them")

@@ -20,10 +20,10 @@ BYTES_MOST = 1024 * 1024
 def command(file: str, system: bool, tz: str | None) -> int:
     """Translate a crontab into the text of a jobs.toml; FILE, or standard input.
 
-    Nothing is changed: look at what comes out and put it into jobs.toml. What has no counterpart stands there as a comment
+    Nothing is changed: look at what comes out and add it to jobs.toml. What has no counterpart stands there as a comment
     with the reason, and the exit code is 1.
 
-    Example: crontab -l | echopilot import-crontab --timezone Europe/Riga >> jobs.toml
+    Example: crontab -l | echopilot import-crontab --timezone Europe/Riga
     """
     text = _decoded(_content(file), file)
     from echopilot_jobs.crontab import translate

@@ -34,7 +34,8 @@ def command(
 ) -> int:
     """Let JOB's slots pass unrun, recorded as paused.
 
-    What runs already goes on; what waits in the queue waits on, except a run by hand.
+    Without --for or --until it lasts until `echopilot resume`. What runs already goes on, and what waits in the queue waits
+    until the end of the pause. A run by hand starts all the same.
 
     Example: echopilot pause ceo_brief --for 2h --note 'the office moves'
     """

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def command(run_id: int, force: bool, wait: bool, as_json: bool) -> int:
     """Queue one more run with the slot and the parameters of one that ended.
 
-    Asked twice, it is the same run. Without a word from you, a failed run is only tried again as its job's retries say.
+    Asked for again, it stays one: the new run can be retried in its turn. By itself a run that failed gets only the attempts
+    that its job's `retries` gives it.
 
     Example: echopilot retry 42 --wait
     """

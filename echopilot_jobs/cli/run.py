@@ -45,10 +45,18 @@ def _key(value: str) -> str:
     help="A parameter for this run; repeatable.",
 )
 @click.option("--wait", is_flag=True, help="Follow the run to its end and exit as it did.")
-@click.option("--logs", is_flag=True, help="--wait, and show what the run logs while it goes on.")
-@click.option("--timeout", type=seconds, metavar="SECONDS", help="With --wait or --logs: how long to follow.")
+@click.option("--logs", is_flag=True, help="As --wait, and show meanwhile what the run logs and prints.")
 @click.option(
-    "--key", type=_key, metavar="KEY", help="Your own name for this request; asked again, it is the same run."
+    "--timeout",
+    type=seconds,
+    metavar="SECONDS",
+    help="With --wait or --logs: follow no longer than this, then exit with 1; the run goes on.",
+)
+@click.option(
+    "--key",
+    type=_key,
+    metavar="KEY",
+    help="Your own name for this request: whoever asks with it again gets the same run and queues no second one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -56,10 +64,10 @@ def command(
 ) -> int:
     """Queue a run of JOB now.
 
-    With --wait or --logs the exit code is the run's: 0 when it succeeded; of a command that failed its own exit status, when
-    that is 1 to 125; otherwise 1. So a 3 may be the command's own: then standard output tells how the run ended, in a line
-    or, with --json, in a document with `state` and `exit_status`. The 3 of a refusal, and of 30 seconds in which no scheduler
-    led, comes with an `error:` instead. A Ctrl-C ends the following (130), not the run.
+    With --wait or --logs the exit code is the run's: 0 when it succeeded or skipped itself; of a command that failed its own
+    exit status, when that is 1 to 125; otherwise 1. So a 3 may be the command's own: then standard output tells how the run
+    ended, in a line or, with --json, in a document with `state` and `exit_status`. The 3 of a refusal, and of 30 seconds in
+    which no scheduler led, comes with an `error:` instead. A Ctrl-C ends the following (exit code 130), not the run.
 
     Example: echopilot run daily_report -p date=2026-03-01 --wait
     """

@@ -11,11 +11,12 @@ from echopilot_jobs.jobs import NAME_RULE, Job, Registry
 from echopilot_jobs.jobs.params import shown
 from echopilot_jobs.jobsfile.advice import advise
 from echopilot_jobs.jobsfile.documents import MODULE_RULE, MODULES_MOST, Document
+from echopilot_jobs.jobsfile.keys import keys_of, validated
 from echopilot_jobs.jobsfile.layers import KINDS, RHYTHM, Layered, first, over, tables_of
 from echopilot_jobs.jobsfile.making import job_of
 from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
-from echopilot_jobs.jobsfile.tables import FileTable, keys_of, validated
+from echopilot_jobs.jobsfile.tables import FileTable
 from echopilot_jobs.jobsfile.unknown import about_unknown
 from echopilot_jobs.jobsfile.words import NAME_WANTED, ONE_NAME, Wrong, came, nearest, whole
 from echopilot_jobs.records import record

@@ -10,10 +10,11 @@ from echopilot_jobs.jobs import Action, Command, Http, Inline, Job, Param, Pytho
 from echopilot_jobs.jobs.params import PARAM_NAME, READERS
 from echopilot_jobs.jobsfile import doing, request
 from echopilot_jobs.jobsfile.documents import Document
+from echopilot_jobs.jobsfile.keys import AnyTable, keys_of, validated
 from echopilot_jobs.jobsfile.layers import Layered
 from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.schedule import trigger_of_table
-from echopilot_jobs.jobsfile.tables import AnyTable, HttpTable, JobTable, ParamTable, keys_of, validated
+from echopilot_jobs.jobsfile.tables import HttpTable, JobTable, ParamTable
 from echopilot_jobs.jobsfile.unknown import about_unknown
 from echopilot_jobs.jobsfile.words import Wrong, came, wrong
 

@@ -7,28 +7,20 @@ These models are what a file is held against and what the reference is written f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from echopilot_jobs.jobs.job import PRIORITY_MOST, CatchUp
 from echopilot_jobs.jobs.params import READERS, ParamType
 from echopilot_jobs.jobsfile import doing, request, when
-from echopilot_jobs.jobsfile.words import Wrong, length, name, one_of, several, table, tag, text, whole, yes_or_no
+from echopilot_jobs.jobsfile.keys import key
+from echopilot_jobs.jobsfile.words import length, name, one_of, several, table, tag, text, whole, yes_or_no
 
 RETRIES_MOST = 100
-UNKNOWN_MOST = 50  # of one table; with more of them the rest is of the same kind
 TIMEOUT_MOST = timedelta(days=30)
 WORDS = ("latest", "all", "none")
-
-
-def key(
-    read: Callable[[object], Any], default: Any, kind: str, meaning: str, example: str, *, default_words: str = ""
-) -> Any:
-    """A key of a table: how it is read, its *default*, its *kind* of value, what it means and an *example* in TOML."""
-    about = {"read": read, "kind": kind, "meaning": meaning, "example": example, "default_words": default_words}
-    return field(default_factory=dict, metadata=about) if default == {} else field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -374,31 +366,3 @@ class FileTable:
         'modules = ["myapp.jobs"]',
         default_words="none",
     )
-
-
-AnyTable = TypeVar("AnyTable", JobTable, HttpTable, ParamTable, FileTable)
-Fault = tuple[str, object, str]
-
-
-def keys_of(model: type) -> tuple[str, ...]:
-    """The keys of a table."""
-    return tuple(one.name for one in fields(model))
-
-
-def validated(model: type[AnyTable], found: Mapping[str, Any]) -> tuple[AnyTable, list[Fault]]:
-    """The table, its faulty keys left at their defaults, and for each fault: the key, what came, what is the matter.
-
-    An unknown key comes with an empty text.
-    """
-    readers = {one.name: one.metadata["read"] for one in fields(model)}
-    values: dict[str, Any] = {}
-    faults: list[Fault] = []
-    for given, value in found.items():
-        if given not in readers:
-            faults += [(given, value, "")] if len(faults) < UNKNOWN_MOST else []
-            continue
-        try:
-            values[given] = readers[given](value)
-        except Wrong as error:
-            faults.append((given, value, str(error)))
-    return model(**values), faults

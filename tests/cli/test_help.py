@@ -58,8 +58,8 @@ def test_every_verb_shows_an_example_that_its_own_parser_takes(call, verb, monke
     joined = re.sub(r"\s+", " ", shown.out)
     command = import_module(f"echopilot_jobs.cli.{verb.replace('-', '_')}").command
 
-    # It may stand in a pipeline and go into a file.
-    example = re.search(r"Example: (?:[^|]+\| )?(echopilot .+?)(?: >> \S+)? Options:", joined)
+    # It may stand in a pipeline.
+    example = re.search(r"Example: (?:[^|]+\| )?(echopilot .+?) Options:", joined)
 
     assert shown.code == 0
     assert example, joined
@@ -68,6 +68,16 @@ def test_every_verb_shows_an_example_that_its_own_parser_takes(call, verb, monke
     (tmp_path / "outages.log").touch()
     with command.make_context(verb, arguments, parent=echopilot.make_context("echopilot", [verb])) as context:
         assert context.params is not None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_example_can_be_copied_in_one_piece_at_80_columns(call, verb, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    shown = call(verb, "--help").out.splitlines()
+
+    (at,) = (number for number, line in enumerate(shown) if line.startswith("  Example: "))
+    assert shown[at + 1] == ""
 
 
 def test_the_help_of_run_says_how_the_runs_own_exit_code_differs_from_a_refusal(call):

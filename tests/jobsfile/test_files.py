@@ -307,7 +307,8 @@ VALUES = st.recursive(
 @settings(max_examples=200)
 @given(data=st.data())
 def test_any_value_under_any_key_composes_or_is_refused_I28(data: st.DataObject) -> None:
-    from echopilot_jobs.jobsfile.tables import FileTable, HttpTable, JobTable, ParamTable, keys_of
+    from echopilot_jobs.jobsfile.keys import keys_of
+    from echopilot_jobs.jobsfile.tables import FileTable, HttpTable, JobTable, ParamTable
 
     def table(model: type) -> dict[str, object]:
         return data.draw(st.dictionaries(st.sampled_from(keys_of(model)), VALUES, max_size=5))
