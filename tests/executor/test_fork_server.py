@@ -341,11 +341,11 @@ def test_what_shed_everything_and_forks_on_ends_with_its_run_too_F49(
 
             def run():
                 read, write = os.pipe()
-                for _ in range(5):  # each in a session of its own, its parent gone
-                    if os.fork():
-                        break
-                    os.setsid()
-                else:
+                if not os.fork():
+                    for _ in range(4):  # each in a session of its own, its parent gone
+                        os.setsid()
+                        if os.fork():
+                            os._exit(0)
                     script = 'for n in 1 2 3; do (sleep 1000 &) ; done; echo $$; sleep 1000'
                     os.dup2(write, 1)
                     os.execve('/bin/sh', ['sh', '-c', script], {})
