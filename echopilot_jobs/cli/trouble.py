@@ -116,8 +116,7 @@ def of_disk(settings: Settings) -> Iterator[Trouble]:
 def of_jobs_file(found: InForce) -> Iterator[Trouble]:
     """A jobs file that is not what runs."""
     if found.problems:
-        do = f"mend it and save it; `echopilot check` lists every mistake; until then {found.instead} can run"
-        yield Trouble(sight.not_in_force(found), do)
+        yield Trouble(sight.not_in_force(found), found.remedy)
 
 
 def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:

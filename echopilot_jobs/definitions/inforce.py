@@ -58,9 +58,18 @@ class InForce:
         """In one short sentence: that the jobs file is not in force, and what runs instead. Empty when it is in force."""
         if not self.problems:
             return ""
+        if self.problems == (UNKNOWN,):
+            return "what the scheduler runs is not known here"
         many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
         what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
         return f"{what}; {self.instead} {'run' if self.instead == ONLY_BUILT_IN else 'keeps running'}"
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about the problems."""
+        if self.problems == (UNKNOWN,):
+            return "see to the disk if it is full; nothing that runs is stopped by this"
+        return f"correct it and save it; `echopilot check` lists every mistake; until then {self.instead} can run"
 
     def as_dict(self) -> dict[str, Any]:
         """How the jobs file stands, as plain JSON; field names are kept from release to release."""

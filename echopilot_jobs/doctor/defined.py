@@ -32,7 +32,7 @@ def jobs_file(place: Place) -> Iterator[Finding]:
         return
     path = place.settings.home / "jobs.toml"
     for problem in found.problems[:SHOWN_MOST]:
-        yield Finding(FAIL, str(problem), f"correct it and save; until then {found.instead} can run")
+        yield Finding(FAIL, str(problem), found.remedy)
     if more := found.problems[SHOWN_MOST:]:
         yield Finding(FAIL, f"and {len(more)} more like it", "see all of them with `echopilot check`")
     for warning in [each for each in found.warnings if UNSET not in each.message][:SHOWN_MOST]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -44,10 +44,11 @@ class Ending:
 
     def finish_all(self, ends: Sequence[End]) -> list[Run | WrongState]:
         """For each the run as it is now, or why it is not ours to finish."""
-        alike: dict[_End, list[int]] = {}
+        alike: dict[_End, dict[int, int]] = {}
         for place, end in enumerate(ends):
-            alike.setdefault(self._end_of(*end), []).append(place)
-        ours = {place for end, places in alike.items() for place in self._write(end, places, ends)}
+            places = alike.setdefault(self._end_of(*end), {})
+            places.setdefault(end[0].id, place)  # one that came twice has ended once
+        ours = {places[run_id] for end, places in alike.items() for run_id in self._write(end, [*places])}
         return [self._ended(*end) if place in ours else _not_ours(end[0]) for place, end in enumerate(ends)]
 
     def _end_of(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> _End:
@@ -63,16 +64,10 @@ class Ending:
             http_status=outcome.http_status,
         )
 
-    def _write(self, end: _End, places: Sequence[int], ends: Sequence[End]) -> Iterator[int]:
-        """Write one end of the attempts at *places* of *ends*: at which of them it was ours to write."""
-        run_ids = [ends[place][0].id for place in places]
+    def _write(self, end: _End, run_ids: Sequence[int]) -> list[int]:
+        """Write one end of several runs: those of which it was ours to write."""
         owner = {"stint_id": self._lease.stint_id, "term": self._lease.term}
-        rows = self._sql.together("finish", run_ids, **owner, **end._asdict())
-        written = {row["id"] for row in rows}
-        for place, run_id in zip(places, run_ids, strict=True):
-            if run_id in written:
-                written.discard(run_id)  # one that came twice has ended once
-                yield place
+        return [row["id"] for row in self._sql.together("finish", run_ids, **owner, **end._asdict())]
 
     def _ended(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state

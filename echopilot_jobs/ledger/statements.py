@@ -63,9 +63,10 @@ class Sql:
         """Run a statement that returns no rows; the number of rows it changed."""
         return self.db.execute(statements()[statement], params).rowcount
 
-    def many(self, statement: str, params: Sequence[Mapping[str, object]]) -> int:
-        """Run a statement once for each of *params*; the number of rows they changed together."""
-        return self.db.executemany(statements()[statement], params).rowcount if params else 0
+    def many(self, statement: str, params: Sequence[Mapping[str, object]]) -> None:
+        """Run a statement once for each of *params*."""
+        if params:
+            self.db.executemany(statements()[statement], params)
 
     def each(self, statement: str, **params: object) -> Iterator[sqlite3.Row]:
         """The rows of a statement one by one, for whoever may not need them all."""

@@ -199,8 +199,7 @@ def jobs_file(found: InForce) -> Check:
     """Whether the jobs that run are those the jobs file defines now."""
     if not found.problems:
         return Check("jobs_file", "ok", "ok", f"{len(found.registry)} jobs", found.accepted_at)
-    do = "mend the file and save it; it is read within two seconds"
-    return Check("jobs_file", "fail", "refused", found.refusal, found.refused_at, do, found.problems)
+    return Check("jobs_file", "fail", "refused", found.refusal, found.refused_at, found.remedy, found.problems)
 
 
 def public(checks: Iterable[Check]) -> dict[str, str]:

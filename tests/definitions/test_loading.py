@@ -376,6 +376,8 @@ def test_a_file_that_a_living_scheduler_should_have_judged_long_ago_is_told_of(
     assert (names(at_once), at_once.problems) == (["mine"], ())
     assert names(later) == ["mine"]
     assert "what the scheduler runs is not known here" in str(later.problems[0])
+    assert later.refusal == "what the scheduler runs is not known here"
+    assert later.remedy == "see to the disk if it is full; nothing that runs is stopped by this"
 
 
 @pytest.mark.parametrize("name", ["jobs.accepted.json", "jobs.composed.json", "scheduler.lock"])

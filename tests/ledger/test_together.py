@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echopilot_jobs.errors import WrongState
@@ -18,7 +18,7 @@ from echopilot_jobs.planner import Claim, Plan
 from echopilot_jobs.runs import Artefact, Origin, Outcome, Output, Run, State
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.testing import MemoryLedger
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.triggers import DailyAt, Every
 from tests.schedulekit import claim, standing
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -127,6 +127,9 @@ def pass_over(scene: Scene, limits: Limits | None) -> tuple[list[dict[str, Any]]
     return rows + jobs, disposed.claimed, started
 
 
+@example(  # the last place is taken between two claims that are alike
+    Scene((), (), (), frozenset(), frozenset(), [(name, 1, Origin.SCHEDULE, None) for name in "cd"], Limits(1))
+)
 @given(SCENES)
 def test_what_starts_at_once_is_what_would_have_been_queued_and_started_I8_F61(scene: Scene) -> None:
     rows, claimed, started = pass_over(scene, None)
@@ -202,6 +205,71 @@ def test_one_that_is_no_longer_ours_keeps_no_other_from_being_recorded_I20(
     ends = [ledger.run(run.id) for run in runs]
     assert [run.error for run in ends if run.state is State.FAILED] == ["first word"]
     assert sum(run.state is State.SUCCEEDED for run in ends) == 2
+
+
+@pytest.mark.parametrize("second", [State.SUCCEEDED, State.FAILED], ids=["alike", "otherwise"])
+def test_one_that_comes_twice_has_ended_once_I6(
+    ledger: SqliteLedger, going: tuple[Lease, list[Run]], second: State
+) -> None:
+    lease, (one, two, _) = going
+
+    with ledger.leading(lease, NOON) as leading:
+        ends = [(one, State.SUCCEEDED), (two, State.SUCCEEDED), (one, second)]
+        found = leading.finish_all([(run, Outcome(state), None) for run, state in ends])
+
+    assert [isinstance(each, WrongState) for each in found] == [False, False, True]
+    assert ledger.run(one.id) == found[0]
+
+
+def an_attempt() -> st.SearchStrategy[Claim]:
+    """A claim of any job that may share some of its facts with others, and not the rest."""
+    return st.builds(
+        lambda name, minute, origin, generation, jitter, wait: Claim(
+            Slot(name, NOON + minute * MINUTE, generation),
+            origin,
+            NOON + minute * MINUTE + jitter,
+            not_before=None if wait is None else NOON + (10 + wait) * MINUTE,
+        ),
+        a_name(),
+        st.integers(1, 2),
+        st.sampled_from([Origin.SCHEDULE, Origin.CATCH_UP]),
+        st.integers(0, 1),
+        st.sampled_from([timedelta(0), MINUTE]),
+        st.sampled_from([None, 1]),
+    )
+
+
+def claimed_by(claims: Sequence[Claim], *, together: bool) -> tuple[list[dict[str, Any]], list[Run]]:
+    """Every row as it is after *claims*, those of each job by one plan or each by a plan of its own, and their runs."""
+    ledger = MemoryLedger()
+    lease = ledger.take_lease("boot:1:1", "host", "rev", NOON)
+    now = NOON + 10 * MINUTE
+    with ledger.leading(lease, now) as leading:
+        leading.standings([*CALENDAR.values()])
+        hold = {"outage_id": None, "hold_id": leading.open_hold(1, now)}
+        ran_before = [(each, Plan(NOON, (claim(Slot(each.name, NOON + MINUTE)),))) for each in CALENDAR.values()]
+        leading.dispose([*ran_before[1::2]])  # in generation 0: a calendar job does not run that slot again
+        plans = [(CALENDAR[each.slot.job_name], Plan(now, (each,))) for each in claims]
+        parts = [plans] if together else [[plan] for plan in plans]
+        runs = [run for part in parts for run in leading.dispose(part, **hold).claimed]
+    rows = [dict(row) for row in ledger._sql.db.execute("select * from runs order by id")]
+    ledger.close()
+    return rows, runs
+
+
+CALENDAR = {name: Job(name, Every(MINUTE) if name in "abc" else DailyAt(time(12, 1)), Inline("tick")) for name in NAMES}
+
+
+def of_generation_1(name: str) -> Claim:
+    due = NOON + MINUTE
+    return Claim(Slot(name, due, 1), Origin.SCHEDULE, due)
+
+
+@example([of_generation_1("a"), of_generation_1("d")])  # alike but for the kind of trigger
+@given(st.lists(an_attempt(), max_size=8, unique_by=lambda each: (each.slot.job_name, each.slot.due_at)))
+@settings(max_examples=300)
+def test_claims_written_together_are_what_each_would_have_been_alone_I1(claims: Sequence[Claim]) -> None:
+    assert claimed_by(claims, together=True) == claimed_by(claims, together=False)
 
 
 def test_nothing_that_ended_is_nothing_to_write(ledger: SqliteLedger, going: tuple[Lease, list[Run]]) -> None:
