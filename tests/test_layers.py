@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 RINGS = [
     {"errors", "clock", "processes", "plain", "spans", "addresses", "rpc", "records", "revision", "disk", "lazy"},
     {"outages", "slots", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
-    {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "logs"},
+    {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "events", "logs"},
     {"ledger", "executor", "supervision", "artefacts", "logreading"},
     {"engines", "healing", "signals", "reporting", "accounting"},
     {"pump", "scheduler", "builtin", "definitions", "testing", "doctor", "simulator"},

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echopilot_jobs import logs
+from echopilot_jobs import events, logs
+from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LeaseLost
-from echopilot_jobs.logs import EVENTS, Log, SchedulerLog, cut_torn_line, encode
+from echopilot_jobs.events import EVENTS, LEGACY, encode
+from echopilot_jobs.logs import Log, SchedulerLog, cut_torn_line
 from echopilot_jobs.testing import FakeClock
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -65,20 +67,28 @@ def test_three_lines_keep_the_shape_people_grep_for() -> None:
     )
 
 
+@given(st.lists(st.integers(0, 5_000), min_size=1, max_size=30))
+def test_lines_of_one_millisecond_have_one_stamp_wherever_the_clock_goes(micros: list[int]) -> None:
+    stamp = logs._Stamp()
+
+    for moment in (NOON + timedelta(microseconds=each) for each in micros):
+        assert stamp.of(moment) == iso(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+
+
 def test_an_event_nobody_declared_is_a_bug_at_once() -> None:
-    with pytest.raises(KeyError, match=r"add it to logs\.EVENTS"):
+    with pytest.raises(KeyError, match=r"add it to events\.EVENTS"):
         encode("run.exploded", {}, NOON)
 
 
 def test_a_monstrous_line_is_cut_and_says_so_I14() -> None:
     line = encode("run.finished", {"error": "x" * 1_000_000}, NOON)
 
-    assert len(line) < logs.LINE_MOST_BYTES
+    assert len(line) < events.LINE_MOST_BYTES
     assert json.loads(line)["cut"] is True
 
 
 def test_events_are_named_object_first_in_the_past_tense_or_kept_for_old_greps() -> None:
-    assert all("." in name or name in logs.LEGACY for name in EVENTS)
+    assert all("." in name or name in LEGACY for name in EVENTS)
 
 
 @pytest.mark.parametrize("keep", range(1, 12))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from itertools import groupby
 
@@ -16,13 +16,14 @@ from echopilot_jobs.runs import Origin, Run, State
 
 
 class Claiming:
-    """Inside the transaction that *sql* is in, at the moment *at*."""
+    """Inside the transaction that *sql* is in, at the moment *at*; *started* makes of a run what it is once it runs."""
 
-    def __init__(self, sql: Sql, lease: Lease, at: datetime) -> None:
+    def __init__(self, sql: Sql, lease: Lease, at: datetime, started: Callable[[Run], Run]) -> None:
         self._sql = sql
         self._lease = lease
+        self._at = at
         self._now = to_ms(at)
-        self._fresh = Run(0, "", Origin.SCHEDULE, State.QUEUED, claimed_at=at)  # what every claimed run begins as
+        self._started = started
 
     def claim_all(
         self, wanted: Wanted, outage_id: int | None, hold_id: int | None, at_once: Set[Key] = frozenset()
@@ -35,12 +36,15 @@ class Claiming:
         claimed: dict[Key, Run] = {}
         for (*_, once, is_at_once), keys in groupby(wanted, lambda key: _alike(*wanted[key], key in at_once)):
             alike = [*keys]
-            facts = self._facts_of(wanted[alike[0]][1], outage_id, hold_id)
+            claim, slot_at = wanted[alike[0]][1], alike[0][1]
+            facts = self._facts_of(claim, outage_id, hold_id)
+            model = self._model_of(claim, hold_id)
             if is_at_once:
-                facts |= self._started
-            for row in self._sql.together("claim", [job_id for job_id, _ in alike], once=once, **facts):
-                key = row["job_id"], alike[0][1]
-                claimed[key] = self._run_of(row["id"], *wanted[key], hold_id)
+                facts |= self._begun
+                model = self._started(model)
+            for run_id, job_id in self._sql.together("claim", [job_id for job_id, _ in alike], once=once, **facts):
+                job, claim = wanted[key := (job_id, slot_at)]
+                claimed[key] = model.changed(id=run_id, job_name=job.name, slot=claim.slot)
         return claimed
 
     def _facts_of(self, claim: Claim, outage_id: int | None, hold_id: int | None) -> dict[str, object]:
@@ -64,7 +68,7 @@ class Claiming:
         }
 
     @property
-    def _started(self) -> Mapping[str, object]:
+    def _begun(self) -> Mapping[str, object]:
         """What differs in those that begin as they are claimed."""
         return {
             "state": State.RUNNING.value,
@@ -74,12 +78,14 @@ class Claiming:
             "not_before": None,
         }
 
-    def _run_of(self, run_id: int, job: Job, claim: Claim, hold_id: int | None) -> Run:
-        return self._fresh.changed(
-            id=run_id,
-            job_name=job.name,
+    def _model_of(self, claim: Claim, hold_id: int | None) -> Run:
+        """What the runs of *claim* and of those like it have in common as long as they wait."""
+        return Run(
+            id=0,
+            job_name="",
             origin=claim.origin,
-            slot=claim.slot,
+            state=State.QUEUED,
+            claimed_at=self._at,
             planned_at=None if claim.planned_at == claim.slot.due_at else claim.planned_at,
             not_before=claim.not_before,
             hold_id=hold_id if claim.origin is Origin.CATCH_UP else None,

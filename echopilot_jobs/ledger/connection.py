@@ -3,7 +3,8 @@
 WAL with `synchronous=FULL`, so that a committed claim survives a power loss (I9). Every write begins `IMMEDIATE`, so that
 "read, then write" is one step. Automatic checkpoints are off everywhere and the scheduler alone checkpoints: library
 versions before 3.51.3 have a WAL race when two processes do. Nothing but SQLite may open the file: a plain open and close
-would drop the locks this process holds on it.
+would drop the locks this process holds on it. What a statement needs to undo itself stays in memory: SQLite would make and
+remove a file for every pass that claims a hundred slots, and could not on a full disk.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
         )
         db.row_factory = sqlite3.Row
         _turn_to_wal(db)
-        for pragma in ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on"):
+        for pragma in ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on", "temp_store=memory"):
             db.execute(f"pragma {pragma}").close()
     return db
 

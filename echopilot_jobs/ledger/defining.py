@@ -72,7 +72,7 @@ class Definitions:
         owed = stretch_of(old, moment(row["planned_through"]), from_ms(self._now), generation, SkipReason.SUPERSEDED)
         if owed is not None:
             self._skip(old, row["id"], owed)
-        self._sql.do("advance", job_id=row["id"], planned_through=self._now, run_id=None)
+        self._sql.together("advance", [row["id"]], planned_through=self._now)
 
     def _put(self, job: Job, job_id: int, owed_from: int) -> None:
         facts = {"revision": job.version, "definition": to_json(job.definition()), "now": self._now}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -36,11 +37,12 @@ class Ending:
         self._lease = lease
         self._at = at
         self._now = to_ms(at)
-        self._succeeded: list[dict[str, object]] = []
+        self._succeeded: dict[str, int] = {}  # the last of each job
 
     def close(self) -> None:
         """Write what was gathered to be written together."""
-        self._sql.many("note_success", self._succeeded)
+        if self._succeeded:
+            self._sql.do("note_successes", run_ids=json.dumps(self._succeeded))
 
     def finish_all(self, ends: Sequence[End]) -> list[Run | WrongState]:
         """For each the run as it is now, or why it is not ours to finish."""
@@ -72,12 +74,13 @@ class Ending:
     def _ended(self, run: Run, outcome: Outcome, retry_at: datetime | None) -> Run:
         state = State.RETRY_WAIT if retry_at else outcome.state
         self._keep_output(run.id, outcome)
-        self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
+        if outcome.artefacts:
+            self._sql.many("put_artefact", [{"run_id": run.id, **each.__dict__} for each in outcome.artefacts])
         ended = after_attempt(run, outcome, state, self._at, retry_at)
         if retry_at:
             keep_move(self._sql, ended, self._now, outcome.error)
         elif state is State.SUCCEEDED:
-            self._succeeded.append({"run_id": run.id, "job_name": run.job_name})
+            self._succeeded[run.job_name] = run.id
         elif state in BAD_ENDS:
             self._sql.do("note_failure", run_id=run.id)
         return ended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -41,8 +41,8 @@ class SqlitePass:
         self._pauses: list[Pause] | None = None
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
-        self._claiming = Claiming(sql, lease, self._at)
         self._starting = Starting(sql, lease, self._at)
+        self._claiming = Claiming(sql, lease, self._at, self._starting.started)
         self._ending = Ending(sql, lease, self._at)
         self._definitions = Definitions(
             sql, self._now, lambda job, job_id, stretch: self._skip(job, job_id, stretch, None)
@@ -151,24 +151,19 @@ class SqlitePass:
             wanted.update(((row["id"], claim.slot.epoch_seconds), (job, claim)) for claim in plan.claims)
         at_once = self._starting.of_claims(wanted, limits) if limits is not None else set()
         claimed = self._claiming.claim_all(wanted, outage_id, hold_id, at_once)
-        self._advance(plans, claimed.values())
+        self._advance(plans)
         for key in at_once - claimed.keys():  # its slot had a run already
             self._starting.give_back(wanted[key][0].name)
         self._fresh.update((run.id, run) for key, run in claimed.items() if key not in at_once)
-        started = [self._starting.started(run) for key, run in claimed.items() if key in at_once]
+        started = [run for key, run in claimed.items() if key in at_once]
         return Disposed([*claimed.values()], ended, started)
 
-    def _advance(self, plans: Sequence[tuple[Job, Plan]], claimed: Iterable[Run]) -> None:
-        newest = {run.job_name: run.id for run in claimed}
-        markers = [
-            {
-                "job_id": self._rows[job.name]["id"],
-                "planned_through": to_ms(plan.planned_through),
-                "run_id": newest.get(job.name),
-            }
-            for job, plan in plans
-        ]
-        self._sql.many("advance", markers)
+    def _advance(self, plans: Sequence[tuple[Job, Plan]]) -> None:
+        ids: dict[datetime, list[int]] = {}
+        for job, plan in plans:
+            ids.setdefault(plan.planned_through, []).append(self._rows[job.name]["id"])
+        for through, job_ids in ids.items():
+            self._sql.together("advance", job_ids, planned_through=to_ms(through))
 
     def request(self, job_name: str, origin: Origin, request_key: str) -> Run | None:
         job_id = self._sql.one("job_by_name", name=job_name)["id"]

@@ -45,7 +45,7 @@ def spellings(statement: str) -> tuple[str, str]:
 
 @cache
 def _of_one(statement: str) -> str:
-    return statement.replace(_EVERY, "(select :every as value)")
+    return statement.replace(f"in {_EVERY}", "= :every").replace(_EVERY, "(select :every as value)")
 
 
 @cache

@@ -263,11 +263,11 @@ class Scheduler:
         """Write the plans; a backlog waits its turn, and a very large or late one for a person's word."""
         late = [claim for _, made in done.plans for claim in made.claims if claim.origin is Origin.CATCH_UP]
         hold_id = None
-        if needs_consent(late, now):
+        if late and needs_consent(late, now):
             done.held_until = now + CONSENT_WITHIN
             hold_id = leading.open_hold(len(late), done.held_until)
             done.plans = paced(done.plans, done.held_until, apart=timedelta(0))
-        else:
+        elif late:
             done.plans = paced(done.plans, max(now, self._paced_from))
         disposed = leading.dispose(done.plans, outage_id=footing.outage_id, hold_id=hold_id, limits=self._may_start)
         done.claimed += disposed.claimed

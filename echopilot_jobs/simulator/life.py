@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable
+from echopilot_jobs.events import encode
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.logs import Log, encode
+from echopilot_jobs.logs import Log
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
 from echopilot_jobs.scheduler.custody import Custody

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs.cli import logs as verb
+from echopilot_jobs.events import EVENTS
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.logs import EVENTS, SchedulerLog
+from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.runs import State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock

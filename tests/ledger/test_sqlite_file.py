@@ -12,6 +12,7 @@ import pytest
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger, connection
 from echopilot_jobs.ledger.statements import migrations, split
+from echopilot_jobs.runs import Origin, State
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -24,11 +25,25 @@ def path(tmp_path: Path) -> Path:
 def test_every_connection_keeps_the_house_rules_I9(path: Path) -> None:
     db = connection.connect(path, create=True)
 
-    values = {name: db.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")}
-    values |= {name: db.execute(f"pragma {name}").fetchone()[0] for name in ("wal_autocheckpoint", "foreign_keys")}
+    wanted = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 0, "foreign_keys": 1, "temp_store": 2}
+    assert {name: db.execute(f"pragma {name}").fetchone()[0] for name in wanted} == wanted
     db.close()
 
-    assert values == {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 0, "foreign_keys": 1}
+
+@pytest.mark.parametrize(("column", "known"), [("origin", set(Origin)), ("state", set(State))])
+def test_the_file_itself_takes_the_words_of_the_product_and_no_others(path: Path, column: str, known: set[str]) -> None:
+    SqliteLedger(path).close()
+    db = sqlite3.connect(path)
+    db.execute("insert into jobs (id, name, revision, first_seen, planned_through) values (1, 'j', 'r', 0, 0)")
+    insert = "insert into runs (job_id, origin, state, claimed_at) values (1, :origin, :state, 0)"
+    row = {"origin": "schedule", "state": "queued"}
+
+    for word in known:
+        db.execute(insert, row | {column: word})
+    for word in ("", "nonsense", "QUEUED", "Schedule", "queued "):
+        with pytest.raises(sqlite3.IntegrityError, match=f"CHECK constraint failed: {column} ="):
+            db.execute(insert, row | {column: word})
+    db.close()
 
 
 def test_a_ledger_locked_by_a_stranger_is_said_to_be_so_F15(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

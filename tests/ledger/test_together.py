@@ -110,7 +110,7 @@ def a_claim(name: str, minute: int, origin: Origin, not_before: int | None) -> C
 
 
 def pass_over(scene: Scene, limits: Limits | None) -> tuple[list[dict[str, Any]], list[Run], list[Run]]:
-    """Every row as it is after the pass, what was claimed, and what started, in order."""
+    """Every row as it is after the pass, what was claimed, as it is then, and what started, in order."""
     ledger, lease = prepared(scene)
     now = NOON + 10 * MINUTE
     by_job: dict[str, list[Claim]] = {}
@@ -124,7 +124,8 @@ def pass_over(scene: Scene, limits: Limits | None) -> tuple[list[dict[str, Any]]
     rows = [dict(row) for row in ledger._sql.db.execute("select * from runs order by id")]
     jobs = [dict(row) for row in ledger._sql.db.execute("select * from jobs order by id")]
     ledger.close()
-    return rows + jobs, disposed.claimed, started
+    as_started = {run.id: run for run in started}
+    return rows + jobs, [as_started.get(run.id, run) for run in disposed.claimed], started
 
 
 @example(  # the last place is taken between two claims that are alike

@@ -210,8 +210,9 @@ select name, planned_through from jobs
 -- One pass
 
 -- name: advance
-update jobs set planned_through = max(planned_through, :planned_through), last_run_id = coalesce(:run_id, last_run_id)
-where id = :job_id
+update jobs set planned_through = max(planned_through, :planned_through),
+                last_run_id = coalesce((select max(id) from runs where job_id = jobs.id), last_run_id)
+where id in every()
 
 -- name: record_outage
 insert into outages (since_at, until_at, cause, detail) values (:since, :until, :cause, :detail) returning id
@@ -230,8 +231,8 @@ returning id, job_id
 -- name: note_last_run
 update jobs set last_run_id = :run_id where id = :job_id
 
--- name: note_success
-update jobs set last_success_id = :run_id where name = :job_name
+-- name: note_successes
+update jobs set last_success_id = ended.value from json_each(:run_ids) as ended where jobs.name = ended.key
 
 -- name: note_failure
 update jobs set last_failure_id = :run_id where id = (select job_id from runs where id = :run_id)
