@@ -13,7 +13,7 @@ from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.runs import Outcome, State
-from echopilot_jobs.slots import SkipReason
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every
@@ -328,8 +328,38 @@ def test_a_backlog_that_waits_for_a_word_says_so(life: Life) -> None:
 
     answer = asked(life, weekly, "2026-03-04 09:00")
 
-    assert answer.sentences[0].endswith("waits in the queue")
+    assert answer.verdict == "waiting"
+    assert answer.sentences[0] == "it was missed and is to be caught up: run 3 waits in the queue"
     assert "unanswered, the newest of each job runs in 59 min" in answer.sentences[2]
+
+
+def test_a_slot_whose_backlog_was_answered_without_it_was_not_caught_up(life: Life) -> None:
+    daily = Job("daily", DailyAt(time(9)), WORK, catch_up="all", catch_up_window=30 * DAY)
+    life.go_on(life.begin(daily), MINUTE)
+    life.clock.sleep(5 * 86_400)
+    life.go_on(life.begin(daily), MINUTE)
+
+    life.ledger.answer_hold("latest", "cli:root", life.clock.now())
+
+    answer = asked(life, daily, "2026-03-04 09:00")
+    assert answer.verdict == "cancelled"
+    assert answer.sentences[0] == (
+        "it was missed and not caught up: run 3 was cancelled before it started: its backlog was answered 'latest' by "
+        "cli:root"
+    )
+
+
+def test_a_slot_that_is_skipped_is_that_whatever_became_of_a_backfill_before_it_started(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(600)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    (run,) = life.ledger.backfill("minutely", [Slot("minutely", at("08:05"))], "cli:ann", life.clock.now())
+    waits = asked(life, MINUTELY, "08:05")
+
+    life.ledger.cancel(run.id, life.clock.now(), "cli:ann")
+
+    assert waits.verdict == "waiting"
+    assert asked(life, MINUTELY, "08:05").verdict == "skipped"
 
 
 # -- which slots a backfill takes

@@ -133,7 +133,7 @@ def _generation(owed: Owed, moment: int, present: int) -> int:
 
 def _choice(
     slot: Slot,
-    run: tuple[int, int, int, str, str] | None,
+    run: tuple[int, int, int, str, str, int] | None,
     skipped: str | None,
     gaps: Sequence[tuple[int, int, int, int, str]],
 ) -> Choice:

@@ -116,12 +116,18 @@ def pause_json(pause: Pause) -> dict[str, Any]:
 def run_words(run: Run, now: datetime, show: Show) -> str:
     """How a slot's run went, beginning with why there is one."""
     opening = {
-        Origin.CATCH_UP: "it was missed and caught up",
+        Origin.CATCH_UP: f"it was missed and {_caught_up(run)}",
         Origin.BACKFILL: f"it was backfilled at {show(run.claimed_at)} by {run.actor}",
         Origin.RETRY: "it was repeated by itself",
     }
     began = opening.get(run.origin, "it ran" if run.started_at else "it became a run")
     return f"{began}: run {run.id} {_state_words(run, now)}"
+
+
+def _caught_up(run: Run) -> str:
+    if run.started_at:
+        return "caught up"
+    return "is to be caught up" if run.is_open else "not caught up"
 
 
 def _state_words(run: Run, now: datetime) -> str:

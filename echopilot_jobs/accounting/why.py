@@ -32,8 +32,8 @@ from echopilot_jobs.spans import relative
 from echopilot_jobs.triggers import Trigger
 
 Verdict = Literal[
-    "ran", "caught_up", "backfilled", "skipped", "lost", "future", "not_planned", "not_a_slot", "unregistered",
-    "undefined", "removed", "unknown",
+    "ran", "caught_up", "backfilled", "waiting", "cancelled", "skipped", "lost", "future", "not_planned", "not_a_slot",
+    "unregistered", "undefined", "removed", "unknown",
 ]  # fmt: skip
 SECOND = timedelta(seconds=1)
 
@@ -116,12 +116,17 @@ class _Recorded:
         return Answer(self._verdict(), tuple(sentences), self._facts())
 
     def _verdict(self) -> Verdict:
-        origins = {run.origin for run in self._rows.runs}
+        origins = {run.origin for run in self._rows.runs if run.started_at}
         if Origin.CATCH_UP in origins:
             return "caught_up"
         if origins - {Origin.BACKFILL, Origin.RETRY}:
             return "ran"
-        return "backfilled" if origins else "skipped"
+        return "backfilled" if origins else self._verdict_unrun()
+
+    def _verdict_unrun(self) -> Verdict:
+        if any(run.is_open for run in self._rows.runs):
+            return "waiting"
+        return "skipped" if self._rows.skips or self._rows.gaps else "cancelled"
 
     def _run(self, run: Run) -> Iterator[str]:
         yield run_words(run, self._now, self._show)

@@ -788,6 +788,18 @@ def test_a_backlog_is_shown_and_answered(call, held, answer, left):
     assert call("backlog").err == "no backlog waits for an answer\n"
 
 
+def test_audit_counts_a_backlog_as_waiting_and_then_as_answered(call, held):
+    waits = call("audit")
+
+    call("backlog", "latest")
+    answered = call("audit")
+
+    assert re.search(r"^JOB .* DOUBLED +WAITING$", waits.out, re.MULTILINE)
+    assert re.search(r"^news +5( +0){6} +5$", waits.out, re.MULTILINE)
+    assert re.search(r"^JOB .* DOUBLED +WAITING +CANCELLED$", answered.out, re.MULTILINE)
+    assert re.search(r"^news +5( +0){6} +1 +4$", answered.out, re.MULTILINE)
+
+
 def test_the_outage_a_run_was_missed_in_is_shown_with_it(call, held):
     run = held.ledger.runs()[0]
 
