@@ -23,7 +23,7 @@ from echopilot_jobs.spans import span, stamp
 TRIES = 3
 LOG_AFTER_PRUNE = timedelta(minutes=1)  # a line is written a little later than the moment it tells of
 
-ReadLog = Callable[[datetime, datetime, Collection[str]], Logbook]
+ReadLog = Callable[[datetime, datetime, Collection[str] | None], Logbook]
 Lives = Callable[[Run], bool | None]
 
 
@@ -70,9 +70,9 @@ def audit(
 ) -> Report:
     """Audit the jobs of *names* (all the ledger ever saw by default) from *since* on, or from their registration.
 
-    *read_log*: what the log says of runs, (later than, ledger begun at, job names). *lives*: whether the process that owns
-    a run lives; None where that cannot be told. History that retention has removed is left out. The scheduler may go on
-    meanwhile: what changes under the audit is looked at again.
+    *read_log*: what the log says of runs, (later than, ledger begun at, job names; None for all). *lives*: whether the
+    process that owns a run lives; None where that cannot be told. History that retention has removed is left out.
+    The scheduler may go on meanwhile: what changes under the audit is looked at again.
     """
     for _ in range(TRIES):
         pruned = ledger.pruned_before()
@@ -98,8 +98,9 @@ def _audit(
     book = Logbook()
     if read_log is not None and begun:
         after = start + LOG_AFTER_PRUNE if pruned and start == pruned else start
-        book = read_log(after, min(begun.values()), chosen)
-    report.log_lines, report.log_files = book.lines, book.files
+        # Of all jobs: a restored copy may know fewer than the ledger whose runs it lost.
+        book = read_log(after, min(begun.values()), names)
+    report.log_lines, report.log_files = sum(book.lines[name] for name in chosen), book.files
     report.notes += _log_notes(book)
     report.notes += [note for restore in ledger.restores() if (note := _lost_by(restore, book))]
     for name in chosen:
