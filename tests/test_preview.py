@@ -54,7 +54,14 @@ def test_the_difference_marks_days_on_which_clocks_jump() -> None:
     assert (found.gone, found.new) == (
         (datetime(2026, 3, 28, 1, 30, tzinfo=UTC),), (datetime(2026, 3, 28, 1, tzinfo=UTC),))  # fmt: skip
     assert found.unchanged == 1  # on the 29th both times are left out, and both run right after the jump
-    assert list(found.notes) == [datetime(2026, 3, 29, 1, tzinfo=UTC)]
+    assert found.kept_noted == (datetime(2026, 3, 29, 1, tzinfo=UTC),)
+    assert found.notes[found.kept_noted[0]] == (
+        "03:30 Europe/Riga does not exist that day; it runs right after the jump; "
+        "03:00 Europe/Riga does not exist that day; it runs right after the jump"
+    )
+    assert found.as_dict()["unchanged_noted"] == [
+        {"at": "2026-03-29T01:00:00Z", "note": found.notes[found.kept_noted[0]]}
+    ]
 
 
 # -- the slots around a moment

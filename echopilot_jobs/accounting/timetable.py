@@ -106,7 +106,10 @@ def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tupl
 
 @record(frozen=True)
 class Difference:
-    """What a job's moments in (*start*, *end*] were by the definition before and are by the one after."""
+    """What a job's moments in (*start*, *end*] were by the definition before and are by the one after.
+
+    *notes* says of a moment what a jump of the clock does to it; *kept_noted* are those of the unchanged ones that have one.
+    """
 
     job_name: str
     before: Mapping[str, Any]
@@ -116,6 +119,7 @@ class Difference:
     gone: tuple[datetime, ...]
     new: tuple[datetime, ...]
     unchanged: int
+    kept_noted: tuple[datetime, ...]
     notes: Mapping[datetime, str]
     changed_at: datetime | None = None  # when it came into force; None when no scheduler has taken it up
 
@@ -136,10 +140,14 @@ class Difference:
             "changed_at": iso(self.changed_at) if self.changed_at else None,
             "since": iso(self.start),
             "until": iso(self.end),
-            "gone": [{"at": iso(due), "note": self.notes.get(due)} for due in self.gone],
-            "new": [{"at": iso(due), "note": self.notes.get(due)} for due in self.new],
+            "gone": self._noted(self.gone),
+            "new": self._noted(self.new),
             "unchanged": self.unchanged,
+            "unchanged_noted": self._noted(self.kept_noted),
         }
+
+    def _noted(self, moments: Iterable[datetime]) -> list[dict[str, str | None]]:
+        return [{"at": iso(due), "note": self.notes.get(due)} for due in moments]
 
 
 def difference(
@@ -154,8 +162,8 @@ def difference(
     if (end - start) / period > COMPARED_MOST:
         end = start + period * COMPARED_MOST
     was, will = (_of(trigger, facts, start, end) for trigger, facts in ((old, before), (new, after)))
-    notes = {**notes_at(old, start, end), **notes_at(new, start, end)}
-    gone, fresh = sorted(was - will), sorted(will - was)
+    notes = _both(notes_at(old, start, end), notes_at(new, start, end))
+    gone, fresh, kept = sorted(was - will), sorted(will - was), was & will
     return Difference(
         job_name,
         before,
@@ -164,9 +172,16 @@ def difference(
         end,
         tuple(map(moment_of, gone)),
         tuple(map(moment_of, fresh)),
-        len(was & will),
+        len(kept),
+        tuple(due for due in sorted(notes) if seconds_of(due) in kept),
         notes,
     )
+
+
+def _both(old: Mapping[datetime, str], new: Mapping[datetime, str]) -> dict[datetime, str]:
+    """What either rule is told of a moment: one that both have may be another time of day in each."""
+    words = {due: [each[due] for each in (old, new) if due in each] for due in {**old, **new}}
+    return {due: "; ".join(dict.fromkeys(said)) for due, said in words.items()}
 
 
 def _of(trigger: Trigger, definition: Mapping[str, Any], start: datetime, end: datetime) -> set[int]:

@@ -45,7 +45,8 @@ CHANGES_SHOWN = 20
 def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | None, diff: bool, as_json: bool) -> None:
     """Show the slots of the coming days, day by day.
 
-    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up.
+    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up:
+    the first 20 each of those that are gone and new, and all that a jump of the clock moves or doubles.
 
     Example: echopilot timetable --days 7 --tz Europe/Riga
     """
@@ -162,9 +163,12 @@ def _show_difference(found: Difference, now: datetime, tz: str | None) -> None:
     for words in _changes(found.others):
         out.line(f"  {words}")
     out.line(f"  from {wall(found.start, tz)} to {wall(found.end, tz)}:")
-    _show_moments("gone", found.gone, found, tz)
-    _show_moments("new", found.new, found, tz)
+    out.line(f"  gone: {len(found.gone):,}")
+    _show_moments("-", found.gone, found, tz)
+    out.line(f"  new: {len(found.new):,}")
+    _show_moments("+", found.new, found, tz)
     out.line(f"  unchanged: {found.unchanged:,}")
+    _show_moments("=", found.kept_noted, found, tz)
 
 
 def _changes(others: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -188,10 +192,11 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _show_moments(word: str, moments: tuple[datetime, ...], found: Difference, tz: str | None) -> None:
-    out.line(f"  {word}: {len(moments):,}")
-    for due in moments[:CHANGES_SHOWN]:
+def _show_moments(sign: str, moments: tuple[datetime, ...], found: Difference, tz: str | None) -> None:
+    """The first ones, and all that a jump of the clock touches: those are what nobody works out in the head."""
+    shown = [due for number, due in enumerate(moments) if number < CHANGES_SHOWN or due in found.notes]
+    for due in shown:
         note = f"  ({found.notes[due]})" if due in found.notes else ""
-        out.line(f"    {'-' if word == 'gone' else '+'} {wall(due, tz)}{note}")
-    if len(moments) > CHANGES_SHOWN:
-        out.line(f"    and {len(moments) - CHANGES_SHOWN:,} more")
+        out.line(f"    {sign} {wall(due, tz)}{note}")
+    if len(moments) > len(shown):
+        out.line(f"    and {len(moments) - len(shown):,} more")

@@ -506,6 +506,21 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert "  unchanged: 0\n" in words
 
 
+def test_days_on_which_clocks_jump_are_always_among_the_differences_F38(call, life, registry):
+    night = Job("night", DailyAt(time(2, 30), "America/New_York"), TICK)
+    lives_again(life, MINUTELY, NEWS, night)
+    registry["night"] = replace(night, trigger=DailyAt(time(1, 45), "America/New_York"))
+    earlier = call("timetable", "--diff", "night", "--days", "366").out
+    registry["night"] = replace(night, trigger=DailyAt(time(2, 45), "America/New_York"))
+    later = call("timetable", "--diff", "night", "--days", "366").out
+
+    spring, autumn = "02:30 America/New_York does not exist that day", "01:45 America/New_York comes twice that day"
+    assert re.search(rf"^    - \d\d\d\d-03-.* 07:00:00Z  \({spring}; it runs right after", earlier, re.MULTILINE)
+    assert re.search(rf"^    \+ \d\d\d\d-11-.* 05:45:00Z  \({autumn}; the first one runs\)$", earlier, re.MULTILINE)
+    assert re.search(r"^    and 34\d more$", earlier, re.MULTILINE)
+    assert re.search(rf"^    = \d\d\d\d-03-.* 07:00:00Z  \({spring}; .*; 02:45 America", later, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
