@@ -362,6 +362,33 @@ def test_a_scheduler_that_goes_on_meanwhile_disturbs_nothing(clock: FakeClock) -
     ledger.close()
 
 
+def test_what_nobody_decided_begins_with_the_first_such_slot_of_any_job(life: Life) -> None:
+    """A job's marker stands still while nothing of it comes due: it says nothing of the others."""
+    jobs = (Job("minutely", Every(MINUTE), TICK), Job("hourly", Every(HOUR), TICK))
+    life.go_on(life.begin(*jobs), 70 * MINUTE)
+    life.clock.sleep(3_060)
+
+    found = life.audit().undecided
+
+    assert found is not None
+    decided = max(run.slot.due_at for run in life.ledger.runs(limit=10) if run.slot)
+    assert found.first == decided + MINUTE
+    assert (found.slots, found.as_dict()["accounted_to"]) == (52, "2026-03-02T09:09:59Z")
+    assert found.words.startswith(
+        "52 slots came due, from 2026-03-02 09:10:00Z on, and nobody has decided about them: no"
+    )
+
+
+def test_a_single_slot_that_nobody_decided_about_is_named(life: Life) -> None:
+    life.go_on(life.begin(Job("hourly", Every(HOUR), TICK)), 70 * MINUTE)
+    life.clock.sleep(3_060)
+
+    found = life.audit().undecided
+
+    assert found is not None
+    assert found.words.startswith("the slot of 2026-03-02 10:00:00Z came due and nobody has decided about it: no ")
+
+
 # -- the log
 
 

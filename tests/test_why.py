@@ -274,6 +274,26 @@ def test_a_slot_nobody_planned_yet_says_what_planning_waits_for(life: Life) -> N
     assert asked(life, MINUTELY, "08:11").sentences[0] == "it has come due and nobody has decided about it yet"
 
 
+def test_since_when_nobody_plans_is_told_alike_before_and_after_somebody_does_again(life: Life) -> None:
+    """Also where the scheduler beat on after its last pass, as one does that is stopped and waits for its runs."""
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, 2 * MINUTE)
+    since = stamp(life.clock.now())
+    scheduler.beat()
+    life.clock.sleep(3)
+    scheduler.beat(planning=False)
+    life.clock.sleep(600)
+    before = asked(life, MINUTELY, "08:05").sentences
+    undecided = life.audit().undecided
+
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    assert f"no scheduler has planned anything since {since}; start it" in before[1]
+    assert undecided is not None
+    assert undecided.words.endswith(f": no scheduler has planned anything since {since}")
+    assert f"nobody planned from {since} to " in " ".join(asked(life, MINUTELY, "08:05").sentences)
+
+
 def test_a_lost_slot_is_called_lost(life: Life) -> None:
     life.go_on(life.begin(MINUTELY), 5 * MINUTE)
     life.sql("delete from runs where slot_at = ?", int(at("08:02").timestamp()))

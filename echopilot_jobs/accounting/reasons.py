@@ -86,6 +86,11 @@ def outage_words(outage: Outage, show: Show) -> str:
     return f"nobody planned from {show(outage.since)} to {show(outage.until)}: {IN_WORDS[outage.cause]}{detail}"
 
 
+def unplanned_words(planned_at: datetime | None, show: Show) -> str:
+    """That nobody plans, since the last pass."""
+    return f"no scheduler has planned anything{f' since {show(planned_at)}' if planned_at else ''}"
+
+
 def unanswered_words(hold: Hold, now: datetime) -> str:
     """What becomes of a backlog nobody speaks about."""
     when = relative(hold.expires_at, now) if hold.expires_at > now else "with the scheduler's next look"

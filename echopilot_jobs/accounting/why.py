@@ -19,8 +19,10 @@ from echopilot_jobs.accounting.reasons import (
     pause_words,
     run_words,
     skip_words,
+    unplanned_words,
     waiting_words,
 )
+from echopilot_jobs.accounting.undecided import planned_at
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
@@ -276,8 +278,8 @@ class _Unrecorded:
         """What planning waits for."""
         stint, generation = self._ledger.stint(), self._ledger.generation()
         if stint is None or stint.ended_at is not None or self._now - stint.beat_at > LEASE_TTL:
-            since = f" since {self._show(stint.beat_at)}" if stint else ""
-            yield f"no scheduler has planned anything{since}; start it with `bin/stack`, and it decides about the slot then"
+            nobody = unplanned_words(planned_at(self._ledger), self._show)
+            yield f"{nobody}; start it with `bin/stack`, and it decides about the slot then"
         elif (generation.held or generation.released) and not trigger.follows_real_time:
             yield (
                 f"calendar jobs wait because the machine's clock was set at {self._show(generation.began_at)}; "

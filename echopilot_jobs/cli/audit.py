@@ -54,8 +54,8 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
 
     Works every slot out anew from the definitions the ledger keeps, since each job was registered, and compares them with
     the runs, skips and gaps recorded, and those with the log. Runs that wait, and runs that were cancelled before they
-    started, are counted apart from those that ran. While no scheduler leads, slots that came due since
-    the last one planned are counted apart: nothing is decided about them, and nothing is lost.
+    started, are counted apart from those that ran. While no scheduler leads, slots that came due since the last one
+    planned are told apart: nothing is decided about them, and nothing is lost.
 
     Example: echopilot audit --since '3d ago'
     """
