@@ -426,5 +426,5 @@ def test_a_slot_the_scheduler_has_not_decided_about_is_not_for_people_to_backfil
     life.go_on(life.begin(MINUTELY), MINUTE)
     life.clock.sleep(600)
 
-    with pytest.raises(WrongState, match="the slot of 2026-03-02 08:10:00Z is not planned yet"):
+    with pytest.raises(WrongState, match="slot of 2026-03-02 08:01:00Z is not planned yet"):
         choices(life.ledger, MINUTELY, at("08:00"), life.clock.now())

@@ -601,9 +601,35 @@ def test_resuming_tells_what_passed_and_how_to_make_up_for_it(call, life):
 
     assert re.match(
         r"minutely is no longer paused; (79|80|81) slots passed unrun "
-        r"\(`echopilot backfill minutely --from \S+Z --to now` runs them\); its next slot is ",
+        r"\(once a scheduler has planned them, `echopilot backfill minutely --from \S+Z --to \S+Z` runs them\); "
+        r"its next slot is ",
         answer.out,
     )
+
+
+def test_what_resuming_offers_works_as_soon_as_a_scheduler_has_planned_what_passed(call, life):
+    since = life.clock.now()
+    life.ledger.pause("minutely", since, None, "cli:ann", "")
+    asleep = call("resume", "minutely").out
+    early, late = re.search(r"--from (\S+Z) --to (\S+Z)`", asleep).groups()
+    refused = call("backfill", "minutely", "--from", early, "--to", late)
+
+    lives_again(life, MINUTELY, NEWS)
+    accepted = call("backfill", "minutely", "--from", early, "--to", late, "--dry-run")
+
+    assert "; end before it, or try again once it is planned\n" in refused.err
+    assert refused.code == 3
+    assert re.search(r"^(79|80|81) of \d\d slots would be queued", accepted.out, re.MULTILINE)
+
+
+def test_what_passed_in_a_pause_that_was_planned_can_be_made_up_for_at_once(call, life):
+    life.ledger.pause("minutely", life.clock.now(), None, "cli:ann", "")
+    lives_again(life, MINUTELY, NEWS)
+
+    said = call("resume", "minutely").out
+
+    fill = re.search(r"passed unrun \(`echopilot (backfill [^`]+)` runs them\)", said)
+    assert call(*fill[1].split(), "--dry-run").code == 0
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
