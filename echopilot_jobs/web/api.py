@@ -92,7 +92,10 @@ def _execute(job_name: str) -> Response:
 
 
 def api_run_job(name: str) -> Response:
-    """Queue a run: 202 once its row is durable, 200 with the same run for the same `Idempotency-Key` (I24)."""
+    """Queue a run: 202 once its row is durable, 200 with the same run for the same `Idempotency-Key` (I24).
+
+    With other parameters than before a key is refused with 409.
+    """
     body = _body()
     inputs.no_more_than(body, ("params",))
     params = body.get("params")
