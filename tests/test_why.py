@@ -11,7 +11,7 @@ from echopilot_jobs.accounting.backfilling import MOST, TooMany, choices
 from echopilot_jobs.accounting.why import Answer, why
 from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Job
+from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import stamp
@@ -35,7 +35,7 @@ def at(text: str) -> datetime:
 
 
 def asked(life: Life, job: Job | str, moment: str) -> Answer:
-    name, present = (job, None) if isinstance(job, str) else (job.name, job)
+    name, present = (job, Registry([])) if isinstance(job, str) else (job.name, Registry([job]))
     return why(life.ledger, name, present, at(moment), life.clock.now(), stamp)
 
 

@@ -1,8 +1,8 @@
-"""Sentences about what became of a slot: why it has no run, what it was missed in, what its run waits for."""
+"""Sentences about what became of a slot: why it has no run, what it was missed in, how its run went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -156,24 +156,6 @@ def _lag(run: Run) -> str:
     if late is None:
         return "by hand"
     return f"{span(late)} after its moment{', which is late' if run.is_late else ''}"
-
-
-def waiting_words(ledger: Ledger, run: Run, now: datetime, show: Show) -> Iterator[str]:
-    """What a run that has not started waits for, as far as the ledger tells."""
-    if run.state not in (State.QUEUED, State.RETRY_WAIT):
-        return
-    hold = ledger.waiting_hold()
-    if hold is not None and run.hold_id == hold.id:
-        yield (
-            f"it belongs to a backlog of {hold.count:,} runs that waits for somebody's word; "
-            f"{unanswered_words(hold, now)}; answer with `echopilot backlog latest`, `all` or `drop`"
-        )
-    elif run.not_before is not None and run.not_before > now:
-        yield f"it may not start before {show(run.not_before)}"
-    if run.actor is None or run.slot is not None:
-        for pause in ledger.pauses(now, run.job_name):
-            if pause.covers(now):
-                yield f"the job is {pause_words(pause, show)}; `echopilot resume {run.job_name}` lets it start"
 
 
 def _newest_claim(ledger: Ledger, given: Given) -> Run | None:

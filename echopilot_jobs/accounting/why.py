@@ -20,12 +20,12 @@ from echopilot_jobs.accounting.reasons import (
     run_words,
     skip_words,
     unplanned_words,
-    waiting_words,
 )
 from echopilot_jobs.accounting.undecided import planned_at
+from echopilot_jobs.accounting.waiting import leader, waiting_words
 from echopilot_jobs.clock import iso
-from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import SILENT_ABOVE, Outage
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin, Pause, Run
@@ -49,16 +49,16 @@ class Answer:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def why(ledger: Ledger, job_name: str, job: Job | None, moment: datetime, now: datetime, show: Show) -> Answer:
+def why(ledger: Ledger, job_name: str, registry: Registry, moment: datetime, now: datetime, show: Show) -> Answer:
     """What became of the slot of *job_name* at *moment* (whole seconds), or why there is none.
 
-    *job*: its present definition, None when it is no longer defined. *show* writes moments. The ledger knows the job.
+    *registry*: the jobs in force, which this one may be missing from. *show* writes moments. The ledger knows the job.
     """
     owed = owed_by(ledger, job_name)
     rows = _Rows.read(ledger, job_name, owed, moment)
     if rows.are_any:
-        return _Recorded(ledger, job_name, owed, rows, moment, now, show).answer()
-    return _Unrecorded(ledger, job_name, job, owed, moment, now, show).answer()
+        return _Recorded(ledger, job_name, registry, owed, rows, moment, now, show).answer()
+    return _Unrecorded(ledger, job_name, registry.get(job_name), owed, moment, now, show).answer()
 
 
 # -- what the ledger holds
@@ -95,10 +95,19 @@ class _Recorded:
     """The answer from a slot's own rows."""
 
     def __init__(
-        self, ledger: Ledger, job_name: str, owed: Owed, rows: _Rows, moment: datetime, now: datetime, show: Show
+        self,
+        ledger: Ledger,
+        job_name: str,
+        registry: Registry,
+        owed: Owed,
+        rows: _Rows,
+        moment: datetime,
+        now: datetime,
+        show: Show,
     ) -> None:
         self._ledger = ledger
         self._name = job_name
+        self._registry = registry
         self._owed = owed
         self._rows = rows
         self._moment = moment
@@ -135,7 +144,7 @@ class _Recorded:
         outage = self._ledger.outage_of(run.id) if run.origin is Origin.CATCH_UP else None
         if outage:
             yield f"it was missed while {outage_words(outage, self._show)}"
-        yield from waiting_words(self._ledger, run, self._now, self._show)
+        yield from waiting_words(self._ledger, self._registry, run, self._now, self._show)
 
     def _skipped(self, skip: Skip) -> Iterator[str]:
         given = Given(self._name, self._moment, skip.decided_at, self._definition())
@@ -276,8 +285,8 @@ class _Unrecorded:
 
     def _waits(self, trigger: Trigger) -> Iterator[str]:
         """What planning waits for."""
-        stint, generation = self._ledger.stint(), self._ledger.generation()
-        if stint is None or stint.ended_at is not None or self._now - stint.beat_at > LEASE_TTL:
+        generation = self._ledger.generation()
+        if leader(self._ledger, self._now) is None:
             nobody = unplanned_words(planned_at(self._ledger), self._show)
             yield f"{nobody}; start it with `bin/stack`, and it decides about the slot then"
         elif (generation.held or generation.released) and not trigger.follows_real_time:
