@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_of
-from echopilot_jobs.accounting.preview import note_words, notes_at
+from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_from, seconds_of
+from echopilot_jobs.accounting.preview import PAUSED_WORDS, note_words, notes_at
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
+from echopilot_jobs.runs import Pause
 from echopilot_jobs.triggers import Every, Trigger
 from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
@@ -27,6 +29,7 @@ class Line:
     """One moment of a day, or the many of a job that comes more often than twelve times.
 
     *count* is 0 for a time that does not exist that day, and *at* is then the jump. *open_end*: there are more than counted.
+    *paused*: how many of them will pass unrun, as things stand.
     """
 
     job_name: str
@@ -35,6 +38,16 @@ class Line:
     count: int = 1
     note: str = ""
     open_end: bool = False
+    paused: int = 0
+
+    @property
+    def words(self) -> str:
+        """What is to be known of it besides its moment; empty when there is nothing."""
+        pause = ""
+        if self.paused:
+            which = "" if self.paused == self.count else f"{self.paused:,} of them "
+            pause = PAUSED_WORDS if self.count == 1 else f"{which}paused, so they will not run"
+        return "; ".join(filter(None, (pause, self.note)))
 
     def as_dict(self, zone: str) -> dict[str, Any]:
         """JSON types only."""
@@ -46,6 +59,7 @@ class Line:
             "count": self.count,
             "last_at": iso(self.last),
             "more": self.open_end,
+            "paused": self.paused,
             "note": self.note or None,
         }
 
@@ -59,8 +73,11 @@ class Day:
     jump: Change | None = None
 
 
-def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str) -> Iterator[Day]:
-    """The slots of the enabled *jobs* later than *now*, today and on the days after it: *days* days on the wall of *zone*."""
+def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str, pauses: Sequence[Pause] = ()) -> Iterator[Day]:
+    """The slots of the enabled *jobs* later than *now*, today and on the days after it: *days* days on the wall of *zone*.
+
+    Slots inside one of the *pauses* of their job pass unrun.
+    """
     chosen = [job for job in jobs if job.enabled]
     info = ZoneInfo(zone)
     today = now.astimezone(info).date()
@@ -68,24 +85,34 @@ def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str) -> Itera
         day = today + timedelta(days=number)
         start, end = (first_instant(datetime.combine(d, time()), info) for d in (day, day + timedelta(days=1)))
         after, last = max(now, start - SECOND), end - SECOND
-        lines = [line for job in chosen for line in _lines(job.name, job.trigger, after, last)]
+        lines = [line for job in chosen for line in _lines(job, after, last, pauses)]
         lines.sort(key=lambda line: (line.at, line.job_name))
         yield Day(day, tuple(lines), first_change(zone, start - SECOND, last))
 
 
-def _lines(name: str, trigger: Trigger, after: datetime, last: datetime) -> Iterator[Line]:
+def _lines(job: Job, after: datetime, last: datetime, pauses: Sequence[Pause]) -> Iterator[Line]:
+    name, trigger = job.name, job.trigger
     notes = notes_at(trigger, after, last)
     moments, more = _moments_of_a_day(trigger, after, last)
+    mine = [pause for pause in pauses if pause.job_name == name]
     if len(moments) > LISTED_A_DAY:
         told = "; ".join(dict.fromkeys(notes.values()))
-        yield Line(name, moment_of(moments[0]), moment_of(moments[-1]), len(moments), told, more)
+        paused = sum(_covered(pause, moments) for pause in mine)
+        yield Line(name, moment_of(moments[0]), moment_of(moments[-1]), len(moments), told, more, paused)
     else:
         for due in map(moment_of, moments):
-            yield Line(name, due, due, note=notes.get(due, ""))
+            paused = any(pause.covers(due) for pause in mine)
+            yield Line(name, due, due, note=notes.get(due, ""), paused=int(paused))
     for note in dst_notes(trigger, after, last):
         if note.effect == "left_out":
             jump = first_instant(note.wall, ZoneInfo(note.zone))
             yield Line(name, jump, jump, 0, note_words(note))
+
+
+def _covered(pause: Pause, moments: Sequence[int]) -> int:
+    """How many of the sorted *moments* lie inside *pause*; those of an interval cost nothing."""
+    end = bisect_left(moments, seconds_from(pause.until)) if pause.until else len(moments)
+    return max(end - bisect_left(moments, seconds_from(pause.since)), 0)
 
 
 def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tuple[Sequence[int], bool]:

@@ -16,12 +16,15 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.spans import ago
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.timetable import Day, Difference, Line
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Pause
+    from echopilot_jobs.settings import Settings
 
 MOST_DAYS = 366
 USUAL_DAYS = 7
@@ -58,7 +61,7 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
         return
     from echopilot_jobs.accounting.timetable import timetable
 
-    table = timetable(chosen or registry.values(), now, days, tz or "UTC")
+    table = timetable(chosen or registry.values(), now, days, tz or "UTC", _pauses(settings, now))
     if as_json:
         out.emit_json("timetable", {"zone": tz or "UTC", "days": [_day_json(day, tz or "UTC") for day in table]}, now)
         return
@@ -66,6 +69,16 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
         if number:
             out.line()
         _show_day(day, tz or "UTC", "" if number else ", from now on")
+
+
+def _pauses(settings: Settings, now: datetime) -> list[Pause]:
+    """Those that go on; none where there is no ledger."""
+    try:
+        ledger = sight.reading(settings)
+    except LedgerUnavailable:
+        return []
+    with contextlib.closing(ledger):
+        return ledger.pauses(now)
 
 
 # -- day by day
@@ -100,7 +113,7 @@ def _offset(offset: timedelta) -> str:
 
 
 def _line_words(line: Line, tz: str) -> str:
-    note = f"  ({line.note})" if line.note else ""
+    note = f"  ({line.words})" if line.words else ""
     if line.count == 0:
         return f"{'--:--':<8}  {line.job_name}{note}"
     at = _clock(line.at, tz)

@@ -468,6 +468,20 @@ def test_the_timetable_goes_day_by_day_in_the_zone_asked_for(call, life):
     assert [line["count"] for line in days[1]["slots"] if line["job"] == "minutely"] == [1440]
 
 
+def test_the_timetable_marks_the_slots_a_pause_takes(call, life):
+    life.ledger.pause("news", life.clock.now(), None, "cli:ann", "")
+
+    words = call("timetable", "news", "--days", "2", "--tz", "Europe/Riga").out
+    (line,) = json.loads(call("timetable", "news", "--days", "2", "--json").out)["timetable"]["days"][1]["slots"]
+
+    assert "  08:00     news  (paused, so it will not run)\n" in words
+    assert (line["count"], line["paused"]) == (1, 1)
+
+
+def test_the_timetable_needs_no_ledger(call, registry):
+    assert call("timetable", "news").code == 0
+
+
 def test_definitions_kept_without_their_rule_are_not_guessed_at(call, life, registry):
     life.sql("update definitions set definition = json_remove(definition, '$.rule')")
     same = call("timetable", "--diff")
