@@ -17,7 +17,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, State
-from echopilot_jobs.spans import ago, relative, span, stamped
+from echopilot_jobs.spans import ago, relative, span, stamped, until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.cli.trouble import Failing, Trouble
@@ -282,8 +282,9 @@ def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
     for pause in seen.paused.values():
+        ends = until_words(pause.until, lambda moment: stamped(moment, seen.now))
         note = f": {pause.note}" if pause.note else ""
-        yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}{note}"
+        yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}, {ends}{note}"
 
 
 def _show_trouble(seen: Sight) -> None:

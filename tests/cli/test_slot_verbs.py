@@ -124,9 +124,9 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["backfill", "minutely", "--from", "2d", "--to", "90m"], 2, "has 2,790 slots there; a backfill takes at most 1,000"),
         (["backfill", "minutely", "--from", "2h", "--to", "now"], 3, "is not planned yet"),
         (["backfill", "nobody", "--from", "2h", "--to", "now"], 2, "no job named 'nobody'"),
-        (["backlog", "none"], 2, "'none' is not one of 'latest', 'all', 'drop'"),
+        (["backlog", "none"], 2, "'ANSWER': came 'none'; wanted: latest, all, drop; see `echopilot backlog --help`"),
         (["backlog", "latest"], 3, "no backlog waits for an answer"),
-        (["clock", "set"], 2, "'set' is not 'trust'"),
+        (["clock", "set"], 2, "'ORDER': came 'set'; wanted: trust"),
         (["clock", "trust"], 3, "no job waits because of the clock"),
     ],
 )  # fmt: skip
@@ -581,7 +581,12 @@ def test_status_and_jobs_show_pauses(call, life):
     status, listed = call("status"), call("jobs")
     data = {job["name"]: job["paused"] for job in json.loads(call("status", "--json").out)["status"]["jobs"]}
 
-    assert re.search(rf"^paused +minutely, by {actor()} .*: why notU\+001B$", status.out, re.MULTILINE)
+    assert re.search(
+        rf"^paused +minutely, by {actor()} .*, until somebody resumes it: why notU\+001B$", status.out, re.MULTILINE
+    )
+    assert re.search(
+        rf"^paused +news, by {actor()} .*, until [0-9: -]+Z \(in (1 h 59 min|2 h)\)$", status.out, re.MULTILINE
+    )
     assert re.search(r"^minutely +every 1 min +paused +succeeded", listed.out, re.MULTILINE)
     assert re.search(r"^news +daily at 08:00 Europe/Riga +paused until ", listed.out, re.MULTILINE)
     assert data["minutely"]["by"] == actor()
@@ -604,7 +609,15 @@ def test_all_jobs_are_paused_and_resumed_at_once(call, life):
 
     assert paused.code == 0
     assert "note: 'news' is paused already" in paused.err
-    assert [line.split()[0] for line in resumed.out.splitlines()] == ["minutely", "news"]
+    assert re.search(r"^minutely +its slots pass unrun, the first at ", paused.out, re.MULTILINE)
+    assert paused.out.endswith(
+        "\nthe pause of 1 job lasts until somebody resumes it; end it with `echopilot resume --all`\n"
+    )
+    assert [line.split()[:1] for line in resumed.out.splitlines()[:3]] == [["JOB"], ["minutely"], ["news"]]
+    assert re.search(r"^minutely +no slot came due meanwhile +20[0-9: -]+Z ", resumed.out, re.MULTILINE)
+    assert resumed.out.endswith(
+        "\n2 jobs are no longer paused; what passed stays skipped, and `echopilot backfill` runs it\n"
+    )
     assert again == (0, "", "no job is paused\n")
 
 
