@@ -13,13 +13,13 @@ import pytest
 
 from echopilot_jobs.accounting import comparing
 from echopilot_jobs.accounting.audit import Report
-from echopilot_jobs.accounting.findings import SHOWN_MOST
+from echopilot_jobs.accounting.findings import SHOWN_MOST, Account
 from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.runs import Origin
+from echopilot_jobs.runs import HoldAnswer, Origin
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every
@@ -68,6 +68,12 @@ def eventful(life: Life) -> None:
     life.go_on(scheduler, 20 * MINUTE)
 
 
+def kept_of(account: Account) -> int:
+    """How many slots have a row, as its counts have it."""
+    runs = account.ran + account.caught_up + account.waiting + account.cancelled
+    return runs + account.skipped.total() + account.in_gaps
+
+
 def everything(report: Report) -> list[tuple[object, ...]]:
     return [tuple(account.as_dict().items()) for account in report.accounts]
 
@@ -81,10 +87,28 @@ def test_a_true_record_is_green_whatever_happened_and_every_slot_is_in_one_accou
     assert report.notes == []
     assert [account.job_name for account in report.accounts] == sorted(job.name for job in JOBS)
     for account in report.accounts:
-        kept = account.ran + account.caught_up + account.skipped.total() + account.in_gaps
-        assert account.slots == kept > 0, account
+        assert account.slots == kept_of(account) > 0, account
     assert sum(account.backfilled for account in report.accounts) == 5
     assert sum(account.in_gaps for account in report.accounts) > 10_000
+
+
+@pytest.mark.parametrize(("answer", "caught_up"), [("latest", 1), ("all", 5), ("drop", 0)])
+def test_only_what_started_counts_as_caught_up_I2(life: Life, answer: HoldAnswer, caught_up: int) -> None:
+    """What waits for a person's word waits, and what that word cancels never ran."""
+    job = Job("daily", DailyAt(time(9)), TICK, catch_up="all", catch_up_window=30 * DAY)
+    life.go_on(life.begin(job), MINUTE)
+    life.clock.sleep(5 * 86_400)
+    scheduler = life.begin(job)
+    life.go_on(scheduler, MINUTE)
+    (before,) = life.audit().accounts
+
+    life.ledger.answer_hold(answer, "cli:ann", life.clock.now())
+    life.go_on(scheduler, 2 * MINUTE)
+
+    (after,) = life.audit().accounts
+    assert (before.slots, before.waiting, before.caught_up, before.cancelled) == (5, 5, 0, 0)
+    assert (after.slots, after.waiting, after.caught_up, after.cancelled) == (5, 0, caught_up, 5 - caught_up)
+    assert (kept_of(before), kept_of(after)) == (5, 5)
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 300])
@@ -338,6 +362,33 @@ def test_a_scheduler_that_goes_on_meanwhile_disturbs_nothing(clock: FakeClock) -
     ledger.close()
 
 
+def test_what_nobody_decided_begins_with_the_first_such_slot_of_any_job(life: Life) -> None:
+    """A job's marker stands still while nothing of it comes due: it says nothing of the others."""
+    jobs = (Job("minutely", Every(MINUTE), TICK), Job("hourly", Every(HOUR), TICK))
+    life.go_on(life.begin(*jobs), 70 * MINUTE)
+    life.clock.sleep(3_060)
+
+    found = life.audit().undecided
+
+    assert found is not None
+    decided = max(run.slot.due_at for run in life.ledger.runs(limit=10) if run.slot)
+    assert found.first == decided + MINUTE
+    assert (found.slots, found.as_dict()["accounted_to"]) == (52, "2026-03-02T09:09:59Z")
+    assert found.words.startswith(
+        "52 slots came due, from 2026-03-02 09:10:00Z on, and nobody has decided about them: no"
+    )
+
+
+def test_a_single_slot_that_nobody_decided_about_is_named(life: Life) -> None:
+    life.go_on(life.begin(Job("hourly", Every(HOUR), TICK)), 70 * MINUTE)
+    life.clock.sleep(3_060)
+
+    found = life.audit().undecided
+
+    assert found is not None
+    assert found.words.startswith("the slot of 2026-03-02 10:00:00Z came due and nobody has decided about it: no ")
+
+
 # -- the log
 
 
@@ -476,7 +527,7 @@ def test_the_slots_of_a_year_of_seconds_in_one_gap_are_counted_not_walked(life: 
     (account,) = life.audit().accounts
 
     assert account.in_gaps > 365 * 86_400 - 200
-    assert account.slots == account.ran + account.caught_up + account.skipped.total() + account.in_gaps
+    assert account.slots == kept_of(account)
 
 
 def _always() -> tuple[datetime, datetime]:

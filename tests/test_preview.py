@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from echopilot_jobs.accounting.nearest import following, is_slot, previous
 from echopilot_jobs.accounting.timetable import LOOKED_AT_A_DAY, difference, timetable
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.runs import Pause
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, OnRequest, Trigger, Until, Weekly
 from echopilot_jobs.typed import length, moment
 from tests.lifekit import HOUR, TICK
@@ -45,6 +46,32 @@ def test_a_day_of_very_many_slots_is_counted_and_not_listed() -> None:
     assert counts == {"seconds": (86_400, False), "wild": (LOOKED_AT_A_DAY, True)}
 
 
+def test_slots_that_a_pause_takes_are_marked_one_by_one_and_counted_where_there_are_many() -> None:
+    jobs = [Job("few", Every(6 * HOUR), TICK), Job("many", Every(HOUR), TICK), Job("free", Every(6 * HOUR), TICK)]
+    until = datetime(2026, 3, 3, 6, tzinfo=UTC)
+    pauses = [Pause(number, name, NOW - HOUR, until, "ann") for number, name in enumerate(("few", "many"))]
+
+    today, tomorrow = timetable(jobs, NOW, 2, "UTC", pauses)
+
+    said = {(line.job_name, f"{line.at:%d %H}"): line.words for line in (*today.lines, *tomorrow.lines)}
+    assert (said["few", "02 12"], said["few", "03 00"], said["few", "03 06"]) == (
+        *["paused, so it will not run"] * 2,
+        "",
+    )
+    assert {words for (name, _), words in said.items() if name == "free"} == {""}
+    assert said["many", "02 08"] == "paused, so they will not run"
+    assert said["many", "03 00"] == "6 of them paused, so they will not run"
+    assert [line.paused for line in tomorrow.lines if line.job_name == "many"] == [6]
+
+
+def test_a_pause_without_an_end_takes_every_slot_to_come() -> None:
+    second = Job("seconds", Every(timedelta(seconds=1)), TICK)
+
+    _, day = timetable([second], NOW, 2, "UTC", [Pause(1, "seconds", NOW, None, "ann")])
+
+    assert [(line.count, line.paused) for line in day.lines] == [(86_400, 86_400)]
+
+
 def test_the_difference_marks_days_on_which_clocks_jump() -> None:
     """F38."""
     before = Job("j", DailyAt(time(3, 30), "Europe/Riga"), TICK).definition()
@@ -54,7 +81,14 @@ def test_the_difference_marks_days_on_which_clocks_jump() -> None:
     assert (found.gone, found.new) == (
         (datetime(2026, 3, 28, 1, 30, tzinfo=UTC),), (datetime(2026, 3, 28, 1, tzinfo=UTC),))  # fmt: skip
     assert found.unchanged == 1  # on the 29th both times are left out, and both run right after the jump
-    assert list(found.notes) == [datetime(2026, 3, 29, 1, tzinfo=UTC)]
+    assert found.kept_noted == (datetime(2026, 3, 29, 1, tzinfo=UTC),)
+    assert found.notes[found.kept_noted[0]] == (
+        "03:30 Europe/Riga does not exist that day; it runs right after the jump; "
+        "03:00 Europe/Riga does not exist that day; it runs right after the jump"
+    )
+    assert found.as_dict()["unchanged_noted"] == [
+        {"at": "2026-03-29T01:00:00Z", "note": found.notes[found.kept_noted[0]]}
+    ]
 
 
 # -- the slots around a moment

@@ -11,9 +11,9 @@ from echopilot_jobs.accounting.backfilling import MOST, TooMany, choices
 from echopilot_jobs.accounting.why import Answer, why
 from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Job
+from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.runs import Outcome, State
-from echopilot_jobs.slots import SkipReason
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every
@@ -35,7 +35,7 @@ def at(text: str) -> datetime:
 
 
 def asked(life: Life, job: Job | str, moment: str) -> Answer:
-    name, present = (job, None) if isinstance(job, str) else (job.name, job)
+    name, present = (job, Registry([])) if isinstance(job, str) else (job.name, Registry([job]))
     return why(life.ledger, name, present, at(moment), life.clock.now(), stamp)
 
 
@@ -274,6 +274,26 @@ def test_a_slot_nobody_planned_yet_says_what_planning_waits_for(life: Life) -> N
     assert asked(life, MINUTELY, "08:11").sentences[0] == "it has come due and nobody has decided about it yet"
 
 
+def test_since_when_nobody_plans_is_told_alike_before_and_after_somebody_does_again(life: Life) -> None:
+    """Also where the scheduler beat on after its last pass, as one does that is stopped and waits for its runs."""
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, 2 * MINUTE)
+    since = stamp(life.clock.now())
+    scheduler.beat()
+    life.clock.sleep(3)
+    scheduler.beat(planning=False)
+    life.clock.sleep(600)
+    before = asked(life, MINUTELY, "08:05").sentences
+    undecided = life.audit().undecided
+
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    assert f"no scheduler has planned anything since {since}; start it" in before[1]
+    assert undecided is not None
+    assert undecided.words.endswith(f": no scheduler has planned anything since {since}")
+    assert f"nobody planned from {since} to " in " ".join(asked(life, MINUTELY, "08:05").sentences)
+
+
 def test_a_lost_slot_is_called_lost(life: Life) -> None:
     life.go_on(life.begin(MINUTELY), 5 * MINUTE)
     life.sql("delete from runs where slot_at = ?", int(at("08:02").timestamp()))
@@ -328,8 +348,38 @@ def test_a_backlog_that_waits_for_a_word_says_so(life: Life) -> None:
 
     answer = asked(life, weekly, "2026-03-04 09:00")
 
-    assert answer.sentences[0].endswith("waits in the queue")
+    assert answer.verdict == "waiting"
+    assert answer.sentences[0] == "it was missed and is to be caught up: run 3 waits in the queue"
     assert "unanswered, the newest of each job runs in 59 min" in answer.sentences[2]
+
+
+def test_a_slot_whose_backlog_was_answered_without_it_was_not_caught_up(life: Life) -> None:
+    daily = Job("daily", DailyAt(time(9)), WORK, catch_up="all", catch_up_window=30 * DAY)
+    life.go_on(life.begin(daily), MINUTE)
+    life.clock.sleep(5 * 86_400)
+    life.go_on(life.begin(daily), MINUTE)
+
+    life.ledger.answer_hold("latest", "cli:root", life.clock.now())
+
+    answer = asked(life, daily, "2026-03-04 09:00")
+    assert answer.verdict == "cancelled"
+    assert answer.sentences[0] == (
+        "it was missed and not caught up: run 3 was cancelled before it started: its backlog was answered 'latest' by "
+        "cli:root"
+    )
+
+
+def test_a_slot_that_is_skipped_is_that_whatever_became_of_a_backfill_before_it_started(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    life.clock.sleep(600)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+    (run,) = life.ledger.backfill("minutely", [Slot("minutely", at("08:05"))], "cli:ann", life.clock.now())
+    waits = asked(life, MINUTELY, "08:05")
+
+    life.ledger.cancel(run.id, life.clock.now(), "cli:ann")
+
+    assert waits.verdict == "waiting"
+    assert asked(life, MINUTELY, "08:05").verdict == "skipped"
 
 
 # -- which slots a backfill takes
@@ -376,5 +426,5 @@ def test_a_slot_the_scheduler_has_not_decided_about_is_not_for_people_to_backfil
     life.go_on(life.begin(MINUTELY), MINUTE)
     life.clock.sleep(600)
 
-    with pytest.raises(WrongState, match="the slot of 2026-03-02 08:10:00Z is not planned yet"):
+    with pytest.raises(WrongState, match="slot of 2026-03-02 08:01:00Z is not planned yet"):
         choices(life.ledger, MINUTELY, at("08:00"), life.clock.now())

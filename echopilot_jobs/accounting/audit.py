@@ -12,18 +12,19 @@ from echopilot_jobs.accounting.findings import Account, Finding, Findings
 from echopilot_jobs.accounting.logbook import Logbook, Told
 from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, rule_of, seconds_from, seconds_of
 from echopilot_jobs.accounting.undecided import Undecided, undecided
+from echopilot_jobs.accounting.waiting import leader
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.errors import UnknownName
-from echopilot_jobs.ledger import LEASE_TTL, MAX_PAGE, Ledger
+from echopilot_jobs.ledger import MAX_PAGE, Ledger
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import SILENT_ABOVE
-from echopilot_jobs.runs import Run, State, Stint
+from echopilot_jobs.runs import Run, State
 from echopilot_jobs.spans import span, stamp
 
 TRIES = 3
 LOG_AFTER_PRUNE = timedelta(minutes=1)  # a line is written a little later than the moment it tells of
 
-ReadLog = Callable[[datetime, datetime, Collection[str]], Logbook]
+ReadLog = Callable[[datetime, datetime, Collection[str] | None], Logbook]
 Lives = Callable[[Run], bool | None]
 
 
@@ -70,9 +71,9 @@ def audit(
 ) -> Report:
     """Audit the jobs of *names* (all the ledger ever saw by default) from *since* on, or from their registration.
 
-    *read_log*: what the log says of runs, (later than, ledger begun at, job names). *lives*: whether the process that owns
-    a run lives; None where that cannot be told. History that retention has removed is left out. The scheduler may go on
-    meanwhile: what changes under the audit is looked at again.
+    *read_log*: what the log says of runs, (later than, ledger begun at, job names; None for all). *lives*: whether the
+    process that owns a run lives; None where that cannot be told. History that retention has removed is left out.
+    The scheduler may go on meanwhile: what changes under the audit is looked at again.
     """
     for _ in range(TRIES):
         pruned = ledger.pruned_before()
@@ -98,15 +99,16 @@ def _audit(
     book = Logbook()
     if read_log is not None and begun:
         after = start + LOG_AFTER_PRUNE if pruned and start == pruned else start
-        book = read_log(after, min(begun.values()), chosen)
-    report.log_lines, report.log_files = book.lines, book.files
+        # Of all jobs: a restored copy may know fewer than the ledger whose runs it lost.
+        book = read_log(after, min(begun.values()), names)
+    report.log_lines, report.log_files = sum(book.lines[name] for name in chosen), book.files
     report.notes += _log_notes(book)
     report.notes += [note for restore in ledger.restores() if (note := _lost_by(restore, book))]
     for name in chosen:
         _audit_job(ledger, name, begun[name], start, book.runs.get(name, {}), report)
     _add_stuck(ledger, now, chosen, lives, report)
     _add_late(ledger, now, chosen, report)
-    if _leader(ledger, now) is None:
+    if leader(ledger, now) is None:
         report.undecided = undecided(ledger, now, chosen)
     return report
 
@@ -164,16 +166,10 @@ def _told_in_vain(ledger: Ledger, run_id: int, told: Told) -> str | None:
 # -- the scheduler
 
 
-def _leader(ledger: Ledger, now: datetime) -> Stint | None:
-    """The scheduler that leads now, if one does."""
-    stint = ledger.stint()
-    return stint if stint and stint.ended_at is None and now - stint.beat_at <= LEASE_TTL else None
-
-
 def _add_stuck(ledger: Ledger, now: datetime, names: Collection[str], lives: Lives | None, report: Report) -> None:
     """Runs that say `running` though their scheduler is dead: the next one ends them within fifteen seconds (I5)."""
-    leader = _leader(ledger, now)
-    settled = leader is not None and now - leader.started_at > SILENT_ABOVE
+    stint = leader(ledger, now)
+    settled = stint is not None and now - stint.started_at > SILENT_ABOVE
     for run in _running(ledger) if lives is not None else ():
         if run.job_name not in names or lives is None or lives(run) is not False:
             continue
@@ -195,15 +191,15 @@ def _running(ledger: Ledger) -> Iterator[Run]:
 
 def _add_late(ledger: Ledger, now: datetime, names: Collection[str], report: Report) -> None:
     """Jobs with a slot that nobody planned within fifteen seconds although a scheduler leads (I2)."""
-    leader, generation = _leader(ledger, now), ledger.generation()
-    if leader is None:
+    stint, generation = leader(ledger, now), ledger.generation()
+    if stint is None:
         return
     for name, through in ledger.planned_through().items():
         newest = ledger.definitions(name) if name in names and name in ledger.job_names() else []
         due = _next_due(newest[-1][1], through, clock_waits=generation.held or generation.released) if newest else None
-        if due is not None and due + SILENT_ABOVE < leader.beat_at:
+        if due is not None and due + SILENT_ABOVE < stint.beat_at:
             words = (
-                f"the slot of {stamp(due)} is not planned {span(leader.beat_at - due)} later though a scheduler leads; "
+                f"the slot of {stamp(due)} is not planned {span(stint.beat_at - due)} later though a scheduler leads; "
                 "see `job.failed_to_plan` in logs/scheduler.log"
             )
             report.findings.add(Finding("late", name, words, seconds_of(due)))

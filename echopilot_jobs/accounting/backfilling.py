@@ -66,14 +66,12 @@ def choices(ledger: Ledger, job: Job, start: datetime, end: datetime) -> list[Ch
     found = _moments(job, pieces)
     pruned = ledger.pruned_before()
     if found and pruned is not None and moment_of(found[0]) < pruned:
-        raise WrongState(
-            f"history before {stamp(pruned)} was removed, so nobody can say what ran then; let the stretch begin after it"
-        )
+        raise WrongState(f"history before {stamp(pruned)} was removed, so nobody can say what ran then; begin after it")
     through = ledger.planned_through().get(job.name)
-    if found and (through is None or moment_of(found[-1]) > through):
+    if open_slot := next((due for due in map(moment_of, found) if through is None or due > through), None):
         raise WrongState(
-            f"the slot of {stamp(moment_of(found[-1]))} is not planned yet and the scheduler decides about it first; "
-            "let the stretch end before it"
+            f"the slot of {stamp(open_slot)} is not planned yet, and a scheduler decides about it first; "
+            "end before it, or try again once it is planned"
         )
     rows = ledger.dispositions(job.name, moment_of(first), moment_of(last + 1))
     runs = {row[0]: row for row in reversed(rows.runs)}
@@ -93,7 +91,7 @@ def _moments(job: Job, pieces: Sequence[_Piece]) -> list[int]:
     else:
         exact = all(isinstance(trigger, Every) for trigger, _, _ in pieces)
         about = f"{sum(counts):,}" if exact else f"more than {COUNTED_MOST:,}"
-    raise TooMany(f"'{job.name}' has {about} slots there; a backfill takes at most {MOST:,}: give a shorter stretch")
+    raise TooMany(f"'{job.name}' has {about} slots there; a backfill takes at most {MOST:,}: choose less time")
 
 
 def _pieces(owed: Owed, present: Trigger, first: int, last: int) -> Iterator[_Piece]:
@@ -133,7 +131,7 @@ def _generation(owed: Owed, moment: int, present: int) -> int:
 
 def _choice(
     slot: Slot,
-    run: tuple[int, int, int, str, str] | None,
+    run: tuple[int, int, int, str, str, int] | None,
     skipped: str | None,
     gaps: Sequence[tuple[int, int, int, int, str]],
 ) -> Choice:

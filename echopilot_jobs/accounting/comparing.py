@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 
-from echopilot_jobs.accounting.findings import Account, Finding, Findings, Kind
+from echopilot_jobs.accounting.findings import Account, Claim, Finding, Findings, Kind
 from echopilot_jobs.accounting.logbook import Told
 from echopilot_jobs.accounting.owed import ANY, SECOND, Owed, Strand, moment_of, moments_of
 from echopilot_jobs.ledger import Dispositions, Ledger
@@ -19,8 +20,10 @@ LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 _PLANNED = frozenset({Origin.SCHEDULE.value, Origin.CATCH_UP.value})
 _BACKFILL = Origin.BACKFILL.value
 
-RunRow = tuple[int, int, int, str, str]  # slot, generation, run, state, origin
+RunRow = tuple[int, int, int, str, str, int]  # slot, generation, run, state, origin, whether it ever started
 GapRow = tuple[int, int, int, int, str]  # first, last, count, generation, reason
+
+_claim: Callable[[RunRow], Claim] = itemgetter(3, 4, 5)
 
 
 @record(frozen=True)
@@ -152,10 +155,9 @@ class JobAudit:
             return False
         if strand.key is not ANY and {row[1] for row in runs} != {strand.key}:
             return False
-        origins = [row[4] for row in runs]
-        if not _PLANNED.issuperset(origins):
+        if not _PLANNED.issuperset(row[4] for row in runs):
             return False
-        self.account.add_claims(origins)
+        self.account.add_claims(map(_claim, runs))
         return True
 
     # -- slots one by one, and slots in gaps
@@ -164,7 +166,7 @@ class JobAudit:
         moments = strand.moments(first, last) if first <= last else ()
         self._listed.setdefault(strand.key, set()).update(moments)
         self.account.slots += len(moments)
-        origins: list[str] = []
+        became: list[RunRow] = []
         reasons: list[str] = []
         for slot in moments:
             claims, skips = rows.claims.get(slot), rows.skips.get(slot)
@@ -173,10 +175,10 @@ class JobAudit:
             elif claims is None and skips is not None:
                 reasons.append(skips[-1][1])
             elif claims is not None and skips is None and len(claims) == 1 and claims[0][4] in _PLANNED:
-                origins.append(claims[0][4])
+                became.append(claims[0])
             else:
                 self._settle(strand, rows, slot)
-        self.account.add_claims(origins)
+        self.account.add_claims(map(_claim, became))
         self.account.skipped.update(reasons)
 
     def _settle(self, strand: Strand, rows: _Rows, slot: int, *, in_gap: bool = False) -> None:
@@ -186,13 +188,13 @@ class JobAudit:
         skips = rows.skips.get(slot, [])
         self.account.backfilled += len(claims) - len(planned)
         if planned:
-            self.account.add_claims([planned[0][4]])
+            self.account.add_claims([_claim(planned[0])])
         elif skips:
             self.account.skipped[skips[-1][1]] += 1
         elif in_gap:
             self.account.in_gaps += 1
         elif claims:  # a person was there before the scheduler
-            self.account.ran += 1
+            self.account.add_claims([_claim(claims[0])])
         if len(claims) > 1:
             ids = " and ".join(str(row[2]) for row in claims[:4])
             self._double(slot, f"the slot of {self._said(slot, strand)} has the runs {ids}", claims[1][2])
@@ -231,7 +233,7 @@ class JobAudit:
     # -- rows that fit no slot
 
     def _strays(self, found: Dispositions) -> None:
-        for slot, generation, run_id, _state, origin in found.runs:
+        for slot, generation, run_id, _state, origin, _started in found.runs:
             if not self._fits(slot, generation) and not (origin == _BACKFILL and self._once_fitted(slot)):
                 words = f"run {run_id} is of {stamp(moment_of(slot))}, which is no slot of any definition in force then"
                 self._find("wrong", words, slot, run_id)

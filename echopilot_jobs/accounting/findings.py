@@ -10,9 +10,11 @@ from typing import Any, Literal
 from echopilot_jobs.accounting.owed import moment_of
 from echopilot_jobs.clock import iso
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Origin
+from echopilot_jobs.runs import Origin, State
 
 SHOWN_MOST = 50
+
+Claim = tuple[str, str, int]  # of a slot's run: state, origin, whether it ever started
 
 # lost: a slot without a row; doubled: one with too many; wrong: a row that fits no slot; history: a line of the log without
 # its row; stuck: a run of a dead scheduler that a living one left running; late: a slot nobody planned in time.
@@ -66,6 +68,7 @@ class Findings:
 class Account:
     """What became of one job's slots from *first* to *last* (epoch seconds). Each owed slot is in one of the counts.
 
+    *ran* and *caught_up* are those that started; the runs of others are *waiting*, or were *cancelled* before they started.
     *backfilled* slots are counted once more, beside the skip or the gap they were in before.
     """
 
@@ -75,18 +78,25 @@ class Account:
     slots: int = 0
     ran: int = 0
     caught_up: int = 0
+    waiting: int = 0
+    cancelled: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     in_gaps: int = 0
     backfilled: int = 0
     lost: int = 0
     doubled: int = 0
 
-    def add_claims(self, origins: Iterable[str]) -> None:
-        """Slots that became runs, by origin."""
-        counts = Counter(origins)
-        late = counts.pop(Origin.CATCH_UP.value, 0)
-        self.caught_up += late
-        self.ran += counts.total()
+    def add_claims(self, claims: Iterable[Claim]) -> None:
+        """Slots that became runs, by what is known of each."""
+        for (state, origin, started), count in Counter(claims).items():
+            if state == State.QUEUED:
+                self.waiting += count
+            elif state == State.CANCELLED and not started:
+                self.cancelled += count
+            elif origin == Origin.CATCH_UP:
+                self.caught_up += count
+            else:
+                self.ran += count
 
     def as_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -97,6 +107,8 @@ class Account:
             "slots": self.slots,
             "ran": self.ran,
             "caught_up": self.caught_up,
+            "waiting": self.waiting,
+            "cancelled": self.cancelled,
             "skipped": dict(sorted(self.skipped.items())),
             "in_gaps": self.in_gaps,
             "backfilled": self.backfilled,

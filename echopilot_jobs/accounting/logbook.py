@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,10 +31,13 @@ class Told:
 
 @dataclass
 class Logbook:
-    """Every run the log tells of, by job and number. *foreign* counts lines older than the ledger itself."""
+    """Every run the log tells of, by job and number, and its *lines* by job.
+
+    *foreign* counts lines older than the ledger itself.
+    """
 
     runs: dict[str, dict[int, Told]] = field(default_factory=dict)
-    lines: int = 0
+    lines: Counter[str] = field(default_factory=Counter)
     files: int = 0
     foreign: int = 0
     notes: list[str] = field(default_factory=list)
@@ -44,7 +48,7 @@ class Logbook:
         if before := known.get(run_id):
             told = Told(told.job_name, before.slot if told.slot is None else told.slot, told.end or before.end)
         known[run_id] = told
-        self.lines += 1
+        self.lines[told.job_name] += 1
 
     def forget(self, restore: Restore) -> tuple[list[int], int]:
         """Leave out what *restore* took from the ledger: the numbers of those runs, and how many more lost their end."""

@@ -17,6 +17,7 @@ from echopilot_jobs.triggers import Trigger
 from echopilot_jobs.triggers.dst import DstNote, dst_notes
 
 MOST = 1_000
+PAUSED_WORDS = "paused, so it will not run"
 FOLD_MOST = timedelta(days=1)  # the first copy of a repeated time comes before the jump that repeats it
 
 

@@ -1,8 +1,8 @@
-"""Sentences about what became of a slot: why it has no run, what it was missed in, what its run waits for."""
+"""Sentences about what became of a slot: why it has no run, what it was missed in, how its run went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,11 @@ def outage_words(outage: Outage, show: Show) -> str:
     return f"nobody planned from {show(outage.since)} to {show(outage.until)}: {IN_WORDS[outage.cause]}{detail}"
 
 
+def unplanned_words(planned_at: datetime | None, show: Show) -> str:
+    """That nobody plans, since the last pass."""
+    return f"no scheduler has planned anything{f' since {show(planned_at)}' if planned_at else ''}"
+
+
 def unanswered_words(hold: Hold, now: datetime) -> str:
     """What becomes of a backlog nobody speaks about."""
     when = relative(hold.expires_at, now) if hold.expires_at > now else "with the scheduler's next look"
@@ -116,12 +121,18 @@ def pause_json(pause: Pause) -> dict[str, Any]:
 def run_words(run: Run, now: datetime, show: Show) -> str:
     """How a slot's run went, beginning with why there is one."""
     opening = {
-        Origin.CATCH_UP: "it was missed and caught up",
+        Origin.CATCH_UP: f"it was missed and {_caught_up(run)}",
         Origin.BACKFILL: f"it was backfilled at {show(run.claimed_at)} by {run.actor}",
         Origin.RETRY: "it was repeated by itself",
     }
     began = opening.get(run.origin, "it ran" if run.started_at else "it became a run")
     return f"{began}: run {run.id} {_state_words(run, now)}"
+
+
+def _caught_up(run: Run) -> str:
+    if run.started_at:
+        return "caught up"
+    return "is to be caught up" if run.is_open else "not caught up"
 
 
 def _state_words(run: Run, now: datetime) -> str:
@@ -145,24 +156,6 @@ def _lag(run: Run) -> str:
     if late is None:
         return "by hand"
     return f"{span(late)} after its moment{', which is late' if run.is_late else ''}"
-
-
-def waiting_words(ledger: Ledger, run: Run, now: datetime, show: Show) -> Iterator[str]:
-    """What a run that has not started waits for, as far as the ledger tells."""
-    if run.state not in (State.QUEUED, State.RETRY_WAIT):
-        return
-    hold = ledger.waiting_hold()
-    if hold is not None and run.hold_id == hold.id:
-        yield (
-            f"it belongs to a backlog of {hold.count:,} runs that waits for somebody's word; "
-            f"{unanswered_words(hold, now)}; answer with `echopilot backlog latest`, `all` or `drop`"
-        )
-    elif run.not_before is not None and run.not_before > now:
-        yield f"it may not start before {show(run.not_before)}"
-    if run.actor is None or run.slot is not None:
-        for pause in ledger.pauses(now, run.job_name):
-            if pause.covers(now):
-                yield f"the job is {pause_words(pause, show)}; `echopilot resume {run.job_name}` lets it start"
 
 
 def _newest_claim(ledger: Ledger, given: Given) -> Run | None:

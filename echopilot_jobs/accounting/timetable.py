@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_of
-from echopilot_jobs.accounting.preview import note_words, notes_at
+from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_from, seconds_of
+from echopilot_jobs.accounting.preview import PAUSED_WORDS, note_words, notes_at
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
+from echopilot_jobs.runs import Pause
 from echopilot_jobs.triggers import Every, Trigger
 from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
@@ -27,6 +29,7 @@ class Line:
     """One moment of a day, or the many of a job that comes more often than twelve times.
 
     *count* is 0 for a time that does not exist that day, and *at* is then the jump. *open_end*: there are more than counted.
+    *paused*: how many of them will pass unrun, as things stand.
     """
 
     job_name: str
@@ -35,6 +38,16 @@ class Line:
     count: int = 1
     note: str = ""
     open_end: bool = False
+    paused: int = 0
+
+    @property
+    def words(self) -> str:
+        """What is to be known of it besides its moment; empty when there is nothing."""
+        pause = ""
+        if self.paused:
+            which = "" if self.paused == self.count else f"{self.paused:,} of them "
+            pause = PAUSED_WORDS if self.count == 1 else f"{which}paused, so they will not run"
+        return "; ".join(filter(None, (pause, self.note)))
 
     def as_dict(self, zone: str) -> dict[str, Any]:
         """JSON types only."""
@@ -46,6 +59,7 @@ class Line:
             "count": self.count,
             "last_at": iso(self.last),
             "more": self.open_end,
+            "paused": self.paused,
             "note": self.note or None,
         }
 
@@ -59,8 +73,11 @@ class Day:
     jump: Change | None = None
 
 
-def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str) -> Iterator[Day]:
-    """The slots of the enabled *jobs* later than *now*, today and on the days after it: *days* days on the wall of *zone*."""
+def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str, pauses: Sequence[Pause] = ()) -> Iterator[Day]:
+    """The slots of the enabled *jobs* later than *now*, today and on the days after it: *days* days on the wall of *zone*.
+
+    Slots inside one of the *pauses* of their job pass unrun.
+    """
     chosen = [job for job in jobs if job.enabled]
     info = ZoneInfo(zone)
     today = now.astimezone(info).date()
@@ -68,24 +85,34 @@ def timetable(jobs: Iterable[Job], now: datetime, days: int, zone: str) -> Itera
         day = today + timedelta(days=number)
         start, end = (first_instant(datetime.combine(d, time()), info) for d in (day, day + timedelta(days=1)))
         after, last = max(now, start - SECOND), end - SECOND
-        lines = [line for job in chosen for line in _lines(job.name, job.trigger, after, last)]
+        lines = [line for job in chosen for line in _lines(job, after, last, pauses)]
         lines.sort(key=lambda line: (line.at, line.job_name))
         yield Day(day, tuple(lines), first_change(zone, start - SECOND, last))
 
 
-def _lines(name: str, trigger: Trigger, after: datetime, last: datetime) -> Iterator[Line]:
+def _lines(job: Job, after: datetime, last: datetime, pauses: Sequence[Pause]) -> Iterator[Line]:
+    name, trigger = job.name, job.trigger
     notes = notes_at(trigger, after, last)
     moments, more = _moments_of_a_day(trigger, after, last)
+    mine = [pause for pause in pauses if pause.job_name == name]
     if len(moments) > LISTED_A_DAY:
         told = "; ".join(dict.fromkeys(notes.values()))
-        yield Line(name, moment_of(moments[0]), moment_of(moments[-1]), len(moments), told, more)
+        paused = sum(_covered(pause, moments) for pause in mine)
+        yield Line(name, moment_of(moments[0]), moment_of(moments[-1]), len(moments), told, more, paused)
     else:
         for due in map(moment_of, moments):
-            yield Line(name, due, due, note=notes.get(due, ""))
+            paused = any(pause.covers(due) for pause in mine)
+            yield Line(name, due, due, note=notes.get(due, ""), paused=int(paused))
     for note in dst_notes(trigger, after, last):
         if note.effect == "left_out":
             jump = first_instant(note.wall, ZoneInfo(note.zone))
             yield Line(name, jump, jump, 0, note_words(note))
+
+
+def _covered(pause: Pause, moments: Sequence[int]) -> int:
+    """How many of the sorted *moments* lie inside *pause*; those of an interval cost nothing."""
+    end = bisect_left(moments, seconds_from(pause.until)) if pause.until else len(moments)
+    return max(end - bisect_left(moments, seconds_from(pause.since)), 0)
 
 
 def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tuple[Sequence[int], bool]:
@@ -106,7 +133,10 @@ def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tupl
 
 @record(frozen=True)
 class Difference:
-    """What a job's moments in (*start*, *end*] were by the definition before and are by the one after."""
+    """What a job's moments in (*start*, *end*] were by the definition before and are by the one after.
+
+    *notes* says of a moment what a jump of the clock does to it; *kept_noted* are those of the unchanged ones that have one.
+    """
 
     job_name: str
     before: Mapping[str, Any]
@@ -116,6 +146,7 @@ class Difference:
     gone: tuple[datetime, ...]
     new: tuple[datetime, ...]
     unchanged: int
+    kept_noted: tuple[datetime, ...]
     notes: Mapping[datetime, str]
     changed_at: datetime | None = None  # when it came into force; None when no scheduler has taken it up
 
@@ -136,10 +167,14 @@ class Difference:
             "changed_at": iso(self.changed_at) if self.changed_at else None,
             "since": iso(self.start),
             "until": iso(self.end),
-            "gone": [{"at": iso(due), "note": self.notes.get(due)} for due in self.gone],
-            "new": [{"at": iso(due), "note": self.notes.get(due)} for due in self.new],
+            "gone": self._noted(self.gone),
+            "new": self._noted(self.new),
             "unchanged": self.unchanged,
+            "unchanged_noted": self._noted(self.kept_noted),
         }
+
+    def _noted(self, moments: Iterable[datetime]) -> list[dict[str, str | None]]:
+        return [{"at": iso(due), "note": self.notes.get(due)} for due in moments]
 
 
 def difference(
@@ -154,8 +189,8 @@ def difference(
     if (end - start) / period > COMPARED_MOST:
         end = start + period * COMPARED_MOST
     was, will = (_of(trigger, facts, start, end) for trigger, facts in ((old, before), (new, after)))
-    notes = {**notes_at(old, start, end), **notes_at(new, start, end)}
-    gone, fresh = sorted(was - will), sorted(will - was)
+    notes = _both(notes_at(old, start, end), notes_at(new, start, end))
+    gone, fresh, kept = sorted(was - will), sorted(will - was), was & will
     return Difference(
         job_name,
         before,
@@ -164,9 +199,16 @@ def difference(
         end,
         tuple(map(moment_of, gone)),
         tuple(map(moment_of, fresh)),
-        len(was & will),
+        len(kept),
+        tuple(due for due in sorted(notes) if seconds_of(due) in kept),
         notes,
     )
+
+
+def _both(old: Mapping[datetime, str], new: Mapping[datetime, str]) -> dict[datetime, str]:
+    """What either rule is told of a moment: one that both have may be another time of day in each."""
+    words = {due: [each[due] for each in (old, new) if due in each] for due in {**old, **new}}
+    return {due: "; ".join(dict.fromkeys(said)) for due, said in words.items()}
 
 
 def _of(trigger: Trigger, definition: Mapping[str, Any], start: datetime, end: datetime) -> set[int]:

@@ -19,11 +19,13 @@ from echopilot_jobs.accounting.reasons import (
     pause_words,
     run_words,
     skip_words,
-    waiting_words,
+    unplanned_words,
 )
+from echopilot_jobs.accounting.undecided import planned_at
+from echopilot_jobs.accounting.waiting import leader, waiting_words
 from echopilot_jobs.clock import iso
-from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.jobs import Job, Registry
+from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import SILENT_ABOVE, Outage
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin, Pause, Run
@@ -32,8 +34,8 @@ from echopilot_jobs.spans import relative
 from echopilot_jobs.triggers import Trigger
 
 Verdict = Literal[
-    "ran", "caught_up", "backfilled", "skipped", "lost", "future", "not_planned", "not_a_slot", "unregistered",
-    "undefined", "removed", "unknown",
+    "ran", "caught_up", "backfilled", "waiting", "cancelled", "skipped", "lost", "future", "not_planned", "not_a_slot",
+    "unregistered", "undefined", "removed", "unknown",
 ]  # fmt: skip
 SECOND = timedelta(seconds=1)
 
@@ -47,16 +49,16 @@ class Answer:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def why(ledger: Ledger, job_name: str, job: Job | None, moment: datetime, now: datetime, show: Show) -> Answer:
+def why(ledger: Ledger, job_name: str, registry: Registry, moment: datetime, now: datetime, show: Show) -> Answer:
     """What became of the slot of *job_name* at *moment* (whole seconds), or why there is none.
 
-    *job*: its present definition, None when it is no longer defined. *show* writes moments. The ledger knows the job.
+    *registry*: the jobs in force, which this one may be missing from. *show* writes moments. The ledger knows the job.
     """
     owed = owed_by(ledger, job_name)
     rows = _Rows.read(ledger, job_name, owed, moment)
     if rows.are_any:
-        return _Recorded(ledger, job_name, owed, rows, moment, now, show).answer()
-    return _Unrecorded(ledger, job_name, job, owed, moment, now, show).answer()
+        return _Recorded(ledger, job_name, registry, owed, rows, moment, now, show).answer()
+    return _Unrecorded(ledger, job_name, registry.get(job_name), owed, moment, now, show).answer()
 
 
 # -- what the ledger holds
@@ -93,10 +95,19 @@ class _Recorded:
     """The answer from a slot's own rows."""
 
     def __init__(
-        self, ledger: Ledger, job_name: str, owed: Owed, rows: _Rows, moment: datetime, now: datetime, show: Show
+        self,
+        ledger: Ledger,
+        job_name: str,
+        registry: Registry,
+        owed: Owed,
+        rows: _Rows,
+        moment: datetime,
+        now: datetime,
+        show: Show,
     ) -> None:
         self._ledger = ledger
         self._name = job_name
+        self._registry = registry
         self._owed = owed
         self._rows = rows
         self._moment = moment
@@ -116,19 +127,24 @@ class _Recorded:
         return Answer(self._verdict(), tuple(sentences), self._facts())
 
     def _verdict(self) -> Verdict:
-        origins = {run.origin for run in self._rows.runs}
+        origins = {run.origin for run in self._rows.runs if run.started_at}
         if Origin.CATCH_UP in origins:
             return "caught_up"
         if origins - {Origin.BACKFILL, Origin.RETRY}:
             return "ran"
-        return "backfilled" if origins else "skipped"
+        return "backfilled" if origins else self._verdict_unrun()
+
+    def _verdict_unrun(self) -> Verdict:
+        if any(run.is_open for run in self._rows.runs):
+            return "waiting"
+        return "skipped" if self._rows.skips or self._rows.gaps else "cancelled"
 
     def _run(self, run: Run) -> Iterator[str]:
         yield run_words(run, self._now, self._show)
         outage = self._ledger.outage_of(run.id) if run.origin is Origin.CATCH_UP else None
         if outage:
             yield f"it was missed while {outage_words(outage, self._show)}"
-        yield from waiting_words(self._ledger, run, self._now, self._show)
+        yield from waiting_words(self._ledger, self._registry, run, self._now, self._show)
 
     def _skipped(self, skip: Skip) -> Iterator[str]:
         given = Given(self._name, self._moment, skip.decided_at, self._definition())
@@ -269,10 +285,10 @@ class _Unrecorded:
 
     def _waits(self, trigger: Trigger) -> Iterator[str]:
         """What planning waits for."""
-        stint, generation = self._ledger.stint(), self._ledger.generation()
-        if stint is None or stint.ended_at is not None or self._now - stint.beat_at > LEASE_TTL:
-            since = f" since {self._show(stint.beat_at)}" if stint else ""
-            yield f"no scheduler has planned anything{since}; start it with `bin/stack`, and it decides about the slot then"
+        generation = self._ledger.generation()
+        if leader(self._ledger, self._now) is None:
+            nobody = unplanned_words(planned_at(self._ledger), self._show)
+            yield f"{nobody}; start it with `bin/stack`, and it decides about the slot then"
         elif (generation.held or generation.released) and not trigger.follows_real_time:
             yield (
                 f"calendar jobs wait because the machine's clock was set at {self._show(generation.began_at)}; "

@@ -30,7 +30,12 @@ COLUMNS = (
     out.Column("LOST", right=True),
     out.Column("DOUBLED", right=True),
 )
-BACKFILLED = out.Column("BACKFILLED", right=True)
+# Columns that are left out where they hold nothing.
+RARE = (
+    out.Column("WAITING", right=True),
+    out.Column("CANCELLED", right=True),
+    out.Column("BACKFILLED", right=True),
+)
 
 
 @click.command("audit")
@@ -48,8 +53,9 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
     """Account for every slot; exit 1 if one is lost or doubled.
 
     Works every slot out anew from the definitions the ledger keeps, since each job was registered, and compares them with
-    the runs, skips and gaps recorded, and those with the log. While no scheduler leads, slots that came due since
-    the last one planned are counted apart: nothing is decided about them, and nothing is lost.
+    the runs, skips and gaps recorded, and those with the log. Runs that wait, and runs that were cancelled before they
+    started, are counted apart from those that ran. While no scheduler leads, slots that came due since the last one
+    planned are told apart: nothing is decided about them, and nothing is lost.
 
     Example: echopilot audit --since '3d ago'
     """
@@ -94,10 +100,8 @@ def _lives(run: Run) -> bool | None:
 
 
 def _show(report: Report) -> None:
-    backfilled = any(account.backfilled for account in report.accounts)
-    columns = (*COLUMNS, BACKFILLED) if backfilled else COLUMNS
     shown = [account for account in report.accounts if any(_counts(account))]
-    out.table(columns, [_row(account)[: len(columns)] for account in shown])
+    _table(shown)
     if idle := len(report.accounts) - len(shown):
         out.line(f"left out: {idle:,} job{'' if idle == 1 else 's'} without a slot in this time")
     out.line()
@@ -113,6 +117,13 @@ def _show(report: Report) -> None:
         out.line(report.undecided.words)
 
 
+def _table(accounts: list[Account]) -> None:
+    columns = (*COLUMNS, *RARE)
+    rows = [[account.job_name, *(f"{count:,}" for count in _counts(account))] for account in accounts]
+    used = [at for at in range(len(columns)) if at < len(COLUMNS) or any(row[at] != "0" for row in rows)]
+    out.table([columns[at] for at in used], [[row[at] for at in used] for row in rows])
+
+
 def _counts(account: Account) -> tuple[int, ...]:
     return (
         account.slots,
@@ -122,12 +133,10 @@ def _counts(account: Account) -> tuple[int, ...]:
         account.in_gaps,
         account.lost,
         account.doubled,
+        account.waiting,
+        account.cancelled,
         account.backfilled,
     )
-
-
-def _row(account: Account) -> list[object]:
-    return [account.job_name, *(f"{count:,}" for count in _counts(account))]
 
 
 def _show_findings(report: Report) -> None:

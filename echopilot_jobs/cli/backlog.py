@@ -11,6 +11,7 @@ import click
 
 from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.inputs import OneOf
 from echopilot_jobs.clock import iso
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import stamp, stamped
@@ -29,7 +30,7 @@ PAGE = 200
 
 
 @click.command("backlog")
-@click.argument("answer", required=False, type=click.Choice(["latest", "all", "drop"]), metavar="[latest|all|drop]")
+@click.argument("answer", required=False, type=OneOf(["latest", "all", "drop"], "ANSWER"), metavar="[latest|all|drop]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(answer: HoldAnswer | None, as_json: bool) -> None:
     """Show the missed slots that wait for a word, or give it.

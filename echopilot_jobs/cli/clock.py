@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import acting, out, sight
+from echopilot_jobs.cli.inputs import OneOf
 from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import CLOCK_HOLD_FOR
 from echopilot_jobs.spans import span, stamp, stamped
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("clock")
-@click.argument("order", required=False, type=click.Choice(["trust"]), metavar="[trust]")
+@click.argument("order", required=False, type=OneOf(["trust"], "ORDER"), metavar="[trust]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(order: str | None, as_json: bool) -> None:
     """Show whether jobs wait for the clock, or trust it.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out
+from echopilot_jobs.cli.inputs import OneOf
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ HOW = {
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(list(HOW)), metavar="bash|zsh|fish")
+@click.argument("shell", type=OneOf(HOW, "SHELL"), metavar="bash|zsh|fish")
 def command(shell: str) -> None:
     """Print the script that lets SHELL complete commands and jobs.
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 import click
 
@@ -50,6 +51,16 @@ class Verbs(click.Group):
             hint = f"did you mean '{near[0]}'? " if near else ""
             raise click.UsageError(f"no command '{args[0][:80]}'; {hint}known: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry out the verb. What Click refuses without saying in which verb is given its name."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if error.ctx is None and ctx.invoked_subcommand in VERBS:
+                command = click.Command(ctx.invoked_subcommand)
+                error.ctx = click.Context(command, parent=ctx, info_name=ctx.invoked_subcommand)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs under their headings; their columns stand below one another across all of them."""

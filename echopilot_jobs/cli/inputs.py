@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import click
@@ -49,6 +49,20 @@ def _runs_of(name: str) -> str | None:
         return None  # what is wrong is told to whoever gives a number
     has = f"its newest is {newest[0].id}" if newest else "it has none yet"
     return f"{has}, `echopilot runs --job {name}` lists them"
+
+
+class OneOf(click.Choice[str]):
+    """A reader of one of a few words. *name*: what an argument is called when its value is refused."""
+
+    def __init__(self, words: Iterable[str], name: str | None = None) -> None:
+        super().__init__(list(words))
+        self._called = name
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self.choices:
+            return value
+        words = f"came '{plain(value)[:80]}'; wanted: {', '.join(self.choices)}"
+        raise refused(self._called, words) if self._called else click.BadParameter(words, ctx, param)
 
 
 def seconds(value: str | float) -> float:

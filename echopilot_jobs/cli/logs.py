@@ -140,7 +140,7 @@ def _begun(context: click.Context, parameter: click.Parameter, begun: str) -> li
 @click.option("--since", metavar="TIME", help="Only later ones: '2h ago', 'yesterday 08:00'.")
 @click.option("--until", metavar="TIME", help="Only earlier ones.")
 @click.option(
-    "--level", type=click.Choice(LEVELS), default="debug", help="Only lines of this level and of graver ones."
+    "--level", type=inputs.OneOf(LEVELS), default="debug", help="Only lines of this level and of graver ones."
 )
 @click.option("--json", "as_json", is_flag=True, help='A JSON object a line: events as written, others {"line": …}.')
 @click.option("--raw", is_flag=True, help="The lines as they were written.")

@@ -154,9 +154,11 @@ def _away(each: Coming, now: datetime) -> str:
 
 
 def _note(each: Coming) -> str:
+    from echopilot_jobs.accounting.preview import PAUSED_WORDS
+
     jitter = each.planned - each.slot.due_at
     parts = [
-        "paused, so it will not run" if each.paused else "",
+        PAUSED_WORDS if each.paused else "",
         f"starts {jitter.total_seconds():.1f} s later, by jitter" if jitter else "",
         each.note,
     ]

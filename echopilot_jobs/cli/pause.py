@@ -15,11 +15,12 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped, until_words
 
 if TYPE_CHECKING:
-    from echopilot_jobs.jobs import Job
+    from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.runs import Pause
 
 NOTE_MOST = 500
 REFUSED = 3
+COLUMNS = (out.Column("JOB", gives_way=True), out.Column("MEANWHILE", gives_way=True))
 
 
 @click.command("pause")
@@ -58,7 +59,9 @@ def command(
         acting.wake(ledger, settings, now, "nothing runs in any case; the pause holds when one starts")
     if as_json:
         out.emit_json("paused", [pause_json(pause) for pause in paused], now)
-    for pause in paused if not as_json else ():
+    elif paused and everyone:
+        _show_all(paused, registry, now)
+    for pause in () if as_json or everyone else paused:
         out.line(_words(pause, registry.get(pause.job_name), now))
     for words in refused:
         out.say(f"{'note' if everyone else 'error'}: {words}")
@@ -73,9 +76,20 @@ def _end(now: datetime, lasting: timedelta | None, until: str | None) -> datetim
     return (now + lasting).replace(microsecond=0) if lasting is not None else None
 
 
+def _show_all(paused: list[Pause], registry: Registry, now: datetime) -> None:
+    out.table(COLUMNS, [[pause.job_name, _cost(pause, registry.get(pause.job_name))] for pause in paused])
+    out.line()
+    jobs = f"{len(paused):,} job{'' if len(paused) == 1 else 's'}"
+    out.line(f"the pause of {jobs} lasts {_ends(paused[0], now)}; end it with `echopilot resume --all`")
+
+
+def _ends(pause: Pause, now: datetime) -> str:
+    return until_words(pause.until, lambda moment: stamped(moment, now))
+
+
 def _words(pause: Pause, job: Job | None, now: datetime) -> str:
-    ends = until_words(pause.until, lambda moment: stamped(moment, now))
-    return f"{pause.job_name} is paused {ends}; {_cost(pause, job)}; end it with `echopilot resume {pause.job_name}`"
+    name = pause.job_name
+    return f"{name} is paused {_ends(pause, now)}; {_cost(pause, job)}; end it with `echopilot resume {name}`"
 
 
 def _cost(pause: Pause, job: Job | None) -> str:

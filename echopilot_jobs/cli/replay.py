@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echopilot_jobs.cli import out, sight
+from echopilot_jobs.cli.files import file_name
 from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS
 from echopilot_jobs.spans import span, stamp
@@ -25,8 +27,22 @@ COLUMNS = (
 )
 
 
+def _log(value: str) -> Path:
+    """A reader of the name of a file that can be read."""
+    path = file_name(value)
+    if not path.exists():
+        what = "and there is no such file"
+    elif path.is_dir():
+        what = "which is a folder"
+    elif not os.access(path, os.R_OK):
+        what = "which may not be read"
+    else:
+        return path
+    raise click.BadParameter(f"came '{value[:80]}', {what}; wanted: a log of one JSON object a line")
+
+
 @click.command("replay")
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=_log)
 @click.option("--job", "job", default="ceo_brief", show_default=True, metavar="JOB", help="Whose slots to account for.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(file: Path, job: str, as_json: bool) -> int:
@@ -43,7 +59,7 @@ def command(file: Path, job: str, as_json: bool) -> int:
     now = sight.now()
     registry = sight.registry(sight.settings())
     registry[job]  # an unknown name is said before anything is played
-    found = replay(moments_of(file.resolve(), now), registry, job)
+    found = replay(moments_of(file, now), registry, job)
     if as_json:
         out.emit_json("replay", {"job": job, **_facts(found), "slots": [_json(fate) for fate in found.fates]}, now)
     else:

@@ -56,7 +56,8 @@ def _key(value: str) -> str:
     "--key",
     type=_key,
     metavar="KEY",
-    help="Your own name for this request: whoever asks with it again gets the same run and queues no second one.",
+    help="Your own name for this request: whoever asks with it again gets the same run and queues no second one. With other "
+    "parameters it is refused.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(

@@ -11,7 +11,7 @@ import click
 
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import job_names
-from echopilot_jobs.cli.inputs import past_moment, whole
+from echopilot_jobs.cli.inputs import OneOf, past_moment, whole
 from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
@@ -29,7 +29,7 @@ MOST = 200
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([state.value for state in State]),
+    type=OneOf(state.value for state in State),
     help="Only runs in this state (retry_wait: waiting to retry); may be given more than once.",
 )
 @click.option(
@@ -46,7 +46,7 @@ MOST = 200
     "--origin",
     "origins",
     multiple=True,
-    type=click.Choice([origin.value for origin in Origin]),
+    type=OneOf(origin.value for origin in Origin),
     help="Only runs of this origin; may be given more than once.",
 )
 @click.option("--since", metavar="TIME", help="Only those queued later: '2h ago', 'yesterday 08:00'.")

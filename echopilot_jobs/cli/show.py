@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.accounting.reasons import outage_json, outage_words, waiting_words
+from echopilot_jobs.accounting.reasons import outage_json, outage_words
+from echopilot_jobs.accounting.waiting import WAITING, waiting_words
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import runs
 from echopilot_jobs.cli.inputs import run_number
@@ -32,11 +33,12 @@ def command(run_id: int, as_json: bool) -> None:
 
     Example: echopilot show 42
     """
-    now = sight.now()
-    ledger = sight.ledger(sight.settings())
+    now, settings = sight.now(), sight.settings()
+    ledger = sight.ledger(settings)
     run = ledger.run(run_id)
     output, events = ledger.output(run.id), ledger.events(run.id)
-    outage, waits = ledger.outage_of(run.id), list(waiting_words(ledger, run, now, stamp))
+    outage = ledger.outage_of(run.id)
+    waits = list(waiting_words(ledger, sight.registry(settings), run, now, stamp)) if run.state in WAITING else []
     if as_json:
         missed_in = outage_json(outage) if outage else None
         more = {"outage": missed_in, "waits": waits, **said_json(ledger, run)}

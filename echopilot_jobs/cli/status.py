@@ -17,7 +17,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, State
-from echopilot_jobs.spans import ago, relative, span, stamped
+from echopilot_jobs.spans import ago, relative, span, stamped, until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.cli.trouble import Failing, Trouble
@@ -179,15 +179,17 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
         "backlog": _backlog_json(seen.hold) if seen.hold else None,
         "clock": {"held": seen.clock.held, "generation": seen.clock.number} if seen.clock else None,
         "jobs": [rows.job_json(*each, seen.paused.get(each[0].name)) for each in seen.jobs],
-        "open_runs": [_open_run_json(run, seen.progresses.get(run.id)) for run in seen.open_runs],
+        "open_runs": [_open_run_json(run, seen) for run in seen.open_runs],
         "broken": [each.as_dict() for each in seen.broken],
         "failing": [each.as_dict() for each in seen.failing],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
 
 
-def _open_run_json(run: Run, progress: Progress | None) -> dict[str, Any]:
-    return {**run.as_dict(), "owner_alive": _owner_alive(run), "progress": progress.as_dict() if progress else None}
+def _open_run_json(run: Run, seen: Sight) -> dict[str, Any]:
+    progress = seen.progresses.get(run.id)
+    more = {"owner_alive": _owner_alive(run), "progress": progress.as_dict() if progress else None}
+    return {**run.as_dict(), **more, "waits": _waits(run, seen)}
 
 
 def _backlog_json(hold: Hold) -> dict[str, Any]:
@@ -246,7 +248,8 @@ def _show_open_runs(seen: Sight) -> None:
     out.line()
     out.heading("open runs")
     for run in shown:
-        out.sentence(_open_run(run, seen.now, seen.progresses.get(run.id)), lead="  ")
+        waits = _waits(run, seen)
+        out.sentence(_open_run(run, seen.now, seen.progresses.get(run.id)) + (f"; {waits}" if waits else ""), lead="  ")
     more = Counter(seen.open_counts) - Counter(run.job_name for run in shown)
     if more:
         named = [f"{count:,} of {name}" for name, count in more.most_common(troubles.NAMED_MOST)]
@@ -279,8 +282,9 @@ def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
     for pause in seen.paused.values():
+        ends = until_words(pause.until, lambda moment: stamped(moment, seen.now))
         note = f": {pause.note}" if pause.note else ""
-        yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}{note}"
+        yield "paused", f"{pause.job_name}, by {pause.actor} {relative(pause.since, seen.now)}, {ends}{note}"
 
 
 def _show_trouble(seen: Sight) -> None:
@@ -342,6 +346,20 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
         return f"{name} is {rows.state_words(run, now)}; {failed}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
     return f"{name} is {run.words}, claimed {ago(run.claimed_at, now)}{held}"
+
+
+def _waits(run: Run, seen: Sight) -> str | None:
+    """What keeps a run that could start by now from doing so."""
+    if run.state not in (State.QUEUED, State.RETRY_WAIT) or (run.not_before and run.not_before > seen.now):
+        return None
+    from echopilot_jobs.accounting.waiting import crowd_words, is_held_by_pauses
+
+    if run.job_name in seen.paused and is_held_by_pauses(run):
+        return f"it waits for the end of the job's pause, or `echopilot resume {run.job_name}`"
+    if not seen.standing.leads or (seen.hold and run.hold_id == seen.hold.id):
+        return None  # told for all of them
+    running = [other for other in seen.open_runs if other.state is State.RUNNING]
+    return next(crowd_words(run, seen.jobs_file.registry, running), None)
 
 
 def _owner_alive(run: Run) -> bool | None:

@@ -16,12 +16,15 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
+from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.spans import ago
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.timetable import Day, Difference, Line
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.runs import Pause
+    from echopilot_jobs.settings import Settings
 
 MOST_DAYS = 366
 USUAL_DAYS = 7
@@ -45,7 +48,8 @@ CHANGES_SHOWN = 20
 def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | None, diff: bool, as_json: bool) -> None:
     """Show the slots of the coming days, day by day.
 
-    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up.
+    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up:
+    the first 20 each of those that are gone and new, and all that a jump of the clock moves or doubles.
 
     Example: echopilot timetable --days 7 --tz Europe/Riga
     """
@@ -57,7 +61,7 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
         return
     from echopilot_jobs.accounting.timetable import timetable
 
-    table = timetable(chosen or registry.values(), now, days, tz or "UTC")
+    table = timetable(chosen or registry.values(), now, days, tz or "UTC", _pauses(settings, now))
     if as_json:
         out.emit_json("timetable", {"zone": tz or "UTC", "days": [_day_json(day, tz or "UTC") for day in table]}, now)
         return
@@ -65,6 +69,16 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
         if number:
             out.line()
         _show_day(day, tz or "UTC", "" if number else ", from now on")
+
+
+def _pauses(settings: Settings, now: datetime) -> list[Pause]:
+    """Those that go on; none where there is no ledger."""
+    try:
+        ledger = sight.reading(settings)
+    except LedgerUnavailable:
+        return []
+    with contextlib.closing(ledger):
+        return ledger.pauses(now)
 
 
 # -- day by day
@@ -99,7 +113,7 @@ def _offset(offset: timedelta) -> str:
 
 
 def _line_words(line: Line, tz: str) -> str:
-    note = f"  ({line.note})" if line.note else ""
+    note = f"  ({line.words})" if line.words else ""
     if line.count == 0:
         return f"{'--:--':<8}  {line.job_name}{note}"
     at = _clock(line.at, tz)
@@ -162,9 +176,12 @@ def _show_difference(found: Difference, now: datetime, tz: str | None) -> None:
     for words in _changes(found.others):
         out.line(f"  {words}")
     out.line(f"  from {wall(found.start, tz)} to {wall(found.end, tz)}:")
-    _show_moments("gone", found.gone, found, tz)
-    _show_moments("new", found.new, found, tz)
+    out.line(f"  gone: {len(found.gone):,}")
+    _show_moments("-", found.gone, found, tz)
+    out.line(f"  new: {len(found.new):,}")
+    _show_moments("+", found.new, found, tz)
     out.line(f"  unchanged: {found.unchanged:,}")
+    _show_moments("=", found.kept_noted, found, tz)
 
 
 def _changes(others: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -188,10 +205,11 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _show_moments(word: str, moments: tuple[datetime, ...], found: Difference, tz: str | None) -> None:
-    out.line(f"  {word}: {len(moments):,}")
-    for due in moments[:CHANGES_SHOWN]:
+def _show_moments(sign: str, moments: tuple[datetime, ...], found: Difference, tz: str | None) -> None:
+    """The first ones, and all that a jump of the clock touches: those are what nobody works out in the head."""
+    shown = [due for number, due in enumerate(moments) if number < CHANGES_SHOWN or due in found.notes]
+    for due in shown:
         note = f"  ({found.notes[due]})" if due in found.notes else ""
-        out.line(f"    {'-' if word == 'gone' else '+'} {wall(due, tz)}{note}")
-    if len(moments) > CHANGES_SHOWN:
-        out.line(f"    and {len(moments) - CHANGES_SHOWN:,} more")
+        out.line(f"    {sign} {wall(due, tz)}{note}")
+    if len(moments) > len(shown):
+        out.line(f"    and {len(moments) - len(shown):,} more")

@@ -45,7 +45,7 @@ def command(job: str, time: tuple[str, ...], tz: str | None, as_json: bool) -> N
     if at is None:
         at = _newest_slot(ledger, job, defined, now)
         out.say(f"the newest slot of {job} that has come due; for another one give its time")
-    answer = why(ledger, job, defined, at, now, lambda each: shown(each, tz))
+    answer = why(ledger, job, registry, at, now, lambda each: shown(each, tz))
     if as_json:
         body = {"job": job, "at": iso(at), "verdict": answer.verdict, "sentences": list(answer.sentences)}
         out.emit_json("why", {**body, **answer.facts}, now)

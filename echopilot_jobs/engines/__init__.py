@@ -9,6 +9,8 @@ from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Outcome, Run
 
+PLACES = 8  # how many runs the engine of one machine carries out at a time
+
 
 class Ended(NamedTuple):
     """A run that came back from the engine."""

@@ -6,18 +6,16 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from echopilot_jobs.engines import Ended, Note
+from echopilot_jobs.engines import PLACES, Ended, Note
 from echopilot_jobs.executor import Cancel, Executor, Heard
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.runs import Outcome, Run, State
-
-WORKERS = 8
 
 
 class LocalEngine:
     """Keeps the promises of `engines.Engine`. *ring* is called from a worker when a run has ended or said something."""
 
-    def __init__(self, executor: Executor, ring: Callable[[], None], workers: int = WORKERS) -> None:
+    def __init__(self, executor: Executor, ring: Callable[[], None], workers: int = PLACES) -> None:
         self._executor = executor
         self._ring = ring
         self._workers = workers

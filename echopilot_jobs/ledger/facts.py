@@ -63,11 +63,11 @@ class Obligation:
 class Dispositions:
     """What the ledger holds about one job's slots in a stretch, oldest first: moments as epoch seconds.
 
-    *runs*: (slot, generation, run, state, origin); *skips*: (slot, generation, reason); *gaps*: (first, last, count,
-    generation, reason).
+    *runs*: (slot, generation, run, state, origin, whether it ever started); *skips*: (slot, generation, reason); *gaps*:
+    (first, last, count, generation, reason).
     """
 
-    runs: list[tuple[int, int, int, str, str]]
+    runs: list[tuple[int, int, int, str, str, int]]
     skips: list[tuple[int, int, str]]
     gaps: list[tuple[int, int, int, int, str]]
 

@@ -172,7 +172,8 @@ class Ledger(Protocol):
 
         With *retry_of* the new run stands for the same slot as that one.
 
-        Raises `UnknownName` for a job the ledger never saw, `WrongState` when one already waits in the queue.
+        Raises `UnknownName` for a job the ledger never saw, `WrongState` when one already waits in the queue, and for a key
+        that came with other parameters before.
         """
         ...
 

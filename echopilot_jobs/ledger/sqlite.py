@@ -141,7 +141,7 @@ class SqliteLedger(SqliteReading):
     ) -> tuple[Run, bool]:
         with self._writing() as sql:
             if request_key and (known := sql.maybe("run_by_request", request_key=request_key)):
-                return self.run(known["id"]), False
+                return _asked_alike(self.run(known["id"]), params), False
             job_id = self._job_id(job_name)
             if origin is Origin.MANUAL and (waiting := sql.maybe("waiting_request", job_id=job_id)):
                 raise WrongState(f"run {waiting['id']} of '{job_name}' already waits in the queue; let it start first")
@@ -248,6 +248,19 @@ class SqliteLedger(SqliteReading):
     def ping(self) -> None:
         with impatient(self._sql.db), self._writing() as sql:
             sql.rows("newest_stint")  # the write lock is the proof; that bytes reach the disk is proved by every beat
+
+
+def _asked_alike(run: Run, params: Mapping[str, Any] | None) -> Run:
+    """*run*, which was asked for with the same key; raises `WrongState` when that was with other parameters."""
+    before, wanted = run.params or {}, params or {}
+    others = sorted(name for name in {*before, *wanted} if before.get(name) != wanted.get(name))
+    if others:
+        names = ", ".join(f"'{name}'" for name in others)
+        raise WrongState(
+            f"run {run.id} of '{run.job_name}' was asked for with this key and other parameters ({names}); give the same "
+            "ones, or another key"
+        )
+    return run
 
 
 def _see_lease(sql: Sql, lease: Lease) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
+from echopilot_jobs.accounting.waiting import waiting_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import SupervisorUnreachable
@@ -13,6 +14,7 @@ from echopilot_jobs.healing import heal
 from echopilot_jobs.jobs import Job, next_slot
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.runs import Run, State
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import artefacts, audit, figures, guard, inputs, manual, slots
@@ -92,7 +94,10 @@ def _execute(job_name: str) -> Response:
 
 
 def api_run_job(name: str) -> Response:
-    """Queue a run: 202 once its row is durable, 200 with the same run for the same `Idempotency-Key` (I24)."""
+    """Queue a run: 202 once its row is durable, 200 with the same run for the same `Idempotency-Key` (I24).
+
+    With other parameters than before a key is refused with 409.
+    """
     body = _body()
     inputs.no_more_than(body, ("params",))
     params = body.get("params")
@@ -281,6 +286,7 @@ def api_run(run_id: str) -> Response:
     said = {
         "progress": at.as_dict() if at else None,
         "artefacts": [each.as_dict() for each in ledger.artefacts(run.id)],
+        "waits": list(waiting_words(ledger, services().registry, run, services().clock.now(), stamp)),
     }
     return reply({"ok": True, "run": run.as_dict(), "events": moves, "output": printed, **said})
 

@@ -28,7 +28,8 @@ def queue(
     """Queue a run of *job_name*: (run, whether it is new). It is durable when this returns (I24).
 
     The same *key* of the same job gives the same run. Raises `UnknownName`, `BadParameters` with every mistake,
-    `WrongState` for a disabled job and when one already waits, and 429 for more than ten a minute.
+    `WrongState` for a disabled job, when one already waits, and for a *key* that came with other *params* before, and 429
+    for more than ten a minute.
     """
     job, now = services.registry.switched_on(job_name), services.clock.now()
     values = values_of(job.name, job.params, params or {})

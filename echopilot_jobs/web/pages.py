@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from echopilot_jobs.accounting.waiting import waiting_words
 from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
 from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.jobs import BadParameters, Job
@@ -22,7 +23,7 @@ from echopilot_jobs.web.health import desk, examine
 from echopilot_jobs.web.jobpage import job_sheet
 from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import NAME, services
-from echopilot_jobs.web.words import typed
+from echopilot_jobs.web.words import clock_text, typed
 
 # What the form calls its fields, for the form and for what is said of them.
 PAUSE_FOR, PAUSE_WHY = "For how long", "Why"
@@ -197,14 +198,14 @@ def runs() -> Response:
 
 def run(run_id: str) -> Response:
     """One run: what it was for, every move it made, how it ended and what it printed."""
-    ledger = services().ledger
+    ledger, now = services().ledger, services().clock.now()
     found = ledger.run(inputs.run_id(run_id))
     job = services().registry.get(found.job_name)
     repeated = ledger.requested(retry_key(found.id))
     template = "run_live.html" if "HX-Request" in request.headers else "run.html"
     return _page(
         template,
-        now=services().clock.now(),
+        now=now,
         run=found,
         events=ledger.events(found.id),
         output=ledger.output(found.id),
@@ -215,6 +216,7 @@ def run(run_id: str) -> Response:
         may_repeat=found.state in (*BAD_ENDS, State.CANCELLED) and repeated is None,
         repeats=repeated_by(found),
         repeated=repeated,
+        waits=list(waiting_words(ledger, services().registry, found, now, lambda moment: clock_text(moment, now))),
         asks_for_params=job is not None and bool(job.params),
     )
 

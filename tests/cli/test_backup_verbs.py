@@ -22,6 +22,7 @@ from daykit import live
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.errors import SupervisorUnreachable
+from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, identity_of, mark_path, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import inspect
@@ -29,6 +30,7 @@ from echopilot_jobs.processes import this_process
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.supervision import Supervisor
 from echopilot_jobs.testing import FakeClock
+from echopilot_jobs.triggers import Every
 
 
 @pytest.fixture
@@ -269,6 +271,27 @@ def test_audit_tells_what_a_restore_lost_in_one_line_and_goes_red_only_for_what_
     assert str(lost[0].id) in note
     assert other.code == 1
     assert "the ledger has no such run" in other.out
+
+
+def test_what_a_restore_lost_is_told_alike_before_and_after_the_next_start(call, home, settings, copy):
+    """The copy does not know a job that was defined after it was made; the next start registers it again."""
+    defined = {**jobs(settings), "late": Job("late", Every(timedelta(seconds=60)), Inline("tick"))}
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        now = SystemClock().now()
+        live(ledger, defined, FakeClock(now - timedelta(minutes=3)), now)
+        lost = ledger.runs(job_name="late", limit=200)
+    for run in lost:
+        log_of(settings, run)
+    call("restore", str(copy))
+    before = call("audit")
+
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        clock = FakeClock(SystemClock().now())
+        live(ledger, defined, clock, clock.now())
+
+    (note,) = (line for line in before.out.splitlines() if line.startswith("note: lost by the restore"))
+    assert f"{len(lost)} runs the log tells of" in note
+    assert note in call("audit").out
 
 
 def test_a_restore_in_json_names_both_ledgers(call, home, settings, copy):

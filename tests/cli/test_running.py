@@ -50,6 +50,24 @@ def test_the_same_key_is_the_same_run_even_after_it_ended_I24(call, house):
     assert f"run {first} of export succeeded" in ended.out
 
 
+def test_a_key_that_comes_with_other_parameters_is_refused_with_3_I24(call, house):
+    call("run", "export", "-p", "day=2026-11-20", "--key", "k1")
+    run = house.ledger.runs(job_name="export")[0]
+
+    same = call("run", "export", "-p", "day=2026-11-20", "--key", "k1")
+    other = call("run", "export", "-p", "day=2026-11-21", "-p", "copies=2", "--key", "k1")
+    none = call("run", "export", "--key", "k1")
+
+    assert same.code == 0
+    assert other == (
+        3,
+        "",
+        f"error: run {run.id} of 'export' was asked for with this key and other parameters ('copies', 'day'); give the same "
+        "ones, or another key\n",
+    )
+    assert (none.code, house.ledger.run(run.id).params) == (3, {"day": "2026-11-20"})
+
+
 @pytest.mark.parametrize(
     ("job", "outcome", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from echopilot_jobs.cli.following import follow
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
-from echopilot_jobs.runs import SKIPPED, Outcome, Run, State
+from echopilot_jobs.runs import SKIPPED, Origin, Outcome, Run, State, retry_key
 from echopilot_jobs.spans import stamped
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
+from tests.schedulekit import reading
 
 NOW = SystemClock().now()
 
@@ -110,3 +112,44 @@ def test_no_verb_says_of_a_run_that_skipped_itself_that_it_was_cancelled(call: C
 
     assert "skipped itself" in answer.out
     assert "cancelled" not in answer.out
+
+
+@pytest.fixture
+def crowded(house: House) -> tuple[Run, Run]:
+    """A run of `export` that goes on, and one more that waits for its end; a scheduler leads."""
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    first, _ = house.ledger.request_run("export", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(5))
+    second, _ = house.ledger.request_run("export", NOW)
+    with house.ledger.leading(lease, SystemClock().now()) as work:
+        work.renew(reading(SystemClock().now()), planned=True)
+    return first, second
+
+
+def test_what_a_queued_run_waits_for_is_told_by_show_and_status(call: Call, crowded: tuple[Run, Run]):
+    first, second = crowded
+    words = f"it waits for a run of its own job to end (run {first.id} of export)"
+
+    shown, status = call("show", str(second.id)).out, call("status").out
+    document = json.loads(call("status", "--json").out)["status"]
+
+    assert re.search(rf"^waits +{re.escape(words)}$", shown, re.MULTILINE)
+    assert f"run {second.id} of export is queued, claimed " in status
+    assert f"; {words}" in " ".join(status.split())
+    assert {run["id"]: run["waits"] for run in document["open_runs"]} == {first.id: None, second.id: words}
+    assert json.loads(call("show", str(second.id), "--json").out)["run"]["waits"] == [words]
+
+
+def test_status_says_of_a_queued_run_of_a_paused_job_that_it_waits_for_the_pause(call: Call, house: House):
+    before, _ = house.ledger.request_run("export", NOW)
+    house.ledger.cancel(before.id, NOW, "cli:ann")
+    again, _ = house.ledger.request_run(
+        "export", NOW, origin=Origin.RETRY, request_key=retry_key(before.id), actor="cli:ann"
+    )
+    house.ledger.pause("export", NOW, None, "cli:ann", "")
+
+    document = json.loads(call("status", "--json").out)["status"]
+
+    (waits,) = (run["waits"] for run in document["open_runs"] if run["id"] == again.id)
+    assert waits == "it waits for the end of the job's pause, or `echopilot resume export`"

@@ -124,9 +124,9 @@ def lives_again(life: Life, *jobs: Job) -> None:
         (["backfill", "minutely", "--from", "2d", "--to", "90m"], 2, "has 2,790 slots there; a backfill takes at most 1,000"),
         (["backfill", "minutely", "--from", "2h", "--to", "now"], 3, "is not planned yet"),
         (["backfill", "nobody", "--from", "2h", "--to", "now"], 2, "no job named 'nobody'"),
-        (["backlog", "none"], 2, "'none' is not one of 'latest', 'all', 'drop'"),
+        (["backlog", "none"], 2, "'ANSWER': came 'none'; wanted: latest, all, drop; see `echopilot backlog --help`"),
         (["backlog", "latest"], 3, "no backlog waits for an answer"),
-        (["clock", "set"], 2, "'set' is not 'trust'"),
+        (["clock", "set"], 2, "'ORDER': came 'set'; wanted: trust"),
         (["clock", "trust"], 3, "no job waits because of the clock"),
     ],
 )  # fmt: skip
@@ -245,8 +245,8 @@ def test_audit_says_what_came_due_since_nobody_plans_and_stays_green(call, life)
     through = life.ledger.planned_through()["minutely"]
     assert (answer.code, planned.code) == (0, 0)
     assert re.search(
-        r"^accounted for up to [0-9: -]+Z; since then (79|80|81) slots came due and nobody has decided about them: "
-        r"no scheduler planned$",
+        r"^(79|80|81) slots came due, from [0-9: -]+Z on, and nobody has decided about them: "
+        r"no scheduler has planned anything since [0-9: -]+Z$",
         answer.out.splitlines()[-1],
     )
     assert found["slots"] in (79, 80, 81)
@@ -468,6 +468,20 @@ def test_the_timetable_goes_day_by_day_in_the_zone_asked_for(call, life):
     assert [line["count"] for line in days[1]["slots"] if line["job"] == "minutely"] == [1440]
 
 
+def test_the_timetable_marks_the_slots_a_pause_takes(call, life):
+    life.ledger.pause("news", life.clock.now(), None, "cli:ann", "")
+
+    words = call("timetable", "news", "--days", "2", "--tz", "Europe/Riga").out
+    (line,) = json.loads(call("timetable", "news", "--days", "2", "--json").out)["timetable"]["days"][1]["slots"]
+
+    assert "  08:00     news  (paused, so it will not run)\n" in words
+    assert (line["count"], line["paused"]) == (1, 1)
+
+
+def test_the_timetable_needs_no_ledger(call, registry):
+    assert call("timetable", "news").code == 0
+
+
 def test_definitions_kept_without_their_rule_are_not_guessed_at(call, life, registry):
     life.sql("update definitions set definition = json_remove(definition, '$.rule')")
     same = call("timetable", "--diff")
@@ -504,6 +518,21 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert "  retries: 0 -> 1\n" in words
     assert "  gone: 3\n" in words
     assert "  unchanged: 0\n" in words
+
+
+def test_days_on_which_clocks_jump_are_always_among_the_differences_F38(call, life, registry):
+    night = Job("night", DailyAt(time(2, 30), "America/New_York"), TICK)
+    lives_again(life, MINUTELY, NEWS, night)
+    registry["night"] = replace(night, trigger=DailyAt(time(1, 45), "America/New_York"))
+    earlier = call("timetable", "--diff", "night", "--days", "366").out
+    registry["night"] = replace(night, trigger=DailyAt(time(2, 45), "America/New_York"))
+    later = call("timetable", "--diff", "night", "--days", "366").out
+
+    spring, autumn = "02:30 America/New_York does not exist that day", "01:45 America/New_York comes twice that day"
+    assert re.search(rf"^    - \d\d\d\d-03-.* 07:00:00Z  \({spring}; it runs right after", earlier, re.MULTILINE)
+    assert re.search(rf"^    \+ \d\d\d\d-11-.* 05:45:00Z  \({autumn}; the first one runs\)$", earlier, re.MULTILINE)
+    assert re.search(r"^    and 34\d more$", earlier, re.MULTILINE)
+    assert re.search(rf"^    = \d\d\d\d-03-.* 07:00:00Z  \({spring}; .*; 02:45 America", later, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -552,7 +581,12 @@ def test_status_and_jobs_show_pauses(call, life):
     status, listed = call("status"), call("jobs")
     data = {job["name"]: job["paused"] for job in json.loads(call("status", "--json").out)["status"]["jobs"]}
 
-    assert re.search(rf"^paused +minutely, by {actor()} .*: why notU\+001B$", status.out, re.MULTILINE)
+    assert re.search(
+        rf"^paused +minutely, by {actor()} .*, until somebody resumes it: why notU\+001B$", status.out, re.MULTILINE
+    )
+    assert re.search(
+        rf"^paused +news, by {actor()} .*, until [0-9: -]+Z \(in (1 h 59 min|2 h)\)$", status.out, re.MULTILINE
+    )
     assert re.search(r"^minutely +every 1 min +paused +succeeded", listed.out, re.MULTILINE)
     assert re.search(r"^news +daily at 08:00 Europe/Riga +paused until ", listed.out, re.MULTILINE)
     assert data["minutely"]["by"] == actor()
@@ -575,7 +609,15 @@ def test_all_jobs_are_paused_and_resumed_at_once(call, life):
 
     assert paused.code == 0
     assert "note: 'news' is paused already" in paused.err
-    assert [line.split()[0] for line in resumed.out.splitlines()] == ["minutely", "news"]
+    assert re.search(r"^minutely +its slots pass unrun, the first at ", paused.out, re.MULTILINE)
+    assert paused.out.endswith(
+        "\nthe pause of 1 job lasts until somebody resumes it; end it with `echopilot resume --all`\n"
+    )
+    assert [line.split()[:1] for line in resumed.out.splitlines()[:3]] == [["JOB"], ["minutely"], ["news"]]
+    assert re.search(r"^minutely +no slot came due meanwhile +20[0-9: -]+Z ", resumed.out, re.MULTILINE)
+    assert resumed.out.endswith(
+        "\n2 jobs are no longer paused; what passed stays skipped, and `echopilot backfill` runs it\n"
+    )
     assert again == (0, "", "no job is paused\n")
 
 
@@ -586,9 +628,35 @@ def test_resuming_tells_what_passed_and_how_to_make_up_for_it(call, life):
 
     assert re.match(
         r"minutely is no longer paused; (79|80|81) slots passed unrun "
-        r"\(`echopilot backfill minutely --from \S+Z --to now` runs them\); its next slot is ",
+        r"\(once a scheduler has planned them, `echopilot backfill minutely --from \S+Z --to \S+Z` runs them\); "
+        r"its next slot is ",
         answer.out,
     )
+
+
+def test_what_resuming_offers_works_as_soon_as_a_scheduler_has_planned_what_passed(call, life):
+    since = life.clock.now()
+    life.ledger.pause("minutely", since, None, "cli:ann", "")
+    asleep = call("resume", "minutely").out
+    early, late = re.search(r"--from (\S+Z) --to (\S+Z)`", asleep).groups()
+    refused = call("backfill", "minutely", "--from", early, "--to", late)
+
+    lives_again(life, MINUTELY, NEWS)
+    accepted = call("backfill", "minutely", "--from", early, "--to", late, "--dry-run")
+
+    assert "; end before it, or try again once it is planned\n" in refused.err
+    assert refused.code == 3
+    assert re.search(r"^(79|80|81) of \d\d slots would be queued", accepted.out, re.MULTILINE)
+
+
+def test_what_passed_in_a_pause_that_was_planned_can_be_made_up_for_at_once(call, life):
+    life.ledger.pause("minutely", life.clock.now(), None, "cli:ann", "")
+    lives_again(life, MINUTELY, NEWS)
+
+    said = call("resume", "minutely").out
+
+    fill = re.search(r"passed unrun \(`echopilot (backfill [^`]+)` runs them\)", said)
+    assert call(*fill[1].split(), "--dry-run").code == 0
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
@@ -786,6 +854,18 @@ def test_a_backlog_is_shown_and_answered(call, held, answer, left):
     assert f"{5 - left} of the 5 are cancelled" in answered.out
     assert sum(run.state is State.QUEUED for run in held.ledger.runs()) == left
     assert call("backlog").err == "no backlog waits for an answer\n"
+
+
+def test_audit_counts_a_backlog_as_waiting_and_then_as_answered(call, held):
+    waits = call("audit")
+
+    call("backlog", "latest")
+    answered = call("audit")
+
+    assert re.search(r"^JOB .* DOUBLED +WAITING$", waits.out, re.MULTILINE)
+    assert re.search(r"^news +5( +0){6} +5$", waits.out, re.MULTILINE)
+    assert re.search(r"^JOB .* DOUBLED +WAITING +CANCELLED$", answered.out, re.MULTILINE)
+    assert re.search(r"^news +5( +0){6} +1 +4$", answered.out, re.MULTILINE)
 
 
 def test_the_outage_a_run_was_missed_in_is_shown_with_it(call, held):

@@ -211,11 +211,23 @@ def test_an_old_attempt_cannot_finish_the_new_one_I6(ledger: SqliteLedger, lease
 
 def test_the_same_request_key_gives_the_same_run_I24(ledger: SqliteLedger, lease: Lease) -> None:
     first, is_new = ledger.request_run("j", NOON, request_key="click-1", actor="me", params={"n": 1})
-    again, is_new_again = ledger.request_run("j", NOON + MINUTE, request_key="click-1")
+    again, is_new_again = ledger.request_run("j", NOON + MINUTE, request_key="click-1", params={"n": 1})
 
     assert (is_new, is_new_again) == (True, False)
     assert again == first
     assert (first.actor, first.params, first.origin) == ("me", {"n": 1}, Origin.MANUAL)
+
+
+@pytest.mark.parametrize("params", [{"n": 2}, {"n": 1, "m": 0}, {}, None])
+def test_a_request_key_that_comes_with_other_parameters_is_refused_I24(
+    ledger: SqliteLedger, lease: Lease, params: dict[str, int] | None
+) -> None:
+    first, _ = ledger.request_run("j", NOON, request_key="click-1", params={"n": 1})
+
+    with pytest.raises(WrongState, match=f"run {first.id} of 'j' was asked for with this key and other parameters"):
+        ledger.request_run("j", NOON, request_key="click-1", params=params)
+
+    assert ledger.runs() == [first]
 
 
 def test_a_second_manual_run_is_refused_while_one_waits_F63(ledger: SqliteLedger, lease: Lease) -> None:

@@ -59,6 +59,22 @@ def test_the_same_idempotency_key_is_the_same_run(api: FlaskClient, stack: Stack
     assert second.json["run"]["state"] == "succeeded"
 
 
+def test_an_idempotency_key_that_comes_with_other_parameters_is_409_and_with_the_same_ones_the_same_run(
+    api: FlaskClient, stack: Stack
+) -> None:
+    """I24"""
+
+    def asked(date: str) -> Any:
+        body = {"params": {"date": date}}
+        return api.post("/api/jobs/daily_report/run", json=body, headers={"Idempotency-Key": "k1"})
+
+    first, other, again = asked("2026-03-01"), asked("2026-02-28"), asked("2026-03-01")
+
+    assert (first.status_code, other.status_code, again.status_code) == (202, 409, 200)
+    assert "run 1 of 'daily_report' was asked for with this key and other parameters ('date')" in other.json["error"]
+    assert again.json["run"]["params"] == {"date": "2026-03-01"}
+
+
 def test_a_second_request_while_one_waits_is_409(api: FlaskClient, stack: Stack) -> None:
     api.post("/api/jobs/self_heal/run")
 

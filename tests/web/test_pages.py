@@ -427,6 +427,22 @@ def test_the_list_of_runs_pages_and_filters(browser: Browser, stack: Stack) -> N
     assert "No such runs." in none
 
 
+def test_a_queued_run_says_what_it_waits_for_on_its_page_and_in_the_api(
+    browser: Browser, api: FlaskClient, stack: Stack, clock: FakeClock
+) -> None:
+    stack.ledger.request_run("ceo_brief", clock.now())
+    stack.start()
+    run, _ = stack.ledger.request_run("ceo_brief", clock.now())
+    stack.beat()
+
+    text = seen(browser.client.get(f"/runs/{run.id}").text)
+    answer = api.get(f"/api/runs/{run.id}").json
+
+    assert "It waits for a run of its own job to end (run 1 of ceo_brief)." in text
+    assert answer is not None
+    assert answer["waits"] == ["it waits for a run of its own job to end (run 1 of ceo_brief)"]
+
+
 def waits_to_retry(stack: Stack, clock: FakeClock) -> Run:
     """A run whose first attempt failed at 07:59:30, to be repeated ten minutes later."""
     stack.ledger.request_run("ceo_brief", clock.now())

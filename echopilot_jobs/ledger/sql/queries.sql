@@ -403,7 +403,7 @@ order by first_at, jobs.name
 select since_at, until_at, cause, detail from outages where until_at >= :start and since_at < :end order by id
 
 -- name: slot_runs
-select slot_at, generation, id, state, origin from runs
+select slot_at, generation, id, state, origin, started_at is not null as started from runs
 where job_id = (select id from jobs where name = :job_name) and slot_at is not null and origin <> 'retry'
   and slot_at >= (:start + 999) / 1000 and slot_at < (:end + 999) / 1000
 order by slot_at, generation
