@@ -17,7 +17,7 @@ from echopilot_jobs.stack import conflint, sockets
 from echopilot_jobs.supervision import reachable
 
 EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 70, 73, 75, 78  # sysexits.h
-LEFTOVER_SECONDS = 15.0  # a scheduler that lost its supervisord drains its runs first
+LEFTOVER_SECONDS = 15.0  # as `stopwaitsecs`: a scheduler ends its runs first, and writes down how they ended
 LISTENING = "0A"  # in /proc/net/tcp
 
 
@@ -141,8 +141,7 @@ def end_leftovers(socket_path: Path) -> list[int]:
     """
     spared = {os.getpid(), *processes.ancestors(os.getpid())}
     found = [pid for pid in processes.marked("SUPERVISOR_SERVER_URL", f"unix://{socket_path}") if pid not in spared]
-    for pid in found:
-        processes.end_tree(pid, LEFTOVER_SECONDS)
+    processes.end_programs(found, LEFTOVER_SECONDS)
     return found
 
 
