@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.records import record
 
 PROC = Path("/proc")
@@ -106,7 +107,7 @@ def take_exit_words(var_dir: Path, program: str) -> str:
     """What supervisord saw of the last end of *program*, once; '' when it ended as asked or nobody saw it."""
     note = exit_note(var_dir, program)
     try:
-        words = note.read_text(encoding="ascii", errors="replace")[:200]
+        words = read_whole(note).decode("ascii", "replace")[:200]
         note.unlink()
     except OSError:
         return ""
@@ -116,7 +117,7 @@ def take_exit_words(var_dir: Path, program: str) -> str:
 def stack_owner(var_dir: Path) -> Owner | None:
     """The living supervisord that holds the stack's lock in *var_dir*; None when none does, or its note is unreadable."""
     with contextlib.suppress(OSError, ValueError):
-        owner = Owner.parse((var_dir / "stack.lock").read_text(encoding="ascii").strip())
+        owner = Owner.parse(read_whole(var_dir / "stack.lock").decode("ascii").strip())
         return owner if is_alive(owner) else None
     return None
 
