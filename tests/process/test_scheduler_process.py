@@ -205,6 +205,20 @@ def test_a_second_scheduler_stands_by_and_takes_over_when_the_first_dies_I19_F44
     assert [line["pid"] for line in lone.events("startup")] == [first.pid, second.pid]
 
 
+def test_who_takes_over_from_a_frozen_scheduler_does_not_call_it_dead_F46_I12(lone: Lone) -> None:
+    first = lone.start("exit 0")
+    eventually(lambda: lone.runs("beat"))
+
+    first.send_signal(signal.SIGSTOP)
+    (lone.home / "var" / "scheduler.lock").unlink()
+    lone.start("exit 0")
+    eventually(lambda: lone.events("outage.recorded"))
+
+    (told,) = lone.events("outage.recorded")
+    assert (told["cause"], told["detail"]) == ("platform_sleep", "the scheduler was frozen while time went on")
+    assert lone.events("scheduler.died") == []
+
+
 def test_a_standby_leaves_when_asked(lone: Lone) -> None:
     lone.start("exit 0")
     eventually(lambda: lone.events("startup"))
