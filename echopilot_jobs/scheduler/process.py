@@ -327,10 +327,12 @@ class _Process:
         drain = self._stop.drain_seconds
         self._log.event("scheduler.stopping", signal=self._stop.signal, running=self._engine.busy, drain_s=drain)
         drained = self._until_idle(scheduler, lambda: min(self._stop.drain_seconds, drain))
-        interrupted = self._engine.busy
+        cut_off_before = self._engine.cut_off
         if not drained:
             self._engine.cancel_all()
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
+        # Asked of the ends: a run may have ended by itself just before it was to be cut off.
+        interrupted = self._engine.cut_off - cut_off_before + self._engine.busy
         try:
             ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
             self._custody.checkpoint()
@@ -341,7 +343,7 @@ class _Process:
         # An end that is written and not told would be an alarm about a run that was well.
         self._pings.wait_sent(min(LAST_PINGS_SECONDS, self._stop.drain_seconds))
         self._tell_pings()
-        self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
+        self._log.event("scheduler.stopped", how=self._stop.signal, drained=not interrupted, interrupted=interrupted)
         return 0
 
     def _until_idle(self, scheduler: Scheduler, seconds: Callable[[], float]) -> bool:

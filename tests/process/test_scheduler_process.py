@@ -36,7 +36,7 @@ def test_term_lets_a_short_run_end_and_leaves_no_running_row_I25_F5(lone: Lone) 
     assert process.returncode == 0
     assert [run.state for run in lone.runs()] == [State.SUCCEEDED]
     assert lone.left_behind(run) == []
-    assert [line["drained"] for line in lone.events("scheduler.stopped")] == [True]
+    assert [(line["drained"], line["interrupted"]) for line in lone.events("scheduler.stopped")] == [(True, 0)]
 
 
 def test_the_ping_of_a_run_that_ends_during_a_stop_leaves_before_the_process_does_I25_I29(
@@ -78,6 +78,7 @@ def test_a_second_term_does_not_wait_for_the_run_and_the_end_is_told_F6(lone: Lo
     assert "Traceback" not in lone.said(process)
     words = "cut off: the scheduler was stopped while it ran; the next start brings another"
     assert [(run.state, run.error) for run in lone.runs()] == [(State.CANCELLED, words)]
+    assert [(line["drained"], line["interrupted"]) for line in lone.events("scheduler.stopped")] == [(False, 1)]
     assert lone.left_behind(run) == []
 
 
