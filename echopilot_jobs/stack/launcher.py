@@ -120,7 +120,7 @@ def stop() -> int:
         processes.wait_for_exit([owner], left)
     if processes.is_alive(owner):
         say(f"pid {owner.pid} did not end within {STOP_SECONDS:g} s; killing it and its programs")
-        processes.end_tree(owner.pid, 0.0)
+        processes.end_programs([owner.pid], 0.0)
     say(f"stopped (pid {owner.pid})")
     return 0
 
