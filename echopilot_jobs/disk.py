@@ -61,6 +61,15 @@ def read_whole(path: Path) -> bytes:
 
 def pipes_in(folder: Path) -> list[Path]:
     """The named pipes in *folder* that are not ours: opened in a file's place, one waits for its other end for ever."""
-    if not folder.is_dir():
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:  # whoever writes there tells
         return []
-    return sorted(path for path in folder.iterdir() if path.name != WAKE_NAME and path.is_fifo())
+    return [path for path in found if path.name != WAKE_NAME and _is_pipe(path)]
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # such as a link that leads nowhere
+        return False

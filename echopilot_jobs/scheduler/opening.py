@@ -36,9 +36,9 @@ class Surroundings:
 
     *lives*: whether the process behind an owner's text is still that process. *sweep*: end what a dead owner's runs left
     behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person.
-    *could_not_write*: whether the log tells that the ledger could not be written, at last and later than a moment. *discard*:
-    remove all that was kept for a run that is gone, named by one of its files. *announce*: tell whoever watches a job from
-    outside of an end, once it is written.
+    *could_not_write*: whether the log's last word on the ledger, later than a moment, is that it could not be written.
+    *discard*: remove all that was kept for a run that is gone, named by one of its files. *announce*: tell whoever watches a
+    job from outside of an end, once it is written.
     """
 
     lives: Callable[[str], bool]

@@ -119,7 +119,9 @@ def test_a_lock_that_is_no_file_is_not_called_a_full_disk_F31(home: Path) -> Non
 @pytest.mark.parametrize("place", ["logs/scheduler.log", "logs/web.log", "var/stack.lock", "var/dashboard_key"])
 def test_a_pipe_in_the_place_of_a_file_is_refused_before_anybody_waits_for_it_F31_I22(home: Path, place: str) -> None:
     os.mkfifo(home / "var" / "scheduler.wake")
+    (home / "logs" / "old.log").symlink_to("a" * 300)  # what no file can be named
     preflight.no_pipes(home)
+    preflight.no_pipes(home / "elsewhere")
     os.mkfifo(home / place)
 
     with pytest.raises(Refusal, match=f"'{home}/{place}' is a pipe; wanted: a file, or nothing; remove it") as refused:
