@@ -1,8 +1,10 @@
-"""Room on a disk: how much is left, whether that is enough, and amounts in words."""
+"""Room on a disk: how much is left, whether that is enough, and amounts in words. Reading a file without ever waiting."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from echopilot_jobs.records import record
 FLOOR = 50_000_000
 LOW = 10 * FLOOR  # enough, and worth a word before it is not
 FULL = 1_000_000  # what a file system keeps for itself: below it hardly anything can be written
+WAKE_NAME = "scheduler.wake"  # the one pipe in `var/` that is meant to be one
 MAKE_ROOM = "free some space; old files in `logs/` may go"
 
 
@@ -45,3 +48,28 @@ def amount(count: int) -> str:
     while size >= 1_000 and len(units) > 1:
         size, units = size / 1_000, units[1:]
     return f"{size:.0f} {units[0]}" if size >= 10 or size == int(size) else f"{size:.1f} {units[0]}"
+
+
+def read_whole(path: Path) -> bytes:
+    """What the file at *path* holds. Raises `OSError`, also for a pipe or device in its place: it never waits for one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        return file.read()
+
+
+def pipes_in(folder: Path) -> list[Path]:
+    """The named pipes in *folder* that are not ours: opened in a file's place, one waits for its other end for ever."""
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:  # whoever writes there tells
+        return []
+    return [path for path in found if path.name != WAKE_NAME and _is_pipe(path)]
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # such as a link that leads nowhere
+        return False

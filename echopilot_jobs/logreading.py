@@ -10,12 +10,15 @@ import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import nullcontext, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Self
+
+from echopilot_jobs.clock import iso
 
 BLOCK = 64 * 1024
 LINE_MOST = 256 * 1024
@@ -154,6 +157,21 @@ class Parts:
         for part in self._all():
             with suppress(OSError):
                 yield from part.backwards(self.end if part is self.current else None)
+
+
+def last_event(current: Path, names: Collection[str], since: datetime) -> str | None:
+    """Which of the events *names* the scheduler's log at *current* told last, from the second of *since* on; or None."""
+    start = iso(since)[:19].encode()
+
+    def is_before(line: bytes) -> bool:
+        return (at := FIRST_MOMENT.search(line)) is not None and at[1][:19] < start
+
+    def told(line: bytes) -> str | None:
+        return next((name for name in names if f'"event":"{name}"'.encode() in line), None)
+
+    with Parts(current) as parts:
+        lines = parts.last_lines(1, lambda line: told(line) is not None, is_before)
+    return told(lines[0]) if lines else None
 
 
 class Follower:

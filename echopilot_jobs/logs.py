@@ -134,8 +134,8 @@ class SchedulerLog(Log):
         )
 
     def _opener(self, path: str, flags: int) -> int:
-        """Open as `open` would, and remember the descriptor with its inode."""
-        descriptor = os.open(path, flags, 0o666)
+        """Open as `open` would, and remember the descriptor with its inode. A pipe in its place is an error, not a wait."""
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
         self._open_file = descriptor, os.fstat(descriptor).st_ino
         return descriptor
 

@@ -12,6 +12,7 @@ STEP_LEAST = timedelta(seconds=1)  # less is slewing or the noise of reading thr
 HOLD_ABOVE = timedelta(hours=3)
 SILENT_ABOVE = timedelta(seconds=15)  # G, the detection allowance: a longer silence is an outage
 CLOCK_HOLD_FOR = timedelta(minutes=10)
+FROZEN = "the scheduler was frozen while time went on"
 
 
 class Cause(StrEnum):
@@ -117,7 +118,8 @@ class Before:
     """What is known of the scheduler that led before: its last reading, how it ended, and which code it ran.
 
     *ended_how* is None when it never said goodbye. *exit_words* is what supervisord saw of its end, if anything.
-    *unreachable*: whoever came after it could not write the ledger at first, and so it will have ended.
+    *unreachable*: the ledger could not be written before it ended, as its log tells, or whoever came after it could not at
+    first. *lives*: its process is still there, and only stood still.
     """
 
     reading: Reading
@@ -125,6 +127,7 @@ class Before:
     code_revision: str
     exit_words: str = ""
     unreachable: bool = False
+    lives: bool = False
 
 
 def compare(before: Reading, now: Reading) -> Change:
@@ -145,7 +148,7 @@ def between_beats(before: Reading, now: Reading, change: Change, *, unreachable:
         return _outage(before, now, Cause.CLOCK_STEP, _step_words(change))
     if change.suspended > SILENT_ABOVE:
         return _outage(before, now, Cause.SUSPEND)
-    return _outage(before, now, Cause.PLATFORM_SLEEP, "the scheduler was frozen while time went on")
+    return _outage(before, now, Cause.PLATFORM_SLEEP, FROZEN)
 
 
 def between_lives(before: Before, now: Reading, change: Change, code_revision: str) -> Outage:
@@ -192,13 +195,18 @@ def _cause_of_end(before: Before, change: Change, code_revision: str) -> tuple[C
         if before.code_revision != code_revision:
             return Cause.DEPLOY, f"{before.code_revision} to {code_revision}"
         return Cause.STOPPED, ""
-    if before.ended_how in _ENDS:
-        return _ENDS[before.ended_how]
+    return _ENDS.get(before.ended_how or "") or _cause_of_silence(before, change)
+
+
+def _cause_of_silence(before: Before, change: Change) -> tuple[Cause, str]:
+    """Of a scheduler that never said goodbye."""
     if not change.same_boot:
         return Cause.PLATFORM_SLEEP, "the machine or container was started anew"
     if change.suspended > SILENT_ABOVE:
         return Cause.SUSPEND, before.exit_words
-    return Cause.LEDGER_UNREACHABLE if before.unreachable else Cause.CRASH, before.exit_words
+    if before.unreachable:  # which came first; the death alone would have been over in a moment
+        return Cause.LEDGER_UNREACHABLE, f"then the scheduler ended: {before.exit_words}" if before.exit_words else ""
+    return (Cause.PLATFORM_SLEEP, FROZEN) if before.lives else (Cause.CRASH, before.exit_words)
 
 
 def _outage(before: Reading, now: Reading, cause: Cause, detail: str = "") -> Outage:

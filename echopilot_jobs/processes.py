@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.records import record
 
 PROC = Path("/proc")
@@ -106,7 +107,7 @@ def take_exit_words(var_dir: Path, program: str) -> str:
     """What supervisord saw of the last end of *program*, once; '' when it ended as asked or nobody saw it."""
     note = exit_note(var_dir, program)
     try:
-        words = note.read_text(encoding="ascii", errors="replace")[:200]
+        words = read_whole(note).decode("ascii", "replace")[:200]
         note.unlink()
     except OSError:
         return ""
@@ -116,7 +117,7 @@ def take_exit_words(var_dir: Path, program: str) -> str:
 def stack_owner(var_dir: Path) -> Owner | None:
     """The living supervisord that holds the stack's lock in *var_dir*; None when none does, or its note is unreadable."""
     with contextlib.suppress(OSError, ValueError):
-        owner = Owner.parse((var_dir / "stack.lock").read_text(encoding="ascii").strip())
+        owner = Owner.parse(read_whole(var_dir / "stack.lock").decode("ascii").strip())
         return owner if is_alive(owner) else None
     return None
 
@@ -226,16 +227,25 @@ def end_tree(pid: int, grace_seconds: float) -> int:
 
     Returns how many had to be killed. Adopted descendants are reaped; *pid* itself is left to who started it.
     """
-    tree = _family(pid)
-    _send(tree, signals.SIGTERM)
-    clock = SystemClock()
-    deadline = clock.monotonic() + grace_seconds
-    while (left := _alive(tree)) and (time_left := deadline - clock.monotonic()) > 0:
-        wait_for_exit(left, min(time_left, 1.0))
-        tree = _merged(tree, left)  # children that the grace itself gave birth to
+    tree = _told_to_leave(_family(pid), grace_seconds)
     killed = _kill_all(tree)
     _reap(stat.pid for stat in tree if stat.pid != pid)
     return killed
+
+
+def end_programs(pids: Iterable[int], grace_seconds: float) -> None:
+    """End the programs *pids* and all their descendants: the programs by themselves first, then what they leave.
+
+    TERM goes to the programs alone, with *grace_seconds* to end what is theirs and to write it down: a child that died
+    of our TERM would be one that failed to them (I12). One that stays is killed with all it has, and so writes nothing.
+    What the others left has as long again, from TERM to KILL.
+    """
+    given = set(pids)
+    programs = [stat for stat in map(_stat, given) if stat and not given.intersection(ancestors(stat.pid))]
+    tree = [stat for program in programs for stat in _family(program.pid)]
+    tree = _told_to_leave(tree, grace_seconds, only=programs)
+    _kill_all(programs)
+    _kill_all(_told_to_leave(tree, grace_seconds))
 
 
 def signal_tree(pid: int, signal: int) -> None:
@@ -310,6 +320,17 @@ def _merged(known: list[_Stat], parents: list[_Stat]) -> list[_Stat]:
 def _alive(processes: Iterable[_Stat]) -> list[_Stat]:
     now = ((known, _stat(known.pid)) for known in processes)
     return [known for known, at in now if at and at.started == known.started and at.state not in DEAD_STATES]
+
+
+def _told_to_leave(tree: list[_Stat], seconds: float, only: list[_Stat] | None = None) -> list[_Stat]:
+    """TERM, to *only* these of the tree if given, and at most *seconds* until they are gone. The tree as it has become."""
+    _send(tree if only is None else only, signals.SIGTERM)
+    clock = SystemClock()
+    deadline = clock.monotonic() + seconds
+    while (left := _alive(tree if only is None else only)) and (time_left := deadline - clock.monotonic()) > 0:
+        wait_for_exit(left, min(time_left, 1.0))
+        tree = _merged(tree, left)  # children that the grace itself gave birth to
+    return tree
 
 
 def _send(processes: Iterable[_Stat], signal: int) -> None:

@@ -12,6 +12,7 @@ from datetime import time
 from pathlib import Path
 from typing import Any
 
+from echopilot_jobs.disk import WAKE_NAME, read_whole
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.plain import plain
 
@@ -191,7 +192,7 @@ class Settings:
     @property
     def wake_path(self) -> Path:
         """The FIFO that wakes the scheduler when somebody queued a run."""
-        return self.var_dir / "scheduler.wake"
+        return self.var_dir / WAKE_NAME
 
 
 def missing_home(home: Path) -> str:
@@ -237,7 +238,7 @@ def dashboard_key(settings: Settings) -> str:
             import secrets
 
             _create_once(path, secrets.token_urlsafe(32))
-        kept = path.read_text(encoding="utf-8", errors="replace").strip()
+        kept = read_whole(path).decode("utf-8", "replace").strip()
     except OSError as error:
         problem = f"var/{path.name}: uid {os.getuid()} cannot read or make it: {error.strerror}"
         raise ConfigError([f"{problem}; give it to this account, or set DASHBOARD_KEY"]) from None

@@ -217,6 +217,16 @@ def test_files_of_another_account_are_told_and_worse_if_they_cannot_be_written_F
 # -- programs without their supervisord
 
 
+@pytest.mark.parametrize("name", ["logs/scheduler.log", "var/stack.lock", "var/dashboard_key", "var/supervisord.pid"])
+def test_a_pipe_in_the_place_of_a_file_is_named_and_waited_for_by_no_check_F31(lived: Settings, name: str) -> None:
+    os.mkfifo(lived.home / name)
+
+    (trouble,) = (each for each in found("folders") if each.state == FAIL)
+
+    assert trouble.finding.startswith(f"'{lived.home / name}' is a pipe where a file should be")
+    assert trouble.fix == "remove it, or move it away"
+
+
 @pytest.fixture
 def program(lived: Settings) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "SUPERVISOR_SERVER_URL": f"unix://{lived.supervisor_socket}"}

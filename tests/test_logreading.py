@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs import logreading
-from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, Keep, Parts
+from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, Keep, Parts, last_event
 from echopilot_jobs.logs import cut_torn_line
 
 
@@ -22,6 +23,33 @@ def everything(_line: bytes) -> bool:
 def told(current: Path, most: int = 1_000_000, *how: Keep) -> list[bytes]:
     with Parts(current) as parts:
         return parts.last_lines(most, *(how or (everything,)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "last"),
+    [
+        ([], None),
+        (["08:00:09Z ledger.unreachable"], None),
+        (["08:00:10.250Z ledger.unreachable"], "ledger.unreachable"),
+        (["08:00:11Z ledger.unreachable", "08:00:12Z run.finished"], "ledger.unreachable"),
+        (["08:00:11Z ledger.unreachable", "08:00:12Z ledger.reachable"], "ledger.reachable"),
+        (["08:00:09Z ledger.unreachable", "08:00:12Z run.finished"], None),
+    ],
+)
+def test_the_last_event_of_a_few_is_found_no_further_back_than_asked(
+    tmp_path: Path, lines: list[str], last: str | None
+) -> None:
+    said = [line.split() for line in lines]
+    current = tmp_path / "scheduler.log"
+    current.write_text("".join(f'{{"ts":"2026-03-02T{at}","event":"{event}","job":"x"}}\n' for at, event in said))
+
+    since = datetime(2026, 3, 2, 8, 0, 10, 900_000, tzinfo=UTC)
+
+    assert last_event(current, ("ledger.unreachable", "ledger.reachable"), since) == last
+
+
+def test_a_log_that_is_not_there_told_no_event(tmp_path: Path) -> None:
+    assert last_event(tmp_path / "logs" / "scheduler.log", ("startup",), datetime(2026, 3, 2, tzinfo=UTC)) is None
 
 
 def names(current: Path) -> list[str]:

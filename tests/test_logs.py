@@ -10,7 +10,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,15 +173,26 @@ def test_a_full_disk_never_reaches_a_job_and_complains_once_a_minute_I22_F29(
     assert "log line lost (1 so far)" in complaints[0]
 
 
+@pytest.mark.parametrize(
+    ("make", "remove"),
+    [
+        pytest.param(Path.mkdir, Path.rmdir, id="a folder"),  # nobody can open one for writing, not even root
+        pytest.param(os.mkfifo, Path.unlink, id="a pipe"),  # opened as a file is, it waits for a reader for ever
+    ],
+)
 def test_a_log_that_cannot_be_opened_stops_nothing_and_is_tried_again_F31(
-    tmp_path: Path, clock: FakeClock, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    clock: FakeClock,
+    capfd: pytest.CaptureFixture[str],
+    make: Callable[[Path], None],
+    remove: Callable[[Path], None],
 ) -> None:
     path = tmp_path / "scheduler.log"
-    path.mkdir()  # nobody can open a folder for writing, not even root
+    make(path)
     log = SchedulerLog(path, clock)
     log.event("run.finished", run=1)
 
-    path.rmdir()
+    remove(path)
     log.event("run.finished", run=2)
     log.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.scheduler.opening import Identity, Succession, Surroundings, lead
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import OnRequest
+from tests import schedulekit
 from tests.worldkit import Diary
 
 REGISTRY = Registry([Job("j", OnRequest(), Inline("nothing"))])
@@ -57,3 +60,26 @@ def test_an_earlier_try_of_the_same_process_is_no_other_scheduler_F25(
             begin(ledger, clock, succession)
 
     assert begin(ledger, clock, succession).lease.term == 2
+
+
+def test_what_the_log_and_the_process_table_tell_of_the_scheduler_before_is_kept_I12(
+    ledger: SqliteLedger, clock: FakeClock
+) -> None:
+    first = schedulekit.begin(ledger, REGISTRY, clock, Diary(), "boot:9:9")
+    last_beat = clock.now()
+    with ledger.leading(first.lease, last_beat) as leading:
+        leading.renew(schedulekit.reading(last_beat), planned=True)
+    clock.sleep(100)
+    asked: list[datetime] = []
+
+    def could_not_write(since: datetime) -> bool:
+        asked.append(since)
+        return True
+
+    surroundings = replace(EVERYBODY_LIVES, could_not_write=could_not_write)
+    succession = Succession(clock, OURS, lambda _owner: False)
+    second = lead(ledger, REGISTRY, clock, Diary(), OURS, surroundings, succession)
+
+    assert second.before is not None
+    assert (second.before.lives, second.before.unreachable) == (True, True)
+    assert asked == [last_beat]

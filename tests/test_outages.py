@@ -73,6 +73,23 @@ def test_a_scheduler_that_left_a_ledger_out_of_reach_did_not_die_of_itself(now: 
     assert outage.cause is cause
 
 
+def test_a_death_after_the_ledger_was_out_of_reach_is_told_as_what_came_second_I12() -> None:
+    before = Before(FIRST, None, "one", "its process was killed by a signal", unreachable=True)
+
+    outage = between_lives(before, later(100), compare(FIRST, later(100)), "one")
+
+    words = "the ledger could not be written (then the scheduler ended: its process was killed by a signal)"
+    assert outage.why == words
+
+
+def test_a_scheduler_that_lives_was_frozen_and_did_not_die_F46() -> None:
+    before = Before(FIRST, None, "one", lives=True)
+
+    outage = between_lives(before, later(100), compare(FIRST, later(100)), "one")
+
+    assert (outage.cause, outage.detail) == (Cause.PLATFORM_SLEEP, "the scheduler was frozen while time went on")
+
+
 @pytest.mark.parametrize(
     ("now", "unreachable", "cause"),
     [

@@ -174,6 +174,52 @@ def test_ending_what_has_ended_is_no_error(spawn) -> None:  # type: ignore[no-un
     assert processes.end_tree(child.pid, 1.0) == 0
 
 
+TELLS_HOW_ITS_CHILD_ENDED = """
+import pathlib, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE)
+def leave(*_):
+    pathlib.Path({note!r}).write_text(str(child.poll()))
+    {last_act}
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+child.stdout.readline()
+print(child.pid, flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("last_act", ["child.kill()", "pass"], ids=["it ends its child", "it leaves its child"])
+def test_a_program_is_asked_to_leave_before_its_children_are_F7_I12(spawn, tmp_path: Path, last_act: str) -> None:  # type: ignore[no-untyped-def]
+    note = tmp_path / "note"
+    program = spawn(TELLS_HOW_ITS_CHILD_ENDED.format(child=SLEEPER, note=str(note), last_act=last_act))
+    child = processes.owner_of(int(line(program)))
+
+    processes.end_programs([child.pid, program.pid], WAIT)
+
+    assert note.read_text() == "None"  # it lived when its parent was asked
+    assert program.wait(WAIT) == 0
+    assert gone(child)
+
+
+def test_a_program_that_stays_is_killed_before_it_sees_its_children_end_F7_I12(spawn) -> None:  # type: ignore[no-untyped-def]
+    program = spawn(
+        "import signal, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(child.pid, flush=True)\n"
+        "print(child.wait(), flush=True)"
+    )
+    child = processes.owner_of(int(line(program)))
+
+    processes.end_programs([program.pid], 0.2)
+
+    assert program.wait(WAIT) == -signal.SIGKILL
+    assert gone(child)
+    assert line(program) == ""
+
+
 def test_an_escapee_is_found_by_its_mark(spawn) -> None:  # type: ignore[no-untyped-def]
     """F49: a double fork with setsid leaves no family tie, only the environment it was born with."""
     escape = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\nprint(os.getpid(), flush=True)\ntime.sleep(600)"

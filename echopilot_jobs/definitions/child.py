@@ -72,7 +72,9 @@ def _declared(name: str) -> list[dict[str, Any]]:
         return []  # nobody has even asked for the decorator
     found: list[dict[str, Any]] = sys.modules[DECLARING].declared()
     try:
-        json.dumps(found, allow_nan=False)
+        json.dumps(
+            found, allow_nan=False, ensure_ascii=False
+        ).encode()  # half a character is no text, in a file or elsewhere
     except (TypeError, ValueError) as error:
         raise Wrong(f"the jobs '{name}' declares hold what JSON cannot keep: {error}") from None
     return found

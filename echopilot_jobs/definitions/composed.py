@@ -17,10 +17,11 @@ from typing import Any
 
 from echopilot_jobs import __version__, builtin
 from echopilot_jobs.definitions.shelf import Accepted, defined_json
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobs.facts import facts_of_jobs, jobs_of
-from echopilot_jobs.ledger.durable import read_whole, write_whole
+from echopilot_jobs.ledger.durable import write_whole
 from echopilot_jobs.revision import code_revision
 from echopilot_jobs.settings import Settings
 

@@ -19,9 +19,9 @@ from echopilot_jobs.definitions import shelf
 from echopilot_jobs.definitions.composed import read_composed
 from echopilot_jobs.definitions.sheet import GONE, NAME, Sheet, Stamp, path_of, read_sheet, stamp_of
 from echopilot_jobs.definitions.shelf import Accepted, Shelf, read_shelf
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile.problems import BadJobsFile, Problem
-from echopilot_jobs.ledger.durable import read_whole
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 

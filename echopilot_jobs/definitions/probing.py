@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.definitions.importing import Answers, Item, import_all
-from echopilot_jobs.jobsfile import Document, Problem, modules_of
+from echopilot_jobs.jobsfile import Document, Problem, doing, modules_of
+from echopilot_jobs.jobsfile.words import came, is_accepted
 from echopilot_jobs.placeholders import Hider, Unfilled, fill, names_in
+from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 
 FIRST_LINE_MOST = 256
+PATH_SHOWN = 1000
 
 
 @record(frozen=True)
@@ -38,7 +41,7 @@ class Probed:
 
 @record(frozen=True)
 class _Said:
-    """One job as its document says it, before anything of it was judged."""
+    """One job as its document says it. Of its values only those are looked at that are not refused where they are judged."""
 
     document: Document
     name: str
@@ -49,10 +52,25 @@ class _Said:
         text = f"job '{self.name}': {key}: {message}"
         return self.document.problem(text, ("jobs", self.name, key), job=self.name, about=key)
 
-    def text(self, key: str) -> str | None:
-        """The value of *key* where it is text; anything else is judged elsewhere."""
-        value = self.table.get(key)
-        return value if isinstance(value, str) else None
+    @property
+    def target(self) -> str | None:
+        """The function it calls."""
+        target = self.table.get("run")
+        return str(target) if is_accepted(doing.run, target) else None
+
+    @property
+    def folder(self) -> str | None:
+        """The folder it asks for, where that is known before the run."""
+        cwd = self.table.get("cwd")
+        return str(cwd) if is_accepted(doing.folder, cwd) and "${" not in str(cwd) else None
+
+    @property
+    def program(self) -> str | None:
+        """The program of a command that is written as a list, where that is known before the run."""
+        argv = self.table.get("command")
+        if not isinstance(argv, list) or not is_accepted(doing.command, argv) or "${" in argv[0]:
+            return None
+        return str(argv[0])
 
     @property
     def is_off(self) -> bool:
@@ -77,7 +95,8 @@ class _Said:
     @property
     def _env(self) -> dict[str, str]:
         found = self.table.get("env")
-        return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, Mapping) else {}
+        pairs = found.items() if isinstance(found, Mapping) else ()
+        return {k: v for k, v in pairs if isinstance(v, str) and "\0" not in v and is_accepted(doing.env_name, k)}
 
 
 def probe(world: World, document: Document) -> Probed:
@@ -85,9 +104,9 @@ def probe(world: World, document: Document) -> Probed:
     probed = Probed()
     modules = modules_of(document)
     said = list(_jobs_of(document))
-    targets = [each for each in said if _is_target(each.text("run"))]
+    targets = [each for each in said if each.target]
     items = [Item(module=name) for name in modules]
-    items += [Item(target=each.text("run"), env=each.environment(world.environ)) for each in targets]
+    items += [Item(target=each.target, env=each.environment(world.environ)) for each in targets]
     answers = import_all(world.home, items) if items else Answers()
     probed.files.update(answers.files)
     _take_modules(probed, document, modules, answers)
@@ -95,7 +114,7 @@ def probe(world: World, document: Document) -> Probed:
         _take_target(probed, world, each, answers, number)
     for each in [*said, *(job for code in probed.code for job in _jobs_of(code))]:
         _look_at_program(probed, world, each)
-    for name in [*modules, *(str(each.text("run")).partition(":")[0] for each in targets)]:
+    for name in [*modules, *(str(each.target).partition(":")[0] for each in targets)]:
         probed.files.update(_places_of(world.home, name))
     return probed
 
@@ -105,12 +124,6 @@ def _jobs_of(document: Document) -> Iterator[_Said]:
     for name, table in jobs.items() if isinstance(jobs, Mapping) else ():
         if isinstance(table, Mapping):
             yield _Said(document, name, table)
-
-
-def _is_target(value: str | None) -> bool:
-    """Whether *value* has the shape of a target; every other shape is refused where the definition is judged."""
-    module, _, function = (value or "").partition(":")
-    return all(part.isidentifier() for part in [*module.split("."), *function.split(".")])
 
 
 def _take_modules(probed: Probed, document: Document, modules: Sequence[str], answers: Answers) -> None:
@@ -130,7 +143,7 @@ def _take_modules(probed: Probed, document: Document, modules: Sequence[str], an
     probed.code += _documents(declared)
     for each in (job for code in probed.code for job in _jobs_of(code)):
         if each.name in refused:
-            problem = each.problem("run", f"came '{each.text('run')}'; {refused[each.name]}")
+            problem = each.problem("run", f"came '{each.table['run']}'; {refused[each.name]}")
             (probed.warnings if each.is_off else probed.problems).append(problem)
 
 
@@ -154,7 +167,7 @@ def _take_target(probed: Probed, world: World, said: _Said, answers: Answers, nu
     for words, found in ((answer.problem, probed.problems), (answer.warning, probed.warnings)):
         if words:
             safe = Hider(said.placeholders, world.environ)(words)  # an exception may quote what it was given
-            problem = said.problem("run", f"came '{said.text('run')}'; {safe}")
+            problem = said.problem("run", f"came '{said.target}'; {safe}")
             (probed.warnings if said.is_off else found).append(problem)
 
 
@@ -163,22 +176,26 @@ def _take_target(probed: Probed, world: World, said: _Said, answers: Answers, nu
 
 def _look_at_program(probed: Probed, world: World, said: _Said) -> None:
     folder, found = world.home, []
-    if (cwd := said.text("cwd")) and "${" not in cwd:
+    if cwd := said.folder:
         folder = world.home / cwd
-        probed.files.add(folder)
-        if not folder.is_dir():
-            what = "is no folder" if folder.exists() else "does not exist"
-            found.append(said.problem("cwd", f"came '{cwd}'; '{folder}' {what}"))
-    argv = said.table.get("command")
-    if not found and isinstance(argv, list) and argv and isinstance(argv[0], str) and "${" not in argv[0]:
+        found += [said.problem("cwd", f"came {came(cwd)}; {words}") for words in _wrong_folder(probed, folder)]
+    if not found and (program := said.program):
         path = said.environment(world.environ).get("PATH", world.environ.get("PATH", os.defpath))
-        found += [
-            said.problem("command", f"came '{argv[0]}'; {words}") for words in _wrong(probed, argv[0], folder, path)
-        ]
+        wrong = _wrong_program(probed, program, folder, path)
+        found += [said.problem("command", f"came {came(program)}; {words}") for words in wrong]
     (probed.warnings if said.is_off else probed.problems).extend(found)
 
 
-def _wrong(probed: Probed, program: str, folder: Path, path: str) -> Iterator[str]:
+def _wrong_folder(probed: Probed, folder: Path) -> Iterator[str]:
+    """Why nothing could run in *folder*; nothing when it could."""
+    probed.files.add(folder)
+    if words := _unseen(folder):
+        yield words
+    elif not folder.is_dir():
+        yield f"'{folder}' is no folder"
+
+
+def _wrong_program(probed: Probed, program: str, folder: Path, path: str) -> Iterator[str]:
     """Why *program* could not be started in *folder* with *path*; nothing when it could."""
     if "/" in program:
         place = folder / program
@@ -189,8 +206,8 @@ def _wrong(probed: Probed, program: str, folder: Path, path: str) -> Iterator[st
     else:
         place = Path(found)
     probed.files.add(place)
-    if not place.exists():
-        yield f"'{place}' does not exist{_nearest_file(place)}"
+    if words := _unseen(place):
+        yield f"{words}{_nearest_file(place)}"
     elif not place.is_file():
         yield f"'{place}' is no file; wanted: a program"
     elif not os.access(place, os.X_OK):
@@ -199,12 +216,24 @@ def _wrong(probed: Probed, program: str, folder: Path, path: str) -> Iterator[st
         yield f"the first line of '{place}' asks for '{interpreter}', which does not exist"
 
 
+def _unseen(place: Path) -> str | None:
+    """Why *place* cannot be looked at: it does not exist, its name is too long, a folder above it is closed to us."""
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: what no file can be named
+        return f"'{place}' does not exist"
+    except OSError as error:
+        return f"it cannot be looked at as uid {os.getuid()}: {error.strerror}"
+    return None
+
+
 def _not_on_path(program: str, folder: Path, path: str) -> str:
-    if (folder / program).is_file():
+    if os.path.isfile(folder / program):  # noqa: PTH113 - pathlib raises where a name is too long
         return f"not found on PATH; did you mean './{program}'?"
     known = [each.name for place in path.split(os.pathsep) if place for each in _files_of(Path(place))]
     near = get_close_matches(program, known, n=1, cutoff=0.8)
-    return f"not found on PATH ({path}){f'; did you mean {near[0]!r}?' if near else '; install it, or give its path'}"
+    advice = f"did you mean {near[0]!r}?" if near else "install it, or give its path"
+    return f"not found on PATH ({shorten(path, PATH_SHOWN)}); {advice}"
 
 
 def _nearest_file(place: Path) -> str:
@@ -229,7 +258,7 @@ def _missing_interpreter(place: Path) -> str | None:
     if not first.startswith(b"#!"):
         return None
     words = first[2:].rstrip(b"\n").strip(b" \t").split(b" ", 1)[0].decode("utf-8", "replace")
-    return None if not words.startswith("/") or Path(words).exists() else words.replace("\r", "U+000D")
+    return None if not words.startswith("/") or _unseen(Path(words)) is None else plain(words)
 
 
 def _places_of(home: Path, module: str) -> Iterator[Path]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.jobsfile.documents import Document
 from echopilot_jobs.jobsfile.problems import Problem
-from echopilot_jobs.ledger.durable import read_whole, write_whole
+from echopilot_jobs.ledger.durable import write_whole
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 

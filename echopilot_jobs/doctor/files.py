@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, amount, free_bytes, shortage
+from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, amount, free_bytes, pipes_in, shortage
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import SqliteLedger
@@ -60,6 +60,12 @@ def folders(place: Place) -> Iterator[Finding]:
     else:
         yield _folder(place.settings.logs_dir)
     yield from _open_to_others(place.settings.var_dir)
+    for pipe in (*pipes_in(place.settings.var_dir), *pipes_in(place.settings.logs_dir)):
+        yield Finding(
+            FAIL,
+            f"'{pipe}' is a pipe where a file should be: whoever opens it waits for its other end",
+            "remove it, or move it away",
+        )
 
 
 def _folder(folder: Path) -> Finding:

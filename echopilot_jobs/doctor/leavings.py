@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from echopilot_jobs import processes
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 
 
@@ -104,7 +105,7 @@ def _held_inodes(table: Path = Path("/proc/locks")) -> dict[int, int] | None:
 def _stale_pid_files(folder: Path) -> Iterator[Finding]:
     for file in sorted(folder.glob("*.pid")):
         with contextlib.suppress(OSError, ValueError):
-            pid = int(file.read_text(encoding="ascii"))
+            pid = int(read_whole(file))
             if not Path(f"/proc/{pid}").exists():
                 yield Finding(
                     WARN,

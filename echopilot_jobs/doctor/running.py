@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from echopilot_jobs.addresses import unopenable
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
@@ -40,7 +41,7 @@ def dashboard_key(place: Place) -> Iterator[Finding]:
     if not path.exists():
         yield Finding(OK, "DASHBOARD_KEY is not set; the first start makes a key in `var/dashboard_key`")
         return
-    kept = path.read_text(encoding="utf-8").strip()
+    kept = read_whole(path).decode().strip()
     if wrong := weak_key(kept):
         yield Finding(
             FAIL, f"the key in `var/dashboard_key` is refused; wanted: {wrong}", "delete the file to get a new one"

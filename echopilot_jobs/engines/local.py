@@ -23,6 +23,7 @@ class LocalEngine:
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._cancels: dict[int, Cancel] = {}
+        self._cut_off = 0
         executor.warm()
 
     @property
@@ -32,6 +33,11 @@ class LocalEngine:
     @property
     def busy(self) -> int:
         return len(self._cancels)
+
+    @property
+    def cut_off(self) -> int:
+        """How many of those given back were asked to stop before they ended by themselves."""
+        return self._cut_off
 
     def submit(self, job: Job, run: Run) -> None:
         try:
@@ -47,6 +53,7 @@ class LocalEngine:
             ended.append(item := self._ended.get_nowait())
             if cancel := self._cancels.pop(item.run.id, None):
                 cancel.close()
+        self._cut_off += sum(item.outcome.interrupted for item in ended)
         return ended
 
     def notes(self) -> list[Note]:

@@ -32,6 +32,15 @@ def unshown(wanted: str) -> Wrong:
     return Wrong(f"its value is not shown here; wanted: {wanted}")
 
 
+def is_accepted(read: Callable[[Any], object], value: object) -> bool:
+    """Whether *read* takes *value*: what it refuses is told where the definition is judged."""
+    try:
+        read(value)
+    except Wrong:
+        return False
+    return True
+
+
 def came(value: object) -> str:
     """A value out of a file, short, in one line and with its kind to be seen."""
     if isinstance(value, str):

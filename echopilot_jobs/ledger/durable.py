@@ -5,9 +5,7 @@ Nothing here touches the ledger's own file: that belongs to SQLite, and a plain 
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -26,15 +24,6 @@ def write_whole(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
-
-
-def read_whole(path: Path) -> bytes:
-    """What the file at *path* holds. Raises `OSError`, also for a pipe or device in its place: it never waits for one."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
-        return file.read()
 
 
 def draft_of(path: Path) -> Path:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.durable import beside, write_whole
 from echopilot_jobs.records import record
@@ -110,7 +111,7 @@ def write_mark(path: Path, known: Identity, now: datetime) -> LedgerMark:
 def read_mark(path: Path) -> LedgerMark | None:
     """The mark of the ledger at *path*; None when there is none or it cannot be understood."""
     try:
-        facts = json.loads(mark_path(path).read_bytes())
+        facts = json.loads(read_whole(mark_path(path)))
         return LedgerMark(
             ledger_id=str(facts["ledger_id"]),
             term=int(facts["term"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.ledger.durable import beside
 
 REFUSED_SUFFIX = ".refused"
@@ -20,5 +21,5 @@ def note_refusal(path: Path, sentence: str | None) -> None:
 def refusal(path: Path) -> str | None:
     """Why no scheduler leads the ledger at *path*, if one refused it."""
     with suppress(OSError, ValueError):
-        return beside(path, REFUSED_SUFFIX).read_text(encoding="utf-8")
+        return read_whole(beside(path, REFUSED_SUFFIX)).decode()
     return None

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+from echopilot_jobs.disk import read_whole
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole
 from echopilot_jobs.ledger.identity import MARK_SUFFIX
@@ -98,7 +99,7 @@ def settle(path: Path) -> bool:
     """Finish the exchange that a crash cut short, if there is one; whether there was. Raises `LedgerUnavailable`."""
     file = beside(path, PLAN_SUFFIX)
     try:
-        plan = _Plan.read(file.read_bytes())
+        plan = _Plan.read(read_whole(file))
     except FileNotFoundError:
         with suppress(OSError):
             draft_of(file).unlink(missing_ok=True)  # killed before the plan was one

@@ -35,14 +35,16 @@ class Surroundings:
     """What the opening asks of the system.
 
     *lives*: whether the process behind an owner's text is still that process. *sweep*: end what a dead owner's runs left
-    behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person. *discard*:
-    remove all that was kept for a run that is gone, named by one of its files. *announce*: tell whoever watches a job from
-    outside of an end, once it is written.
+    behind and say how many processes that were. *exit_words*: what supervisord saw of the last end, for a person.
+    *could_not_write*: whether the log's last word on the ledger, later than a moment, is that it could not be written.
+    *discard*: remove all that was kept for a run that is gone, named by one of its files. *announce*: tell whoever watches a
+    job from outside of an end, once it is written.
     """
 
     lives: Callable[[str], bool]
     sweep: Callable[[str], int]
     exit_words: Callable[[], str] = str
+    could_not_write: Callable[[datetime], bool] = lambda _since: False
     discard: Callable[[str], None] = lambda _path: None
     announce: Callable[[Job, Run], None] = lambda _job, _run: None
 
@@ -121,8 +123,14 @@ def _before(ledger: Ledger, surroundings: Surroundings, *, unreachable: bool) ->
     if last is None:
         return None
     reading, stint = last
-    ended_how = stint.ended_how if stint.ended_how != "lost" else None
-    return Before(reading, ended_how, stint.code_revision, surroundings.exit_words(), unreachable)
+    return Before(
+        reading,
+        stint.ended_how if stint.ended_how != "lost" else None,
+        stint.code_revision,
+        surroundings.exit_words(),
+        unreachable or surroundings.could_not_write(reading.wall),
+        surroundings.lives(stint.owner),
+    )
 
 
 def _reconcile(ledger: Ledger, registry: Registry, clock: Clock, log: Log, surroundings: Surroundings) -> None:

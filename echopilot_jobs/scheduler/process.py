@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from types import FrameType
 
 from echopilot_jobs.artefacts import discard
@@ -20,6 +21,7 @@ from echopilot_jobs.executor.pings import Pings
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
+from echopilot_jobs.logreading import last_event
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
     become_subreaper,
@@ -45,6 +47,7 @@ DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
 LAST_PINGS_SECONDS = 1.0
+LOG_NAME = "scheduler.log"
 STANDBY_LOOK_SECONDS = 1.0
 REFUSED_LOOK_SECONDS = 10.0
 
@@ -66,7 +69,7 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     identity = Identity(str(this), this.boot_id, platform.node(), code_revision())
     if not _stand_by(lock, identity.owner, stop):
         return 0
-    log = SchedulerLog(settings.logs_dir / "scheduler.log", clock, console=sys.stdout)
+    log = SchedulerLog(settings.logs_dir / LOG_NAME, clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
         reloading = None
@@ -168,6 +171,7 @@ class _Process:
             sweep=end_leftovers,
             discard=lambda path: discard(settings.home, path),
             exit_words=lambda: take_exit_words(settings.var_dir, "scheduler"),
+            could_not_write=self._could_not_write,
             announce=self._pings.announce,
         )
         self._identity = identity
@@ -263,9 +267,14 @@ class _Process:
             raise
         self._log.event("startup", ok=True, pid=os.getpid())
         self._log.event("lease.taken", term=leadership.lease.term, owner=self._identity.owner)
-        if (before := leadership.before) is not None and before.ended_how is None:
+        if (before := leadership.before) is not None and before.ended_how is None and not before.lives:
             self._log.event("scheduler.died", last_beat=before.reading.wall, how=before.exit_words or None)
         return ledger, leadership
+
+    def _could_not_write(self, since: datetime) -> bool:
+        """Whether the log's last word on the ledger, later than *since*, is that it could not be written."""
+        words = ("ledger.unreachable", "ledger.reachable")
+        return last_event(self._settings.logs_dir / LOG_NAME, words, since) == "ledger.unreachable"
 
     def _tick(self, _run: Run) -> Outcome:
         self._ticks += 1
@@ -318,10 +327,12 @@ class _Process:
         drain = self._stop.drain_seconds
         self._log.event("scheduler.stopping", signal=self._stop.signal, running=self._engine.busy, drain_s=drain)
         drained = self._until_idle(scheduler, lambda: min(self._stop.drain_seconds, drain))
-        interrupted = self._engine.busy
+        cut_off_before = self._engine.cut_off
         if not drained:
             self._engine.cancel_all()
             self._until_idle(scheduler, lambda: LAST_WORDS_SECONDS)
+        # Asked of the ends: a run may have ended by itself just before it was to be cut off.
+        interrupted = self._engine.cut_off - cut_off_before + self._engine.busy
         try:
             ledger.end_stint(lease, "orphaned" if self._stop.is_orphaned else "stopped", self._clock.now())
             self._custody.checkpoint()
@@ -332,7 +343,7 @@ class _Process:
         # An end that is written and not told would be an alarm about a run that was well.
         self._pings.wait_sent(min(LAST_PINGS_SECONDS, self._stop.drain_seconds))
         self._tell_pings()
-        self._log.event("scheduler.stopped", how=self._stop.signal, drained=drained, interrupted=interrupted)
+        self._log.event("scheduler.stopped", how=self._stop.signal, drained=not interrupted, interrupted=interrupted)
         return 0
 
     def _until_idle(self, scheduler: Scheduler, seconds: Callable[[], float]) -> bool:

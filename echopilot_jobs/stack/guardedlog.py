@@ -56,9 +56,9 @@ class GuardedLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervis
         path = Path(self.baseFilename)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.stream = path.open("ab")
+            self.stream = open(path, "ab", opener=_never_waiting)  # noqa: SIM115 - stays open as long as the handler
         except OSError:
-            self.stream = Path(os.devnull).open("ab")  # noqa: SIM115 - stays open as long as the handler
+            self.stream = Path(os.devnull).open("ab")  # noqa: SIM115
             self._complain()
         self.closed = False
 
@@ -77,6 +77,11 @@ class GuardedLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervis
             self._warned = time.monotonic()
             why = sys.exc_info()[1]
             Console(sys.stderr).write(f"cannot write '{self.baseFilename}' ({why}); its output is lost meanwhile\n")
+
+
+def _never_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe in its place, which nobody reads, is an error."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def guard(logger: Any) -> None:

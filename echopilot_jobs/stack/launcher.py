@@ -95,6 +95,7 @@ def check() -> int:
     facts = _facts()
     path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
+    preflight.no_pipes(facts.home)
     preflight.log_files(facts.home)
     preflight.no_mistakes(path)
     preflight.open_files(path)
@@ -119,7 +120,7 @@ def stop() -> int:
         processes.wait_for_exit([owner], left)
     if processes.is_alive(owner):
         say(f"pid {owner.pid} did not end within {STOP_SECONDS:g} s; killing it and its programs")
-        processes.end_tree(owner.pid, 0.0)
+        processes.end_programs([owner.pid], 0.0)
     say(f"stopped (pid {owner.pid})")
     return 0
 
@@ -132,6 +133,7 @@ def run() -> int:
     facts = _facts()
     path = preflight.configuration(facts.home)
     preflight.folders(facts.home)
+    preflight.no_pipes(facts.home)
     preflight.log_files(facts.home)
     preflight.no_mistakes(path)
     preflight.open_files(path)

@@ -11,13 +11,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from echopilot_jobs import processes
+from echopilot_jobs import disk, processes
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.stack import conflint, sockets
 from echopilot_jobs.supervision import reachable
 
 EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 70, 73, 75, 78  # sysexits.h
-LEFTOVER_SECONDS = 15.0  # a scheduler that lost its supervisord drains its runs first
+LEFTOVER_SECONDS = 15.0  # as `stopwaitsecs`: a scheduler ends its runs first, and writes down how they ended
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 LISTENING = "0A"  # in /proc/net/tcp
 
 
@@ -71,6 +72,12 @@ def log_files(home: Path) -> None:
             raise Refusal(f"{sentence}; give the file to this account, or move it away", EX_CANTCREAT)
 
 
+def no_pipes(home: Path) -> None:
+    """See that no pipe stands where a file of ours should: whoever opened it would wait for ever, without a word."""
+    for path in (*disk.pipes_in(home / "var"), *disk.pipes_in(home / "logs")):
+        raise Refusal(f"'{path}' is a pipe; wanted: a file, or nothing; remove it, or move it away", EX_CANTCREAT)
+
+
 def open_files(path: Path) -> None:
     """See that this account may open as many files as supervisord, with the file at *path*, asks for."""
     wanted, most = conflint.min_open_files(path), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -100,8 +107,8 @@ class StackLock:
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, f"{processes.this_process()}\n".encode(), 0)
         except OSError as error:
-            words = f"cannot write '{self._path}': {error.strerror}; free some space on its disk"
-            raise Refusal(words, EX_CANTCREAT) from None
+            fix = "free some space on its disk" if error.errno in NO_ROOM else "see what it is, and move it away"
+            raise Refusal(f"cannot write '{self._path}': {error.strerror}; {fix}", EX_CANTCREAT) from None
 
     def holder(self) -> processes.Owner | None:
         """Who has the lock now; None when nobody has, or the note in it is unreadable."""
@@ -141,8 +148,7 @@ def end_leftovers(socket_path: Path) -> list[int]:
     """
     spared = {os.getpid(), *processes.ancestors(os.getpid())}
     found = [pid for pid in processes.marked("SUPERVISOR_SERVER_URL", f"unix://{socket_path}") if pid not in spared]
-    for pid in found:
-        processes.end_tree(pid, LEFTOVER_SECONDS)
+    processes.end_programs(found, LEFTOVER_SECONDS)
     return found
 
 

@@ -21,7 +21,7 @@ Walls = Callable[[datetime], Iterator[datetime]]
 def zone_named(name: str) -> ZoneInfo:
     """The IANA zone of that name. Raises `ValueError` for an unknown name, an abbreviation or a path, naming the nearest."""
     try:
-        if re.fullmatch(r"[A-Za-z0-9_+/-]+", name) and not _misleading(name):
+        if re.fullmatch(r"[A-Za-z0-9_+/-]{1,80}", name) and not _misleading(name):
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError):  # OSError: the name of a folder of zones
         pass

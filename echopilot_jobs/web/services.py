@@ -16,6 +16,7 @@ from echopilot_jobs.disk import free_bytes
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger, SqliteLedger
+from echopilot_jobs.ledger.identity import mark_path
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
@@ -62,11 +63,14 @@ class LedgerFile:
         try:
             return self._path.stat().st_ino
         except FileNotFoundError:
-            raise LedgerUnavailable(
-                f"no ledger at '{self._path.name}'; the scheduler makes it within seconds of its first start"
-            ) from None
+            raise LedgerUnavailable(f"no ledger at '{self._path.name}'; {self._remedy()}") from None
         except OSError as error:
             raise LedgerUnavailable(f"the ledger cannot be reached: {error.strerror}; see `echopilot doctor`") from None
+
+    def _remedy(self) -> str:
+        if self._opened is not None or mark_path(self._path).exists():
+            return "it was there before; the scheduler puts back what it rescues of it, or begins anew, and its log says so"
+        return "the scheduler makes it within seconds of its first start"
 
 
 class GivenLedger:

@@ -248,6 +248,53 @@ def test_a_program_that_cannot_be_started_is_refused_with_its_cause_I28(
     assert said.replace("{home}", str(tmp_path)) in only(found)
 
 
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ('command = ["true"]\nenv = { PATH = "a\\u0000b" }', "env.PATH: its value is not shown here; wanted: at most"),
+        ('run = "mine:f"\nenv = { A = "a\\u0000b" }', "env.A: its value is not shown here; wanted: at most"),
+        ('run = "mine:f"\nenv = { "a\\u0000b" = "" }', "env.aU+0000b: came 'aU+0000b'; wanted: a name of letters"),
+        ('command = ["bin/a\\u0000b/c"]', "command: came a list; wanted: arguments without NUL"),
+        (f'command = ["{LONG}"]', "command: came '{short}; not found on PATH"),
+        (f'command = ["./{"a" * 300}"]', "it cannot be looked at as uid {uid}: File name too long"),
+        (f'command = ["true"]\ncwd = "{"a" * 300}"', "it cannot be looked at as uid {uid}: File name too long"),
+        (f'command = ["true"]\ncwd = "{LONG}"', "cwd: came '{short}; wanted: a folder"),
+        (f'command = ["true"]\nenv = {{ PATH = "{LONG}" }}', "not found on PATH (aaa"),
+        (f'run = "{LONG}:f"', "(+4,922)'; wanted: 'package.module:function'"),
+        (f'command = ["true"]\ntimezone = "{"a/" * 2500}a"', "timezone: came 'a/a/a/"),
+        ('command = ["./loop"]', "it cannot be looked at as uid {uid}: Too many levels of symbolic links"),
+        ('command = ["./odd"]', "the first line of '{home}/odd' asks for '/aU+0000b', which does not exist"),
+    ],
+)
+def test_what_no_file_and_no_variable_can_be_called_is_one_line_at_its_place_I28(
+    checked: Callable[..., Checked], tmp_path: Path, does: str, said: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "odd").write_bytes(b"#!/a\0b\n")
+    (tmp_path / "odd").chmod(0o755)
+    when = 'at = "08:00"\nevery = "1d"' if "timezone" in does else EVERY
+
+    found = checked(f"[jobs.j]\n{when}\n{does}\n", mine="def f(): ...")
+
+    short = f"{'a' * 80}… (+4,920)'"
+    assert said.format(short=short, uid=os.getuid(), home=tmp_path) in only(found)
+    assert len(only(found)) < 1200
+    (problem,) = found.problems
+    assert (problem.file, problem.job, problem.line is not None) == ("jobs.toml", "j", True)
+
+
+def test_half_a_character_in_a_declared_job_is_refused_with_its_module_I28(checked: Callable[..., Checked]) -> None:
+    source = "from echopilot_jobs import every, job\n@job(every(5).minutes, env={'A': '\\ud800'})\ndef f(): ..."
+
+    found = checked('modules = ["mine"]\n', mine=source)
+
+    assert "modules: came 'mine'; the jobs 'mine' declares hold what JSON cannot keep" in only(found)
+    assert found.problems[0].line == 1
+
+
 def test_every_mistake_of_file_functions_and_programs_comes_at_once_in_the_order_of_the_file_I28(
     checked: Callable[..., Checked],
 ) -> None:

@@ -23,7 +23,7 @@ from echopilot_jobs.executor import Cancel, Executor, Heard, child_process
 from echopilot_jobs.executor.starting import Begun, ForkServer
 from echopilot_jobs.jobs import Command, Python
 from echopilot_jobs.processes import become_subreaper, command_line, descendants, end_leftovers, marked
-from echopilot_jobs.runs import State
+from echopilot_jobs.runs import Outcome, State
 from tests.executor.runkit import EXECUTOR, OWNER, Project, a_run, job, left_behind
 
 pytestmark = pytest.mark.process
@@ -380,6 +380,25 @@ def test_the_end_of_one_run_harms_nothing_of_another(tmp_path: Path, executor: E
 
     assert results == ["alive\n"]
     assert has_ended(file)
+
+
+def test_a_run_that_kills_what_it_was_forked_from_ends_the_others_too_and_they_say_so_I12(
+    tmp_path: Path, executor: Executor, cancel: Cancel
+) -> None:
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    others: list[Outcome] = []
+    line = f"echo > {ready}; exec sleep 1000"
+    other = Thread(target=lambda: others.append(executor.carry_out(job(Command((line,), shell=True)), a_run(), cancel)))
+
+    other.start()
+    ready.read_text()
+    executor.carry_out(job(Command(("sh", "-c", "kill -9 $PPID; sleep 1000"))), a_run(id=1), cancel)
+    other.join()
+
+    assert [(each.state, each.exit_status, each.error) for each in others] == [
+        (State.FAILED, None, child_process.SERVER_DIED)
+    ]
 
 
 def test_a_run_that_kills_what_it_was_forked_from_leaves_no_zombie(executor: Executor, cancel: Cancel) -> None:

@@ -81,3 +81,22 @@ def test_a_submission_without_a_descriptor_is_a_failed_run_and_no_death_I15_F56(
 
     assert (ended[0].outcome.state, engine.free, engine.busy) == (State.FAILED, 2, 0)
     assert "it could not be started: [Errno 24] Too many open files" in (ended[0].outcome.error or "")
+
+
+def test_a_run_that_had_ended_when_all_were_to_stop_was_not_cut_off_I25_I12(
+    engine: LocalEngine, bell: Bell, project: Project
+) -> None:
+    project.write("import time\ndef run(ctx): ctx.progress(1, 2); time.sleep(600)")
+    engine.submit(TRUE, a_run())
+    bell.wait()  # it has ended, and nobody has asked yet
+    engine.cancel_all()
+    ended, _ = [*engine.collect()], engine.notes()
+    before = engine.cut_off
+
+    engine.submit(job(Python("work:run")), a_run())
+    bell.wait()  # it says how far it is
+    engine.cancel_all()
+    others, _ = all_of(engine, bell)
+
+    assert [item.outcome.state for item in [*ended, *others]] == [State.SUCCEEDED, State.CANCELLED]
+    assert (before, engine.cut_off) == (0, 1)

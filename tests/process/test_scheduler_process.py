@@ -36,7 +36,7 @@ def test_term_lets_a_short_run_end_and_leaves_no_running_row_I25_F5(lone: Lone) 
     assert process.returncode == 0
     assert [run.state for run in lone.runs()] == [State.SUCCEEDED]
     assert lone.left_behind(run) == []
-    assert [line["drained"] for line in lone.events("scheduler.stopped")] == [True]
+    assert [(line["drained"], line["interrupted"]) for line in lone.events("scheduler.stopped")] == [(True, 0)]
 
 
 def test_the_ping_of_a_run_that_ends_during_a_stop_leaves_before_the_process_does_I25_I29(
@@ -78,6 +78,7 @@ def test_a_second_term_does_not_wait_for_the_run_and_the_end_is_told_F6(lone: Lo
     assert "Traceback" not in lone.said(process)
     words = "cut off: the scheduler was stopped while it ran; the next start brings another"
     assert [(run.state, run.error) for run in lone.runs()] == [(State.CANCELLED, words)]
+    assert [(line["drained"], line["interrupted"]) for line in lone.events("scheduler.stopped")] == [(False, 1)]
     assert lone.left_behind(run) == []
 
 
@@ -203,6 +204,20 @@ def test_a_second_scheduler_stands_by_and_takes_over_when_the_first_dies_I19_F44
     eventually(lambda: len(lone.events("startup")) == 2)
 
     assert [line["pid"] for line in lone.events("startup")] == [first.pid, second.pid]
+
+
+def test_who_takes_over_from_a_frozen_scheduler_does_not_call_it_dead_F46_I12(lone: Lone) -> None:
+    first = lone.start("exit 0")
+    eventually(lambda: lone.runs("beat"))
+
+    first.send_signal(signal.SIGSTOP)
+    (lone.home / "var" / "scheduler.lock").unlink()
+    lone.start("exit 0")
+    eventually(lambda: lone.events("outage.recorded"))
+
+    (told,) = lone.events("outage.recorded")
+    assert (told["cause"], told["detail"]) == ("platform_sleep", "the scheduler was frozen while time went on")
+    assert lone.events("scheduler.died") == []
 
 
 def test_a_standby_leaves_when_asked(lone: Lone) -> None:

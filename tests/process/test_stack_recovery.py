@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from echopilot_jobs import processes
+from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.runs import Run, State
 from tests.process.stacks import WAIT, Stack, eventually
 
 pytestmark = pytest.mark.process
@@ -109,6 +111,50 @@ def test_the_next_start_ends_what_did_not_die_with_the_killed_one(new_stack: New
     assert not processes.is_alive(stranger)
     assert str(stranger.pid) in stack.console
     assert stack.end() == 0
+
+
+LASTS = """
+[jobs.{name}]
+manual = true
+shell = true
+command = "test -e again && exit 0; touch begun-$ECHOPILOT_JOB; sleep 1000"
+idempotent = {idempotent}
+"""
+
+
+def test_a_start_right_after_a_killed_supervisord_cuts_runs_off_and_says_so_F7_I12(new_stack: NewStack) -> None:
+    """The new start ends the old programs; a run that went down with them did not fail, and goes on if it may."""
+    stack = new_stack()
+    jobs = [LASTS.format(name="once", idempotent="false"), LASTS.format(name="repeatable", idempotent="true")]
+    (stack.home / "jobs.toml").write_text("".join(jobs))
+    stack.start()
+    for name in ("once", "repeatable"):
+        assert stack.run("echopilot", "run", name).returncode == 0
+        eventually((stack.home / f"begun-{name}").exists)
+
+    stack.process.kill()
+    stack.process.wait(WAIT)
+    (stack.home / "again").touch()
+    stack.start()
+
+    assert "ended what a killed stack had left running" in stack.console
+    once, repeatable = run_of(stack, "once"), run_of(stack, "repeatable")
+    assert (once.state, once.exit_status) == (State.ABANDONED, -signal.SIGTERM)
+    assert once.error is not None
+    assert once.error.startswith("cut off: the scheduler was stopped while it ran")
+    eventually(lambda: run_of(stack, "repeatable").state is State.SUCCEEDED, what="the repeatable run to go on")
+    assert run_of(stack, "repeatable").id == repeatable.id
+    assert stack.end() == 0
+
+
+def run_of(stack: Stack, job_name: str) -> Run:
+    """The only run of a job."""
+    ledger = SqliteLedger(stack.home / "var" / "ledger.sqlite3", create=False)
+    try:
+        (run,) = ledger.runs(job_name=job_name, limit=10)
+        return run
+    finally:
+        ledger.close()
 
 
 WAITS_FOR_THE_OTHER = """

@@ -142,6 +142,20 @@ class TestGuardedLog:
         self.say(log, b"folder\n")
         assert path.read_bytes() == b"folder\n"
 
+    def test_a_pipe_in_its_place_is_not_waited_for(
+        self, log: GuardedLog, path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """F31: supervisord itself would stand still."""
+        path.unlink()
+        os.mkfifo(path)
+        self.say(log, b"lost\n")
+
+        path.unlink()
+        self.say(log, b"file\n")
+
+        assert path.read_bytes() == b"file\n"
+        assert f"cannot write '{path}'" in capfd.readouterr().err
+
     def test_a_rollover_into_a_deleted_folder_is_survived(
         self, log: GuardedLog, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

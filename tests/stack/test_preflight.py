@@ -106,6 +106,30 @@ def test_a_full_disk_is_said_when_the_lock_is_taken_F25(home: Path, monkeypatch:
     assert refused.value.exit_code == 73
 
 
+def test_a_lock_that_is_no_file_is_not_called_a_full_disk_F31(home: Path) -> None:
+    os.mkfifo(home / "var" / "stack.lock")
+
+    assert StackLock(home).holder() is None
+    with pytest.raises(Refusal, match=r"stack.lock': Invalid argument; see what it is, and move it away") as refused:
+        StackLock(home).take()
+
+    assert refused.value.exit_code == 73
+
+
+@pytest.mark.parametrize("place", ["logs/scheduler.log", "logs/web.log", "var/stack.lock", "var/dashboard_key"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_before_anybody_waits_for_it_F31_I22(home: Path, place: str) -> None:
+    os.mkfifo(home / "var" / "scheduler.wake")
+    (home / "logs" / "old.log").symlink_to("a" * 300)  # what no file can be named
+    preflight.no_pipes(home)
+    preflight.no_pipes(home / "elsewhere")
+    os.mkfifo(home / place)
+
+    with pytest.raises(Refusal, match=f"'{home}/{place}' is a pipe; wanted: a file, or nothing; remove it") as refused:
+        preflight.no_pipes(home)
+
+    assert refused.value.exit_code == 73
+
+
 @pytest.mark.parametrize(("said", "most", "passes"), [("", 1024, True), ("", 1023, False), ("minfds=64", 64, True)])
 def test_too_few_open_files_are_said_before_supervisord_is_begun(
     home: Path, monkeypatch: pytest.MonkeyPatch, said: str, most: int, passes: bool

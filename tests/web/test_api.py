@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from flask.testing import FlaskClient
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger.identity import Identity, write_mark
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.wake import drain, open_for_waiting
+from echopilot_jobs.web.services import LedgerFile
 from tests.schedulekit import dispose, stretch
 
 from .conftest import Stack, Table, with_key
@@ -343,6 +345,22 @@ def test_without_a_ledger_the_answer_is_503_in_words(make_app: Callable[..., Fla
 
     assert answer.status_code == 503
     assert "no ledger at 'ledger.sqlite3'" in answer.text
+
+
+def test_a_ledger_that_was_there_before_is_not_said_to_wait_for_a_first_start_F18_I12(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    SqliteLedger(path).close()
+    seen, later = LedgerFile(path), LedgerFile(path)  # the other one was started after it had gone
+    seen.open()
+    write_mark(path, Identity("one", 1, 1), datetime(2026, 3, 2, tzinfo=UTC))
+
+    path.unlink()
+
+    for file in (seen, later):
+        with pytest.raises(
+            LedgerUnavailable, match=r"no ledger at 'ledger.sqlite3'; it was there before; the scheduler"
+        ):
+            file.open()
 
 
 def test_without_a_ledger_nothing_is_queued_and_nothing_is_created(
