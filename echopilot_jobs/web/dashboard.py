@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -132,7 +133,7 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     jobs = tuple(job_line(ledger, job, now, paused.get(job.name), far) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
-    waits = [*often_dead(ledger, now), *waiting(ledger, list(paused.values()), now)]
+    waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
     past = dark_hours(day, lost, causes(ledger, day))
     return Dashboard(
         now=now,
@@ -274,12 +275,13 @@ def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
         yield run
 
 
-def often_dead(ledger: Ledger, now: datetime) -> list[Problem]:
-    """That schedulers die one after the other, although each time a new one leads."""
-    found = dying(ledger, now)
-    if found is None:
-        return []
-    return [Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy)]
+def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
+    """That a scheduler lost its ledger, and that schedulers die one after the other, although each time a new one leads."""
+    found, lost = dying(ledger, logs_dir, now)
+    told = [Problem("warn", f"the scheduler lost its ledger: {loss.what}", loss.at, loss.remedy) for loss in lost]
+    if found is not None:
+        told.append(Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy))
+    return told
 
 
 def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]) -> list[Problem]:
