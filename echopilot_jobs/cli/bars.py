@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -51,6 +51,11 @@ def bar(what: str, *, wanted: bool = True) -> Iterator[Advance | None]:
             progress.update(task, completed=done, total=total, description=about)
 
         yield advance
+
+
+def telling(advance: Advance | None) -> Callable[[float], None]:
+    """What work that counts in shares of the whole may call, whether or not a bar is shown."""
+    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
 
 
 def _bar() -> Progress:
