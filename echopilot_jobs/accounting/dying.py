@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopilot_jobs.accounting.lastwords import Loss, Word, losses, read_last_words, reason_of
 from echopilot_jobs.records import record
 
 if TYPE_CHECKING:
+    from echopilot_jobs.accounting.lastwords import Loss, Word
     from echopilot_jobs.ledger import Ledger, SqliteReading
 
 WITHIN = timedelta(hours=1)
@@ -49,6 +49,13 @@ class Dying:
 def dying(ledger: Ledger | SqliteReading, logs_dir: Path, now: datetime) -> tuple[Dying | None, list[Loss]]:
     """The deaths of the last hour if there were two or more, and every ledger lost meanwhile."""
     ends = deaths(ledger, now, WITHIN)
+    if not ends:
+        return None, []
+    from echopilot_jobs.accounting.lastwords import (
+        losses,
+        reason_of,
+    )  # to read logs takes more loading than to ask a ledger
+
     words = _words(logs_dir, ends)
     reasons = tuple(reason_of(end, words) for end in ends)
     return Dying(reasons, max(ends)) if len(ends) >= LEAST else None, losses(words)
@@ -63,7 +70,9 @@ def deaths(ledger: Ledger | SqliteReading, now: datetime, within: timedelta) -> 
 
 @lru_cache(maxsize=8)  # a page that is looked at asks every few seconds, and what is said of past ends stays the same
 def _words(logs_dir: Path, ends: tuple[datetime, ...]) -> Sequence[Word]:
-    return read_last_words(logs_dir, ends[0]) if ends else ()
+    from echopilot_jobs.accounting.lastwords import read_last_words
+
+    return read_last_words(logs_dir, ends[0])
 
 
 def _times(count: int) -> str:
