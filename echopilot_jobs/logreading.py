@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import IO, Self
 
 BLOCK = 64 * 1024
@@ -66,6 +65,8 @@ class Part:
         if not self.is_packed:
             yield from _backwards(self.file, os.fstat(self.file.fileno()).st_size if end is None else end)
             return
+        from tempfile import SpooledTemporaryFile  # only packed parts need it, and it loads much
+
         with SpooledTemporaryFile(max_size=IN_MEMORY_MOST) as unpacked:
             with suppress(OSError):  # no room for all of it: what fits
                 unpacked.writelines(self._unpacked())
