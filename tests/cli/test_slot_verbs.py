@@ -787,7 +787,12 @@ def test_a_backlog_is_shown_and_answered(call, held, answer, left):
     assert "backlog    5 missed slots wait for a word" in status.out
     assert document["count"] == len(document["runs"]) == 5
     assert "it belongs to a backlog of 5 runs" in waits.out
-    assert f"{5 - left} of the 5 are cancelled" in answered.out
+    words = {
+        "latest": "1 run starts now; 4 of the 5 are cancelled",
+        "all": "5 runs start now, one every five seconds",
+        "drop": "none runs; all 5 are cancelled",
+    }
+    assert answered.out == f"{words[answer]}\n"
     assert sum(run.state is State.QUEUED for run in held.ledger.runs()) == left
     assert call("backlog").err == "no backlog waits for an answer\n"
 
