@@ -391,7 +391,7 @@ def test_a_schedule_changed_during_the_day_is_explained(memory, evening):
     assert data["headline"] == "all 13 planned slots accounted for: 13 ran"
     assert (job["planned"], job["missing"]["total"], job["not_owed"]) == (13, 0, 0)
     assert data["notes"] == [
-        "j: its schedule changed: 'every 2 h', then 'every 2 h from 01:00 UTC on' from 2026-03-01 12:30:00Z on; "
+        "j: its schedule changed: every 2 h, since 2026-03-01 12:30:00Z every 2 h from 01:00 UTC; "
         "each slot counts by the one of its time"
     ]
 

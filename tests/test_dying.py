@@ -79,4 +79,4 @@ def test_what_the_log_says_of_an_end_is_told_and_so_is_a_ledger_that_was_lost_an
         "the scheduler died 3 times within the last hour, last at noon: "
         "once it lost its ledger; once no room; once without a word"
     )
-    assert [(loss.at, loss.what) for loss in lost] == [(begun + timedelta(seconds=1), f"{GONE}; then {BACK}")]
+    assert [(loss.at, loss.what) for loss in lost] == [(begun + timedelta(seconds=1), f"its file is gone; {BACK}")]

@@ -77,5 +77,6 @@ def losses(words: Sequence[Word]) -> list[Loss]:
         if word.event == LOST:
             found.append(Loss(word.at, word.said))
         elif word.event == ADOPTED and found:
-            found[-1] = Loss(found[-1].at, f"{found[-1].what}; then {word.said}")
+            why = found[-1].what.partition("; ")[0]  # what follows names the copy, and so does the line of its rescue
+            found[-1] = Loss(found[-1].at, f"{why}; {word.said}")
     return found

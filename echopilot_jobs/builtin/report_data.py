@@ -198,8 +198,8 @@ def _job_notes(job: JobDay) -> list[str]:
     if job.job is None:
         said.append("it is no longer defined: counted is what it owed while it was")
     if len(job.rules) > 1:
-        then = "; ".join(f"'{words}' from {stamp(since)} on" for since, words in job.rules[1:])
-        said.append(f"its schedule changed: '{job.rules[0][1]}', then {then}; each slot counts by the one of its time")
+        then = ", ".join(f"since {stamp(since)} {words}" for since, words in job.rules[1:])
+        said.append(f"its schedule changed: {job.rules[0][1]}, {then}; each slot counts by the one of its time")
     if job.outside:
         said.append(f"{_lying(len(job.outside))} where no schedule of it had one, as after a backfill")
     if job.earlier and job.first_seen:

@@ -126,11 +126,11 @@ def _shift(interval: timedelta, phase: timedelta) -> str:
         return ""
     at = (EPOCH + phase).time().isoformat("seconds")
     if MINUTE % interval == NOTHING:
-        return f" at second {phase // SECOND}" if interval == MINUTE else f" from second {phase // SECOND} on"
+        return f" at second {phase // SECOND}" if interval == MINUTE else f" from second {phase // SECOND}"
     if HOUR % interval == NOTHING:
         minute = at.removeprefix("00").removesuffix(":00")
-        return f" at {minute}" if interval == HOUR else f" from {minute} on"
-    return f" from {at.removesuffix(':00')} UTC on" if DAY % interval == NOTHING else f", shifted by {_length(phase)}"
+        return f" at {minute}" if interval == HOUR else f" from {minute}"
+    return f" from {at.removesuffix(':00')} UTC" if DAY % interval == NOTHING else f", shifted by {_length(phase)}"
 
 
 def _length(length: timedelta) -> str:

@@ -292,10 +292,11 @@ def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]
     """What the last day without a scheduler cost, if there was such a time, and why; *whys* as `causes` gives them."""
     if day.dark < timedelta(minutes=1):
         return []
-    slots = sum(item.count for item in lost if _lies_in(item.outage, day.darks))
+    slots, since = _cost(lost, day)
     known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
     why = f": {'; '.join(known)}" if known else ""
-    cost = f"{counted(slots, 'slot')} had no run of their own"
+    earlier = f" since {clock_text(since, now)}" if since < day.start else ""
+    cost = f"{counted(slots, 'slot')}{earlier} had no run of their own"
     what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
     do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
     do += ["the list below says what it cost"] if slots else []
@@ -305,11 +306,19 @@ def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]
 def _when_dark(day: Strip, now: datetime) -> str:
     """From when to when, and how long; of several times how many, how long in all, and when the newest was."""
     newest, count = day.darks[-1], len(day.darks)
-    since = clock_text(newest.start, now)
-    when = f"since {since}" if newest.end == day.end else f"from {since} to {clock_text(newest.end, now)}"
-    if count == 1:
+    start, end = clock_text(newest.start, now), clock_text(newest.end, now)
+    when = f"since {start}" if newest.end == day.end else f"from {start} to {end}"
+    if count > 1:
+        return f"{count} times in the last 24 h, {span(day.dark)} in all, the last time {when}"
+    if newest.start > day.start:
         return f"{when}, {span(day.dark)}"
-    return f"{count} times in the last 24 h, {span(day.dark)} in all, the last time {when}"
+    return "at all in the last 24 h" if newest.end == day.end else f"up to {end}, {span(day.dark)} of the last 24 h"
+
+
+def _cost(lost: Sequence[Missed], day: Strip) -> tuple[int, datetime]:
+    """How many slots were missed while no scheduler lived, and the first of them: a gap may begin before the day does."""
+    missed = [item for item in lost if _lies_in(item.outage, day.darks)]
+    return sum(item.count for item in missed), min((item.first for item in missed), default=day.end)
 
 
 def _lies_in(outage: Outage | None, darks: Sequence[Piece]) -> bool:

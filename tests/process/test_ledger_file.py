@@ -49,7 +49,7 @@ def test_a_ledger_deleted_under_a_scheduler_is_rescued_and_nothing_is_lost_F18_I
     assert beats(lone)[:3] == [1, 2, 3]
     with contextlib.closing(SqliteLedger(ledger_of(lone), create=False)) as ledger:
         _, (loss,) = dying(ledger, lone.home / "logs", SystemClock().now())
-    assert loss.what.startswith("its file is gone; everything it held is kept as 'ledger.sqlite3.rescued-")
+    assert loss.what.startswith("its file is gone; 'ledger.sqlite3.rescued-")
     assert loss.what.endswith("rescued from a deleted ledger, is 'ledger.sqlite3' again")
 
 

@@ -269,6 +269,28 @@ def test_each_cause_of_dark_time_is_told_once_the_newest_first(
     assert ": the machine was suspended; somebody stopped it; 0 slots" in text
 
 
+def test_a_time_without_scheduler_that_began_before_the_last_day_is_told_as_such(
+    app: Flask, stack: Stack, clock: FakeClock
+) -> None:
+    begun = clock.now()
+    clock.sleep(30 * 3600)
+    stack.lead()
+    slots = [Slot("heartbeat", begun + timedelta(minutes=n)) for n in range(1, 1_799)]
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        plan = Plan(clock.now(), (), (stretch(SkipReason.EXPIRED, slots),))
+        leading.standings([stack.registry["heartbeat"]])
+        outage = leading.record_outage(Outage(begun, clock.now(), Cause.SUSPEND))
+        leading.dispose([(stack.registry["heartbeat"], plan)], outage_id=outage)
+    ended = clock.now()
+    clock.sleep(60)
+    stack.beat()
+
+    text = seen(Browser(app).client.get("/").text)
+
+    assert f"no scheduler ran up to {ended:%H:%M:%S}, 23 h 59 min of the last 24 h: the machine was suspended; " in text
+    assert "1,798 slots since 2 Mar 08:00:30 had no run of their own" in text
+
+
 def test_an_outage_cost_what_was_missed_in_it_and_the_list_tells_outages_apart_and_how_much_it_leaves_out(
     browser: Browser, stack: Stack, clock: FakeClock
 ) -> None:
