@@ -27,7 +27,7 @@ from tests.lifekit import DAY, TICK, Life
 from tests.worldkit import WORK
 
 from .conftest import SAME_ORIGIN, Browser, Stack, with_key
-from .test_pages import seen
+from .test_pages import HTMX, seen
 
 SECOND = timedelta(seconds=1)
 WINTER = datetime(2026, 2, 27, 23, 59, 30, tzinfo=UTC)
@@ -382,3 +382,16 @@ def test_a_disabled_job_says_so_on_the_dashboard(make_app: Callable[..., Flask],
     page = Browser(make_app(registry=registry)).client.get("/").text
 
     assert '<span class="dim">disabled</span>' in page
+
+
+def test_an_answer_with_scripts_is_told_in_place_and_so_is_one_that_came_too_late(
+    make_app: Callable[..., Flask], behind: Life
+) -> None:
+    browser, hold = Browser(make_app()), behind.ledger.waiting_hold()
+    assert hold is not None
+
+    done, late = (browser.post(f"/backlog/{hold.id}/drop", **HTMX) for _ in range(2))
+
+    assert "the backlog of 5 missed slots is answered: drop" in seen(done.text)
+    assert "wait for your word" not in seen(done.text)
+    assert "that backlog waits no more" in seen(late.text)
