@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from echopilot_jobs.cli import out
+from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.plain import plain, shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 NARROW = 60
+PATIENCE = 10.0  # seconds before work without a bar is told of
 NOTE_MOST = 40
 
 
@@ -53,9 +56,20 @@ def bar(what: str, *, wanted: bool = True) -> Iterator[Advance | None]:
         yield advance
 
 
-def telling(advance: Advance | None) -> Callable[[float], None]:
-    """What work that counts in shares of the whole may call, whether or not a bar is shown."""
-    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
+def telling(advance: Advance | None, what: str, clock: Clock | None = None) -> Callable[[float], None]:
+    """What work that counts in shares of the whole may call. Without a bar it is told in lines, but only if it lasts."""
+    if advance is not None:
+        return lambda share: advance(share, 1.0)
+    clock = clock or SystemClock()
+    lasted, began = PATIENCE, clock.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal lasted
+        if clock.monotonic() - began >= lasted:
+            out.say(f"note: {what}: {share:.0%} done")
+            lasted *= 2  # a line in a log now and then, not a file of them
+
+    return tell
 
 
 def _bar() -> Progress:

@@ -49,8 +49,9 @@ def command(file: Path, job: str, as_json: bool) -> int:
     now = sight.now()
     registry = sight.registry(sight.settings())
     registry[job]  # an unknown name is said before anything is played
-    with bar(f"replay of {file.name}") as advance:
-        found = replay(moments_of(file.resolve(), now), registry, job, telling(advance))
+    what = f"replay of {file.name}"
+    with bar(what) as advance:
+        found = replay(moments_of(file.resolve(), now), registry, job, telling(advance, what))
     if taken := sum(fate.is_taken for fate in found.fates):
         out.say(f"note: {taken:,} slots away from outages are taken to have run; {job} was lived around outages only")
     if as_json:

@@ -115,8 +115,10 @@ def command(
         lived = f"only {span(ended_at - began_at)} of {_counted(days, 'day')} are lived"
         out.say(f"note: so many slots that {lived}; choose with --job")
     dark = apart([*_within(asked, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
-    with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
-        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=telling(advance))
+    what = f"{span(ended_at - began_at)} of virtual time"
+    with bar(what) as advance:
+        tell = telling(advance, what)
+        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell)
     if taken := [each.job.name for each in accounts if each.taken]:
         out.say(f"note: {', '.join(taken)}: lived around outages only; the slots between are taken to have run")
     if as_json:

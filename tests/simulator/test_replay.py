@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from echopilot_jobs import builtin
+from echopilot_jobs.cli.bars import telling
 from echopilot_jobs.cli.door import carry_out
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.outages import Cause
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.simulator.replay import moments_of, replay
+from echopilot_jobs.testing import FakeClock
 
 START = datetime(2025, 10, 20, 21, 35, 25, tzinfo=UTC)
 LATER = START + timedelta(days=20)
@@ -74,6 +76,18 @@ def test_what_is_due_often_lives_around_outages_only_and_how_far_it_is_is_told(s
     assert {fate.missed_in(played.dark) for fate in played.fates if fate.what == "skipped"} == {dark}
     lived = [fate for fate in played.fates if not fate.is_taken]
     assert 121 < len(lived) < 500
+
+
+def test_long_work_without_a_terminal_is_told_in_lines_that_grow_rare(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    tell = telling(None, "replay of a.log", clock)
+
+    for percent in range(50):
+        tell(percent / 100)
+        clock.sleep(1)
+
+    told = ["10%", "20%", "40%"]
+    assert capsys.readouterr().err.splitlines() == [f"note: replay of a.log: {share} done" for share in told]
 
 
 def test_a_file_without_times_is_refused(tmp_path: Path) -> None:
