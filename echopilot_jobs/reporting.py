@@ -188,7 +188,7 @@ class DayReport:
 
 def gather(ledger: Ledger, start: datetime, end: datetime) -> Facts:
     """The facts of [start, end)."""
-    first_seen = ledger.first_seen()
+    first_seen, clock = ledger.first_seen(), ledger.generation()
     # What was owed is read before the rows: a slot that is planned meanwhile must not look as if its row were missing.
     owed = {name: owed_by(ledger, name) for name in first_seen}
     return Facts(
@@ -198,7 +198,7 @@ def gather(ledger: Ledger, start: datetime, end: datetime) -> Facts:
         ledger.stints_between(start, end),
         first_seen,
         owed,
-        ledger.generation().held,
+        clock.held or clock.released,
     )
 
 

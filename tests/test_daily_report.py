@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.triggers import DailyAt, Every
 from tests.schedulekit import dispose
 
 THE_DAY = date(2026, 3, 1)
@@ -410,6 +410,31 @@ def test_what_the_report_counts_is_what_the_audit_counts_whatever_was_redefined_
 
     assert (made.missing, made.outside) == ([], [])
     assert made.planned - made.count("due") - len(made.missing) == account.slots
+
+
+def test_of_a_definition_kept_without_its_rule_the_rows_are_all_that_is_counted(memory):
+    """F42: an older release wrote it, and what it owed is not guessed from the rule of today."""
+    registry = Registry([Job("hourly", Every(HOUR), Inline("x"))])
+    live(memory, registry, FakeClock(START - timedelta(minutes=1)), START + 5.5 * HOUR)
+    with memory._writing() as sql:
+        sql.db.execute("update definitions set definition = json_remove(definition, '$.rule')")
+
+    (made,) = figures(memory, Registry([Job("hourly", Every(HOUR / 2), Inline("x"))]), START + 6 * HOUR).jobs
+
+    assert (made.planned, made.count("ran"), made.missing, made.outside) == (6, 6, [], [])
+
+
+def test_calendar_slots_that_wait_for_a_trusted_clock_are_not_missing(memory):
+    daily = Job("daily", DailyAt(time(3)), Inline("x"))
+    live(memory, Registry([daily]), FakeClock(START - timedelta(minutes=1)), START + 2 * HOUR, stop=None)
+    facts = gather(memory, START, START + DAY)
+
+    held, trusted = (
+        report(THE_DAY, Registry([daily]), replace(facts, clock_held=waits), START + 4 * HOUR)
+        for waits in (True, False)
+    )
+
+    assert (held.jobs[0].count("due"), held.missing, trusted.missing) == (1, 0, 1)
 
 
 def test_a_slot_that_waits_for_its_jitter_is_not_missing(memory):
