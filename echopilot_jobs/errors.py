@@ -30,6 +30,9 @@ class ConfigError(EchoPilotError):
         super().__init__("\n".join(self.problems))
 
 
+SEE_RUNS = "; see `echopilot runs` for those there are"  # a page leads there instead
+
+
 class UnknownName(EchoPilotError):
     """A job, run or program that does not exist; the message names those that do, `near` those that may be meant."""
 

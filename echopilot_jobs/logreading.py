@@ -15,7 +15,6 @@ from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import IO, Self
 
 from echopilot_jobs.clock import iso
@@ -69,6 +68,8 @@ class Part:
         if not self.is_packed:
             yield from _backwards(self.file, os.fstat(self.file.fileno()).st_size if end is None else end)
             return
+        from tempfile import SpooledTemporaryFile  # only packed parts need it, and it loads much
+
         with SpooledTemporaryFile(max_size=IN_MEMORY_MOST) as unpacked:
             with suppress(OSError):  # no room for all of it: what fits
                 unpacked.writelines(self._unpacked())

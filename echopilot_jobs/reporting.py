@@ -1,17 +1,19 @@
 """The figures of one UTC day, from the ledger's facts alone: what was planned, what became of it, how late, how long.
 
-`gather` reads the ledger; everything else is pure. Times come from `jobs.slots` and from rows, never from anywhere else.
+`gather` reads the ledger; everything else is pure. What was planned is what each job owed by the definitions it had then, as
+the audit counts it; a definition of today says nothing of yesterday.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
 
-from echopilot_jobs.jobs import Job, slots
+from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, seconds_of
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Origin, Run, State, Stint
@@ -32,6 +34,8 @@ class Facts:
     gaps: Sequence[Gap] = ()
     stints: Sequence[Stint] = ()
     first_seen: Mapping[str, datetime] = field(default_factory=dict)
+    owed: Mapping[str, Owed] = field(default_factory=dict)  # by job name
+    clock_held: bool = False  # calendar jobs wait until the clock is trusted
 
 
 @record(frozen=True)
@@ -84,9 +88,10 @@ class JobDay:
     fate: Mapping[datetime, str]
     runs: Sequence[Run]
     gaps: Sequence[Gap]
-    outside: Sequence[datetime]  # slots with a row that the present schedule does not have
+    outside: Sequence[datetime]  # slots with a row that no definition of the job owed
     earlier: Sequence[datetime] = ()  # slots with a row before the job was first known: backfilled ones
     first_seen: datetime | None = None
+    rules: Sequence[tuple[datetime, str]] = ()  # the schedules of the day in words, each with when it began to owe
 
     def count(self, fate: str) -> int:
         """How many planned slots met this fate."""
@@ -94,7 +99,7 @@ class JobDay:
 
     @property
     def planned(self) -> int:
-        """How many slots the present schedule has in the known part of the day."""
+        """How many slots the job owed in the known part of the day, by the definitions it had then."""
         return len(self.fate)
 
     @property
@@ -183,12 +188,17 @@ class DayReport:
 
 def gather(ledger: Ledger, start: datetime, end: datetime) -> Facts:
     """The facts of [start, end)."""
+    first_seen, clock = ledger.first_seen(), ledger.generation()
+    # What was owed is read before the rows: a slot that is planned meanwhile must not look as if its row were missing.
+    owed = {name: owed_by(ledger, name) for name in first_seen}
     return Facts(
         ledger.runs_between(start, end),
         ledger.skips_between(start, end),
         ledger.gaps_between(start, end),
         ledger.stints_between(start, end),
-        ledger.first_seen(),
+        first_seen,
+        owed,
+        clock.held or clock.released,
     )
 
 
@@ -220,21 +230,32 @@ def job_day(name: str, job: Job | None, facts: Facts, period: Period, now: datet
         skip.slot.due_at: skip.reason.value for skip in facts.skips if skip.slot.job_name == name
     }
     known |= {run.slot.due_at: _fate_of(run) for run in runs if run.slot and _keeps_a_slot(run)}
-    first_seen = facts.first_seen.get(name)
-    planned = planned_slots(job, first_seen, period) if job else sorted(known)
-    fate = {due: known.get(due) or _in_gap(due, gaps) or _without_row(due, now) for due in planned}
+    first_seen, owed = facts.first_seen.get(name), facts.owed.get(name, Owed((), (), ()))
+    planned = planned_slots(owed, known, period, is_defined=job is not None)
+    fate = {due: known.get(due) or _in_gap(due, gaps) or _without_row(due, owed, facts, now) for due in planned}
     others = sorted(known.keys() - fate.keys())
     earlier = [due for due in others if first_seen and due <= first_seen]
-    return JobDay(name, job, fate, runs, gaps, others[len(earlier) :], earlier, first_seen)
+    return JobDay(name, job, fate, runs, gaps, others[len(earlier) :], earlier, first_seen, _rules(owed, period))
 
 
-def planned_slots(job: Job, first_seen: datetime | None, period: Period) -> list[datetime]:
-    """The moments the present schedule has in the day, from when the job was first known until *known_until*."""
-    if first_seen is None or not period.is_known:
-        return []
-    after = max(first_seen, period.start - INSTANT)
-    until = min(period.known_until, period.end - INSTANT)
-    return [slot.due_at for slot in slots(job, after, until)]
+def planned_slots(owed: Owed, known: Collection[datetime], period: Period, *, is_defined: bool) -> list[datetime]:
+    """The moments owed in the known part of the day. Where no rule was kept, the rows (*known*) are all there is."""
+    if owed.first is None or owed.last is None or not period.is_known:
+        return sorted(known) if not is_defined else []
+    first, until = seconds_of(period.start), seconds_of(min(period.known_until, period.end - INSTANT))
+    moments = {*owed.moments(first, min(owed.last, until)), *(owed.pending(until) if is_defined else ())}
+    unruled = {due for due in known if owed.in_unknown(seconds_of(due))}
+    return sorted({moment_of(moment) for moment in moments if moment >= first} | unruled)
+
+
+def _rules(owed: Owed, period: Period) -> list[tuple[datetime, str]]:
+    """The schedules in force in the known part of the day, one after the other; what leaves the times alone is no change."""
+    rules: list[tuple[datetime, str]] = []
+    for each in owed.obligations:
+        words = str(each.definition.get("trigger"))
+        if each.after < period.known_until and each.until > period.start and (not rules or rules[-1][1] != words):
+            rules.append((each.after, words))
+    return rules
 
 
 def darkness(stints: Iterable[Stint], period: Period, now: datetime) -> list[tuple[datetime, datetime]]:
@@ -282,5 +303,7 @@ def _in_gap(due: datetime, gaps: Iterable[Gap]) -> str | None:
     return next((gap.reason.value for gap in gaps if gap.first <= due <= gap.last), None)
 
 
-def _without_row(due: datetime, now: datetime) -> str:
-    return "due" if now - due <= JUST_DUE else "missing"
+def _without_row(due: datetime, owed: Owed, facts: Facts, now: datetime) -> str:
+    """`due` while the slot may rightly wait for its planner: for its jitter, or until the clock is trusted again."""
+    waits = facts.clock_held and seconds_of(due) > (owed.last or 0) and owed.is_calendar
+    return "due" if waits or now - due <= JUST_DUE + owed.jitter else "missing"

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from echopilot_jobs.accounting.audit import audit
 from echopilot_jobs.builtin import daily_report, jobs
 from echopilot_jobs.builtin.daily_report import page_of
 from echopilot_jobs.builtin.daystrip import BIN, MINUTES, background, strip
@@ -31,7 +32,7 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.triggers import DailyAt, Every
 from tests.schedulekit import dispose
 
 THE_DAY = date(2026, 3, 1)
@@ -373,21 +374,76 @@ def test_a_job_that_is_gone_keeps_its_day(memory, evening, settings):
 
     gone = by_name(made)["self_heal"]
     assert (gone.job, gone.planned, gone.count("ran")) == (None, 4, 4)
-    assert any("self_heal is no longer defined" in note for note in data["notes"])
+    assert any("self_heal: it is no longer defined" in note for note in data["notes"])
 
 
 def test_a_schedule_changed_during_the_day_is_explained(memory, evening):
     """F64."""
     every_two = Registry([Job("j", Every(2 * HOUR), Inline("x"))])
     odd = Registry([Job("j", Every(2 * HOUR, HOUR), Inline("x"))])
-    live(memory, every_two, evening, START + 12 * HOUR)
+    live(memory, every_two, evening, START + 12.5 * HOUR)
     live(memory, odd, evening, START + 26 * HOUR)
 
     made = figures(memory, odd, evening.now())
-    notes = " ".join(report_data(made, memory, evening.now())["notes"])
+    data = report_data(made, memory, evening.now())
+    (job,) = data["jobs"]
 
-    assert "its schedule seems to have changed that day" in notes
-    assert "lie outside its present schedule" in notes
+    assert data["headline"] == "all 13 planned slots accounted for: 13 ran"
+    assert (job["planned"], job["missing"]["total"], job["not_owed"]) == (13, 0, 0)
+    assert data["notes"] == [
+        "j: its schedule changed: every 2 h, since 2026-03-01 12:30:00Z every 2 h from 01:00 UTC; "
+        "each slot counts by the one of its time"
+    ]
+
+
+def test_what_the_report_counts_is_what_the_audit_counts_whatever_was_redefined_that_day(memory):
+    """I2, F64: faster, slower, gone for a while and back with the same times."""
+    clock = FakeClock(START + timedelta(milliseconds=200))
+    versions = (Every(timedelta(seconds=20)), Every(timedelta(seconds=30)), None, Every(timedelta(seconds=45)))
+    for trigger in versions:
+        registry = Registry([Job("j", trigger, Inline("x"))] if trigger else [Job("other", Every(HOUR), Inline("x"))])
+        clock.sleep(90)
+        live(memory, registry, clock, clock.now() + timedelta(minutes=7), step=5)
+
+    made = by_name(figures(memory, registry, clock.now()))["j"]
+    (account,) = audit(memory, clock.now(), names=["j"]).accounts
+
+    assert (made.missing, made.outside) == ([], [])
+    assert made.planned - made.count("due") - len(made.missing) == account.slots
+
+
+def test_of_a_definition_kept_without_its_rule_the_rows_are_all_that_is_counted(memory):
+    """F42: an older release wrote it, and what it owed is not guessed from the rule of today."""
+    registry = Registry([Job("hourly", Every(HOUR), Inline("x"))])
+    live(memory, registry, FakeClock(START - timedelta(minutes=1)), START + 5.5 * HOUR)
+    with memory._writing() as sql:
+        sql.db.execute("update definitions set definition = json_remove(definition, '$.rule')")
+
+    (made,) = figures(memory, Registry([Job("hourly", Every(HOUR / 2), Inline("x"))]), START + 6 * HOUR).jobs
+
+    assert (made.planned, made.count("ran"), made.missing, made.outside) == (6, 6, [], [])
+
+
+def test_calendar_slots_that_wait_for_a_trusted_clock_are_not_missing(memory):
+    daily = Job("daily", DailyAt(time(3)), Inline("x"))
+    live(memory, Registry([daily]), FakeClock(START - timedelta(minutes=1)), START + 2 * HOUR, stop=None)
+    facts = gather(memory, START, START + DAY)
+
+    held, trusted = (
+        report(THE_DAY, Registry([daily]), replace(facts, clock_held=waits), START + 4 * HOUR)
+        for waits in (True, False)
+    )
+
+    assert (held.jobs[0].count("due"), held.missing, trusted.missing) == (1, 0, 1)
+
+
+def test_a_slot_that_waits_for_its_jitter_is_not_missing(memory):
+    registry = Registry([Job("hourly", Every(HOUR), Inline("x"), jitter=timedelta(minutes=20))])
+    live(memory, registry, FakeClock(START - timedelta(minutes=1)), START + HOUR - timedelta(minutes=2), stop=None)
+
+    made = figures(memory, registry, START + HOUR + timedelta(minutes=5))
+
+    assert (made.jobs[0].count("due"), made.missing) == (1, 0)
 
 
 def test_slots_backfilled_from_before_the_job_was_known_are_not_said_to_be_outside_its_schedule(memory, evening):
@@ -403,7 +459,7 @@ def test_slots_backfilled_from_before_the_job_was_known_are_not_said_to_be_outsi
         f"j: 1 slot with a row lies before the job was first known here, at {stamp(memory.first_seen()['j'])}; "
         "the plan begins only then"
     )
-    assert (data["jobs"][0]["outside_present_schedule"], data["jobs"][0]["before_first_known"]) == (0, 1)
+    assert (data["jobs"][0]["not_owed"], data["jobs"][0]["before_first_known"]) == (0, 1)
 
 
 def test_a_slot_whose_run_skipped_itself_is_told_apart_from_a_cancelled_one(memory, evening):

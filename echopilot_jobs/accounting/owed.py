@@ -5,6 +5,7 @@ Moments are whole seconds since the UTC epoch here: sorted numbers are compared 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
@@ -96,6 +97,33 @@ class Owed:
         """The shortest usual distance between two moments of any of its rules."""
         periods = [part.trigger.period for strand in self.strands for part in strand.stretches]
         return min(periods, default=timedelta(days=36_500))
+
+    @property
+    def newest(self) -> Trigger | None:
+        """The rule of the newest definition; None where there is none or it was not kept."""
+        with contextlib.suppress(ValueError, IndexError):
+            return rule_of(self.obligations[-1].definition)
+        return None
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether the newest rule follows the wall clock, and so waits while that is not trusted."""
+        return self.newest is not None and not self.newest.follows_real_time
+
+    @property
+    def jitter(self) -> timedelta:
+        """How much later than its moment the newest definition lets a slot be planned."""
+        return timedelta(seconds=self.obligations[-1].definition.get("jitter_s", 0.0) if self.obligations else 0.0)
+
+    def moments(self, first: int, last: int) -> set[int]:
+        """The moments owed in [first, last], in whatever clock generation."""
+        return {moment for strand in self.strands for moment in strand.moments(first, last)}
+
+    def pending(self, until: int) -> Sequence[int]:
+        """The moments up to *until* that the newest rule has after the last planned one: nobody has decided of them yet."""
+        if self.newest is None or self.last is None:
+            return ()
+        return moments_of(self.newest, self.last + 1, until)
 
     def owes(self, moment: int, generation: int | None = None) -> bool:
         """Whether *moment* was owed, in *generation* if one is given."""

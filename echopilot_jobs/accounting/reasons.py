@@ -10,7 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Hold, Origin, Pause, Run, State
+from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import relative, span
 
@@ -95,6 +95,16 @@ def unanswered_words(hold: Hold, now: datetime) -> str:
     """What becomes of a backlog nobody speaks about."""
     when = relative(hold.expires_at, now) if hold.expires_at > now else "with the scheduler's next look"
     return f"unanswered, the newest of each job runs {when}"
+
+
+def answer_words(answer: HoldAnswer, jobs: int, runs: int) -> str:
+    """What an answer comes to for a backlog of so many *runs* of so many *jobs*."""
+    kept = {"latest": jobs, "all": runs, "drop": 0}[answer]
+    start = f"{kept:,} run{'' if kept == 1 else 's'} start{'s' if kept == 1 else ''} now" if kept else "none runs"
+    pace = ", one every five seconds" if kept > 1 else ""
+    if kept == runs:
+        return f"{start}{pace}"
+    return f"{start}{pace}; {f'{runs - kept:,} of the' if kept else 'all'} {runs:,} are cancelled"
 
 
 def outage_json(outage: Outage) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def job_data(job: JobDay, ledger: Ledger) -> dict[str, Any]:
         "missing": {"total": len(missing), "slots": [iso(due) for due in missing[:STRETCHES_MOST]]},
         "runs_by_state": job.states,
         "unplanned_by_origin": job.unplanned,
-        "outside_present_schedule": len(job.outside),
+        "schedules": [{"since": iso(since), "schedule": words} for since, words in job.rules],
+        "not_owed": len(job.outside),
         "before_first_known": len(job.earlier),
         "late": [_late(run) for run in job.late[:STRETCHES_MOST]],
         "late_total": len(job.late),
@@ -191,19 +192,20 @@ def notes(report: DayReport) -> list[str]:
 def _job_notes(job: JobDay) -> list[str]:
     said = []
     if missing := job.missing:
-        why = " (its schedule seems to have changed that day)" if job.outside else ""
         said.append(
-            f"{job.name}: the ledger has no row for {_many(len(missing), 'slot')} "
-            f"from {stamp(missing[0])} to {stamp(missing[-1])}{why}"
+            f"the ledger has no row for {_many(len(missing), 'slot')} from {stamp(missing[0])} to {stamp(missing[-1])}"
         )
     if job.job is None:
-        said.append(f"{job.name} is no longer defined: only what the ledger has rows for is counted")
-    elif job.outside:
-        said.append(f"{job.name}: {_lying(len(job.outside))} outside its present schedule")
+        said.append("it is no longer defined: counted is what it owed while it was")
+    if len(job.rules) > 1:
+        then = ", ".join(f"since {stamp(since)} {words}" for since, words in job.rules[1:])
+        said.append(f"its schedule changed: {job.rules[0][1]}, {then}; each slot counts by the one of its time")
+    if job.outside:
+        said.append(f"{_lying(len(job.outside))} where no schedule of it had one, as after a backfill")
     if job.earlier and job.first_seen:
         known = f"before the job was first known here, at {stamp(job.first_seen)}"
-        said.append(f"{job.name}: {_lying(len(job.earlier))} {known}; the plan begins only then")
-    return said
+        said.append(f"{_lying(len(job.earlier))} {known}; the plan begins only then")
+    return [f"{job.name}: {words}" for words in said]
 
 
 def _lying(count: int) -> str:

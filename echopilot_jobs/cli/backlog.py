@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.accounting.reasons import unanswered_words
+from echopilot_jobs.accounting.reasons import answer_words, unanswered_words
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.inputs import OneOf
 from echopilot_jobs.clock import iso
@@ -92,9 +91,4 @@ def _show(hold: Hold, held: list[Run], now: datetime) -> None:
 
 
 def _answered(answer: HoldAnswer, held: list[Run]) -> str:
-    jobs = Counter(run.job_name for run in held)
-    kept = {"latest": len(jobs), "all": len(held), "drop": 0}[answer]
-    dropped = len(held) - kept
-    start = f"{kept:,} run{'' if kept == 1 else 's'} start{'s' if kept == 1 else ''} now" if kept else "none runs"
-    pace = ", one every five seconds" if kept > 1 else ""
-    return f"{start}{pace}; {dropped:,} of the {len(held):,} are cancelled"
+    return answer_words(answer, len({run.job_name for run in held}), len(held))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from echopilot_jobs.cli import out
+from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.plain import plain, shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 NARROW = 60
+PATIENCE = 10.0  # seconds before work without a bar is told of
 NOTE_MOST = 40
 
 
@@ -51,6 +54,22 @@ def bar(what: str, *, wanted: bool = True) -> Iterator[Advance | None]:
             progress.update(task, completed=done, total=total, description=about)
 
         yield advance
+
+
+def telling(advance: Advance | None, what: str, clock: Clock | None = None) -> Callable[[float], None]:
+    """What work that counts in shares of the whole may call. Without a bar it is told in lines, but only if it lasts."""
+    if advance is not None:
+        return lambda share: advance(share, 1.0)
+    clock = clock or SystemClock()
+    lasted, began = PATIENCE, clock.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal lasted
+        if clock.monotonic() - began >= lasted:
+            out.say(f"note: {what}: {share:.0%} done")
+            lasted *= 2  # a line in a log now and then, not a file of them
+
+    return tell
 
 
 def _bar() -> Progress:

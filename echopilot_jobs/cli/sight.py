@@ -91,7 +91,17 @@ def in_force(settings: Settings) -> InForce:
     """The jobs in force; says on standard error when the jobs file as it is now is not among them."""
     from echopilot_jobs import definitions
 
-    found = definitions.in_force(settings)
+    return _warned(definitions.in_force(settings))
+
+
+def as_written(settings: Settings) -> Registry:
+    """The jobs that the jobs file as it is now comes to, whether or not they are in force yet; says what is wrong with it."""
+    from echopilot_jobs import definitions
+
+    return _warned(definitions.as_written(settings)).registry
+
+
+def _warned(found: InForce) -> InForce:
     if found.problems:
         out.say(f"warning: {not_in_force(found)}; see `echopilot check`")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 
 from echopilot_jobs.accounting.preview import notes_at
 from echopilot_jobs.cli import inputs, out, sight
-from echopilot_jobs.cli.bars import Advance, bar
+from echopilot_jobs.cli.bars import bar, telling
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
@@ -23,7 +23,6 @@ from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
-    from echopilot_jobs.outages import Outage
     from echopilot_jobs.simulator.rehearsal import Account, Dark, Fate
 
 DAYS_MOST, OUTAGES_MOST, SHOWN_MOST = 366, 500, 30
@@ -109,25 +108,26 @@ def command(
     for name in failing:
         _ = registry[name]
     began_at = _beginning(begin, now)
+    asked = [_typed(text, now) for text in typed]
     wanted = began_at + timedelta(days=days)
     ended_at = affordable(registry, began_at, wanted, outages=len(typed) + (count or 0), takes=takes, failing=failing)
     if ended_at < wanted:
         lived = f"only {span(ended_at - began_at)} of {_counted(days, 'day')} are lived"
         out.say(f"note: so many slots that {lived}; choose with --job")
-    dark = apart([*_typed(typed, now, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
-    with bar(f"{span(ended_at - began_at)} of virtual time") as advance:
-        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=_telling(advance))
+    dark = apart([*_within(asked, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
+    what = f"{span(ended_at - began_at)} of virtual time"
+    with bar(what) as advance:
+        tell = telling(advance, what)
+        accounts = rehearse(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell)
     if taken := [each.job.name for each in accounts if each.taken]:
         out.say(f"note: {', '.join(taken)}: lived around outages only; the slots between are taken to have run")
     if as_json:
-        out.emit_json("simulation", _json(accounts, dark, began_at, ended_at), now)
+        out.emit_json(
+            "simulation", {"takes_s": takes.total_seconds(), **_json(accounts, dark, began_at, ended_at)}, now
+        )
     else:
-        _show(accounts, dark, began_at, ended_at)
+        _show(accounts, dark, began_at, ended_at, _assumed(takes, failing))
     return int(any(account.counts["lost"] for account in accounts))
-
-
-def _telling(advance: Advance | None) -> Callable[[float], None]:
-    return (lambda share: advance(share, 1.0)) if advance is not None else lambda _share: None
 
 
 def _registry(file: Path | None) -> Registry:
@@ -158,13 +158,16 @@ def _beginning(typed: str | None, now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def _typed(texts: Sequence[str], now: datetime, began_at: datetime, ended_at: datetime) -> Iterator[Dark]:
-    for text in texts:
-        left, dots, right = text.partition("..")
-        if not dots or not left.strip() or not right.strip():
-            raise inputs.refused("--outage", f"came '{text[:80]}'; wanted: {OUTAGE_WANTED}")
-        start = inputs.moment("--outage", left, now, prefer="future")
-        end = _end(right.strip(), start, now)
+def _typed(text: str, now: datetime) -> Dark:
+    left, dots, right = text.partition("..")
+    if not dots or not left.strip() or not right.strip():
+        raise inputs.refused("--outage", f"came '{text[:80]}'; wanted: {OUTAGE_WANTED}")
+    start = inputs.moment("--outage", left, now, prefer="future")
+    return start, _end(right.strip(), start, now)
+
+
+def _within(asked: Iterable[Dark], began_at: datetime, ended_at: datetime) -> Iterator[Dark]:
+    for start, end in asked:
         if not began_at <= start < end <= ended_at:
             raise inputs.refused(
                 "--outage",
@@ -185,10 +188,19 @@ def _end(text: str, start: datetime, now: datetime) -> datetime:
     )
 
 
-def _show(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime) -> None:
+def _assumed(takes: timedelta, failing: Sequence[str]) -> str:
+    """What was taken for granted of the runs; it decides what overlaps."""
+    ends = f"every attempt of {', '.join(failing)} fails, all others succeed" if failing else "every run succeeds"
+    return f"assumed: a run takes {span(takes)} (--takes); {ends}"
+
+
+def _show(
+    accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime, ended_at: datetime, assumed: str
+) -> None:
     lost = sum((end - start for start, end in dark), timedelta(0))
     up = 1 - lost / (ended_at - began_at)
     out.line(f"{stamp(began_at)} to {stamp(ended_at)}: {_counted(len(dark), 'outage')}, up {up:.1%} of the time")
+    out.line(assumed)
     for start, end in dark[:SHOWN_MOST]:
         out.line(f"  dark {stamp(start)} to {stamp(end)}, {span(end - start)}")
     out.line()
@@ -238,17 +250,10 @@ def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
             yield [*found]
 
 
-def _missed_in(outage: Outage, dark: Sequence[Dark]) -> Dark:
-    """The one of *dark* that *outage* is: the scheduler itself knows it from its last sign of life on, a moment earlier."""
-    lived = outage.since, outage.until
-    return next(((start, end) for start, end in dark if start < outage.until and outage.since < end), lived)
-
-
 def _odd_row(name: str, fates: Sequence[Fate], dark: Sequence[Dark]) -> list[object]:
     first, last, missed = fates[0], fates[-1], None
-    if first.outage:
-        start, end = _missed_in(first.outage, dark)
-        missed = f"{stamp(start)}, {span(end - start)}"
+    if spell := first.missed_in(dark):
+        missed = f"{stamp(spell[0])}, {span(spell[1] - spell[0])}"
     if len(fates) == 1:
         return [stamp(first.slot_at), name, _outcome(first), missed]
     return [f"{stamp(first.slot_at)} to {stamp(last.slot_at)}", name, f"{len(fates):,} {_outcome(first)}", missed]
@@ -284,7 +289,7 @@ def _json(accounts: Sequence[Account], dark: Sequence[Dark], began_at: datetime,
 
 
 def _fate_json(fate: Fate, dark: Sequence[Dark]) -> dict[str, Any]:
-    missed = _missed_in(fate.outage, dark) if fate.outage else None
+    missed = fate.missed_in(dark)
     return {
         "slot_at": iso(fate.slot_at),
         "outcome": fate.what,

@@ -148,7 +148,7 @@ def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None
     if seen.clock is not None:
         found += troubles.of_clock(seen.clock, seen.now)
     if ledger is not None:
-        found += troubles.of_deaths(ledger, seen.now)
+        found += troubles.of_deaths(settings, ledger, seen.now)
         found += troubles.of_slots(ledger, seen.jobs_file, seen.paused, seen.now)
     return found
 

@@ -54,7 +54,7 @@ def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | N
     Example: echopilot timetable --days 7 --tz Europe/Riga
     """
     now, settings = sight.now(), sight.settings()
-    registry = sight.registry(settings)
+    registry = sight.as_written(settings) if diff else sight.registry(settings)
     chosen = [registry[name] for name in dict.fromkeys((*jobs, *more))]
     if diff:
         _differences(registry, chosen, now, days, tz, as_json)

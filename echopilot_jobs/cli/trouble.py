@@ -126,9 +126,12 @@ def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
         yield Trouble(what, "look at the clock, then `echopilot clock trust`")
 
 
-def of_deaths(ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
-    """A scheduler that dies again and again."""
-    if found := dying(ledger, now):
+def of_deaths(settings: Settings, ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
+    """A ledger that was lost under its scheduler within the hour, and a scheduler that dies again and again."""
+    found, lost = dying(ledger, settings.logs_dir, now)
+    for loss in lost:
+        yield Trouble(f"the scheduler lost its ledger at {near(loss.at, now)}: {loss.what}", loss.remedy)
+    if found:
         yield Trouble(found.words(lambda moment: near(moment, now)), found.remedy)
 
 

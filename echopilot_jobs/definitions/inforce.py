@@ -87,6 +87,15 @@ def in_force(settings: Settings) -> InForce:
     return _in_force(settings, read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings)))[0]
 
 
+def as_written(settings: Settings) -> InForce:
+    """The set that the jobs file as it is now comes to, also while a living scheduler has not judged it yet.
+
+    Where it comes to none, the set in force with what is wrong. Starts no process.
+    """
+    sheet, kept = read_sheet(path_of(settings)), read_shelf(shelf.path_of(settings))
+    return _in_force(settings, sheet, kept)[0] if is_judged(sheet, kept) else _judged_here(settings, sheet, kept)
+
+
 class Desk:
     """`in_force` for whoever asks often: read again only when the file or the shelf has changed."""
 
@@ -114,12 +123,16 @@ def _in_force(settings: Settings, sheet: Sheet, kept: Shelf) -> tuple[InForce, b
     if scheduler_lives(settings):
         is_known = kept.accepted is not None and _is_fresh(path_of(settings))  # it will have been judged in a moment
         return last_good(settings, kept, () if is_known else (UNKNOWN,)), False
+    return _judged_here(settings, sheet, kept), False
+
+
+def _judged_here(settings: Settings, sheet: Sheet, kept: Shelf) -> InForce:
     from echopilot_jobs.definitions.judging import judged_alone
 
     checked = judged_alone(settings, sheet, kept)
     if checked.registry is None:
-        return last_good(settings, kept, checked.problems), False
-    return InForce(checked.registry, (), checked.warnings), False
+        return last_good(settings, kept, checked.problems)
+    return InForce(checked.registry, (), checked.warnings)
 
 
 def _is_fresh(path: Path) -> bool:

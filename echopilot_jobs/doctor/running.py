@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from datetime import timedelta
 
+from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.addresses import unopenable
 from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
@@ -17,7 +18,7 @@ from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnr
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
 from echopilot_jobs.processes import command_line
 from echopilot_jobs.settings import strangers, weak_key
-from echopilot_jobs.spans import span
+from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
 
 
@@ -136,11 +137,16 @@ def scheduler(place: Place) -> Iterator[Finding]:
     try:
         with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
             stint = ledger.stint()
+            found, lost = dying(ledger, place.settings.logs_dir, place.now)
     except (LedgerUnavailable, LedgerTooNew):
         return  # said by the ledger's check
     if stint is None or stint.ended_at is not None:
         yield Finding(WARN, "no scheduler is running, so nothing is planned", "start the stack with `bin/stack`")
         return
+    for loss in lost:
+        yield Finding(WARN, f"the scheduler lost its ledger at {stamp(loss.at)}: {loss.what}", loss.remedy)
+    if found:
+        yield Finding(WARN, found.words(stamp), found.remedy)
     age = place.now - stint.beat_at
     if age > LEASE_TTL:
         fix = "see `supervisorctl status` and the end of `logs/scheduler.log`; `supervisorctl restart scheduler`"

@@ -15,7 +15,7 @@ from echopilot_jobs.jobsfile.layers import Layered
 from echopilot_jobs.jobsfile.notes import Notes
 from echopilot_jobs.jobsfile.schedule import trigger_of_table
 from echopilot_jobs.jobsfile.tables import HttpTable, JobTable, ParamTable
-from echopilot_jobs.jobsfile.unknown import about_unknown
+from echopilot_jobs.jobsfile.unknown import about_unknown, guess_of
 from echopilot_jobs.jobsfile.words import Wrong, came, wrong
 
 INSIDE = ("rule", "duty")  # keys of documents that nobody types
@@ -70,6 +70,8 @@ def _read(model: type[AnyTable], found: Mapping[str, Any], notes: Notes, path: t
     where = f"in '{'.'.join(path)}'" if path else "in a job"
     for name, value, message in faults:
         notes.wrong((*path, name), message or about_unknown(name, value, keys_of(model), where))
+        if not message and (guess := guess_of(name, keys_of(model))):
+            notes.meant.add((*path, guess))
     return table
 
 
@@ -78,9 +80,9 @@ def _action(table: JobTable, given: Mapping[str, Any], duty: object, notes: Note
     if duty is not None and not kinds:
         return Inline(str(duty))
     if not kinds:
-        notes.wrong(
-            [], 'nothing to do; wanted: one of run = "package.module:function", command = ["prog"] or http = { … }'
-        )
+        if notes.misses("run", "command", "http"):
+            wanted = 'one of run = "package.module:function", command = ["prog"] or http = { … }'
+            notes.wrong([], f"nothing to do; wanted: {wanted}")
         return None
     if len(kinds) > 1:
         said = " and ".join(f"'{key}'{notes.line_of(key)}" for key in kinds)
@@ -122,7 +124,7 @@ def _http(found: Mapping[str, Any], given: Mapping[str, Any], notes: Notes) -> A
             notes.wrong([key], "it means nothing to an http job; wanted: only with 'run' or 'command'; remove it")
     headers = dict(_headers(table.headers, notes))
     bodies = [key for key in ("json", "body") if key in found]
-    if "url" not in found:
+    if "url" not in found and notes.misses("url", inside=("http",)):
         notes.wrong(["http"], f"it has no url; wanted: url = {request.URL_WANTED}")
     if len(bodies) == 2:
         notes.wrong(["http", "body"], "came 'json' and 'body'; wanted: one of them")

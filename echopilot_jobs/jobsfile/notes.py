@@ -14,7 +14,8 @@ from echopilot_jobs.jobsfile.problems import Problem
 class Notes:
     """What is to be said about one job. *sources* tells for each of its keys which document it is from.
 
-    *job* is None for what belongs to the file as a whole; then the path of a note begins at the file's top.
+    *job* is None for what belongs to the file as a whole; then the path of a note begins at the file's top. *meant* are the
+    paths that misspelt keys most likely stand for: that one is not there is then no mistake of its own.
     """
 
     home: Document
@@ -22,6 +23,7 @@ class Notes:
     sources: Mapping[str, Document] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    meant: set[tuple[str, ...]] = field(default_factory=set)
 
     def wrong(self, path: Sequence[str], message: str) -> None:
         """*message* is the matter with what stands at *path*."""
@@ -34,6 +36,10 @@ class Notes:
     def blames(self, *keys: str) -> bool:
         """Whether something is wrong already with one of *keys*."""
         return any(problem.field and problem.field.split(".")[0] in keys for problem in self.problems)
+
+    def misses(self, *keys: str, inside: tuple[str, ...] = ()) -> bool:
+        """Whether none of *keys* of the table *inside* was meant by a misspelt one."""
+        return not any((*inside, key) in self.meant for key in keys)
 
     def line_of(self, key: str) -> str:
         """` (line 12)` for a key whose place is known."""

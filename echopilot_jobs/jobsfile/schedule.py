@@ -26,7 +26,8 @@ def trigger_of_table(table: JobTable, given: set[str], rule: object, notes: Note
         notes.wrong([rhythms[1]], f"came {said}; wanted: one of them")
         return None
     if not rhythms and rule is None:
-        _refuse_none(given, notes)
+        if notes.misses("every", "cron", "manual"):
+            _refuse_none(given, notes)
         return None
     trigger = _bare(table, given, rule, notes, rhythms[0] if rhythms else "rule")
     if trigger is None:

@@ -79,7 +79,7 @@ _ELSEWHERE = {
 
 def about_unknown(key: str, value: object, known: Sequence[str], where: str) -> str:
     """What is said about an unknown key: the likeliest known one, else all of them."""
-    guess = _guess(key.lower()[:80].replace("-", "_"), known)
+    guess = guess_of(key, known)
     if guess:
         return f"no such key {where}; did you mean '{guess}'?"
     if isinstance(value, dict) and "jobs" in known:
@@ -87,9 +87,11 @@ def about_unknown(key: str, value: object, known: Sequence[str], where: str) -> 
     return f"no such key {where}; known: {', '.join(known)}"
 
 
-def _guess(key: str, known: Sequence[str]) -> str:
+def guess_of(key: str, known: Sequence[str]) -> str:
+    """The known key that is most likely meant; empty where none is near."""
     from difflib import get_close_matches
 
+    key = key.lower()[:80].replace("-", "_")
     near = get_close_matches(key, known, n=1, cutoff=0.7)
     other = _ELSEWHERE.get(key, "")
     return near[0] if near else other if other in known else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -55,7 +55,7 @@ class Definitions:
 
     def _redefine(self, job: Job, row: sqlite3.Row, generation: int) -> None:
         before = definition(self._sql.one("newest_definition", job_id=row["id"])["definition"])
-        same_times = bool(row["is_defined"]) and before.get("trigger") == str(job.trigger)
+        same_times = bool(row["is_defined"]) and _same_times(before, job)
         if row["is_defined"] and not same_times and "rule" in before:
             self._supersede(job, row, before["rule"], generation)
         owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
@@ -78,3 +78,10 @@ class Definitions:
         facts = {"revision": job.version, "definition": to_json(job.definition()), "now": self._now}
         kept = self._sql.one("put_definition", job_id=job_id, **facts)
         self._sql.do("open_obligation", job_id=job_id, definition_id=kept["id"], from_at=owed_from)
+
+
+def _same_times(before: Mapping[str, Any], job: Job) -> bool:
+    """Told by the rule: its words may differ between releases, and a release of long ago kept nothing but them."""
+    return bool(
+        before["rule"] == job.trigger.as_dict() if "rule" in before else before.get("trigger") == str(job.trigger)
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import to_ms
-from echopilot_jobs.errors import UnknownName, unknown_name
+from echopilot_jobs.errors import SEE_RUNS, UnknownName, unknown_name
 from echopilot_jobs.ledger.connection import (
     Connector,
     connect,
@@ -65,7 +65,7 @@ class SqliteReading:
     def run(self, run_id: int) -> Run:
         row = self._maybe("run_by_id", run_id=run_id) if 0 < run_id <= _LAST_ID else None
         if row is None:
-            raise UnknownName(f"no run {run_id}; see `echopilot runs` for those there are")
+            raise UnknownName(f"no run {run_id}{SEE_RUNS}")
         return run_of(row)
 
     def requested(self, request_key: str) -> Run | None:

@@ -50,6 +50,13 @@ class Fate:
     outage: Outage | None = None
     is_taken: bool = False
 
+    def missed_in(self, dark: Sequence[Dark]) -> Dark | None:
+        """The one of *dark* that its outage is, which the scheduler knows from its last sign of life on, a moment earlier."""
+        if self.outage is None:
+            return None
+        since, until = self.outage.since, self.outage.until
+        return next(((start, end) for start, end in dark if start < until and since < end), (since, until))
+
 
 @record(frozen=True)
 class Account:
@@ -76,6 +83,22 @@ def rehearse(
 
     A run takes as long as *takes* and succeeds, but for the *failing* jobs. *tell* hears the share that is done.
     """
+    with lived(registry, dark, began_at, ended_at, takes=takes, failing=failing, tell=tell) as fates_of:
+        return [_account(job, fates_of(job)) for job in registry.values()]
+
+
+@contextlib.contextmanager
+def lived(
+    registry: Registry,
+    dark: Sequence[Dark],
+    began_at: datetime,
+    ended_at: datetime,
+    *,
+    takes: timedelta = NOMINAL,
+    failing: Sequence[str] = (),
+    tell: Told = lambda _share: None,
+) -> Iterator[Callable[[Job], Iterator[Fate]]]:
+    """As `rehearse` lives; inside the block, what gives the fate of every slot of a job, oldest first."""
     beasts = {
         name: Beast("raises" if name in failing else "quick", takes.total_seconds(), is_steady=True)
         for name in registry
@@ -85,10 +108,7 @@ def rehearse(
         live(machine, dark, began_at, ended_at, tell, _reloads(machine, seen, often_names, ended_at))
         with contextlib.closing(SqliteLedger(machine.disk.path, create=False)) as ledger:
             past = Past(ledger, began_at, ended_at)
-            return [
-                _account(job, past.fates_of(job, seen if job.name in often_names else None))
-                for job in registry.values()
-            ]
+            yield lambda job: past.fates_of(job, seen if job.name in often_names else None)
 
 
 def _history(registry: Registry, began_at: datetime, beasts: dict[str, Beast]) -> History:
@@ -192,7 +212,10 @@ class Past:
         ran = Fate(due, "ran", run_at=run.started_at, state=run.state)
         if run.origin.value == "schedule":
             return ran
-        return replace(ran, what="caught up", outage=self._ledger.outage_of(run.id))
+        missed = replace(ran, outage=self._ledger.outage_of(run.id))
+        if run.started_at is None and not run.is_open:  # its backlog was answered without it
+            return replace(missed, what="skipped", reason=run.error or run.state.value)
+        return replace(missed, what="caught up")
 
 
 def random_outages(count: int, seed: int, began_at: datetime, ended_at: datetime) -> list[Dark]:

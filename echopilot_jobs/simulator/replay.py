@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,15 +11,9 @@ from statistics import median
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobs import Registry
-from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.records import record
 from echopilot_jobs.signals.reading import read_signals
-from echopilot_jobs.simulator.engine import Beast
-from echopilot_jobs.simulator.histories import History
-from echopilot_jobs.simulator.play import stage
-from echopilot_jobs.simulator.rehearsal import Fate, Past, live
-
-WORK = Beast("quick", seconds=20.0)
+from echopilot_jobs.simulator.rehearsal import Dark, Fate, Told, lived
 
 
 @record(frozen=True)
@@ -30,7 +23,7 @@ class Replay:
     began_at: datetime
     ended_at: datetime
     alive: timedelta
-    outages: int
+    dark: tuple[Dark, ...]
     fates: tuple[Fate, ...]
 
 
@@ -46,21 +39,18 @@ def moments_of(path: Path, now: datetime) -> list[float]:
     return times
 
 
-def replay(alive: Sequence[float], registry: Registry, job_name: str) -> Replay:
+def replay(alive: Sequence[float], registry: Registry, job_name: str, tell: Told = lambda _share: None) -> Replay:
     """Live through the record: up while *alive* (epoch seconds of signs of life, ascending), rebooted after every silence.
 
-    A silence is three usual distances or more. What a job does takes about twenty seconds and succeeds.
+    A silence is three usual distances or more. What a job does takes twenty seconds and succeeds. All jobs live, for they
+    share places, pacing and a backlog, and those that come due often only where `glimpses` says. *tell* hears the share done.
     """
     dark = [(EPOCH + timedelta(seconds=start), EPOCH + timedelta(seconds=end)) for start, end in _silences(alive)]
     began_at, ended_at = EPOCH + timedelta(seconds=alive[0]), EPOCH + timedelta(seconds=alive[-1])
-    jobs = tuple(registry.values())
-    history = History(0, began_at, jobs, {job.name: WORK for job in jobs}, (), (), (), dict(registry.group_limits))
-    with stage(history) as machine:
-        live(machine, dark, began_at, ended_at)
-        with contextlib.closing(SqliteLedger(machine.disk.path, create=False)) as ledger:
-            fates = tuple(Past(ledger, began_at, ended_at).fates_of(registry[job_name]))
-    lived = ended_at - began_at - sum((end - start for start, end in dark), timedelta(0))
-    return Replay(began_at, ended_at, lived, len(dark), fates)
+    with lived(registry, dark, began_at, ended_at, tell=tell) as fates_of:
+        fates = tuple(fates_of(registry[job_name]))
+    up = ended_at - began_at - sum((end - start for start, end in dark), timedelta(0))
+    return Replay(began_at, ended_at, up, tuple(dark), fates)
 
 
 def _silences(alive: Sequence[float]) -> Iterator[tuple[float, float]]:

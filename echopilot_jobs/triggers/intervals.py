@@ -10,7 +10,8 @@ from typing import Any
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.records import record
 
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=count) for count in (1, 60, 3_600, 86_400))
+NOTHING = timedelta(0)
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
@@ -48,7 +49,7 @@ class Every:
         return {"kind": "every", "interval_s": self.interval // SECOND, "phase_s": self.phase // SECOND}
 
     def __str__(self) -> str:
-        return f"every {_length(self.interval)}"
+        return f"every {_length(self.interval)}{_shift(self.interval, self.phase % self.interval)}"
 
 
 @record(frozen=True)
@@ -117,6 +118,19 @@ def jitter_of(key: str, most: timedelta) -> timedelta:
 def _check_length(name: str, length: timedelta) -> None:
     if length < SECOND or length % SECOND:
         raise ValueError(f"{name} '{length}'; wanted: whole seconds, at least 1 s")
+
+
+def _shift(interval: timedelta, phase: timedelta) -> str:
+    """Where in the hour or the day the moments lie; nothing when they lie on its full parts."""
+    if not phase:
+        return ""
+    at = (EPOCH + phase).time().isoformat("seconds")
+    if MINUTE % interval == NOTHING:
+        return f" at second {phase // SECOND}" if interval == MINUTE else f" from second {phase // SECOND}"
+    if HOUR % interval == NOTHING:
+        minute = at.removeprefix("00").removesuffix(":00")
+        return f" at {minute}" if interval == HOUR else f" from {minute}"
+    return f" from {at.removesuffix(':00')} UTC" if DAY % interval == NOTHING else f", shifted by {_length(phase)}"
 
 
 def _length(length: timedelta) -> str:

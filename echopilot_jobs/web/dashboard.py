@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from echopilot_jobs.accounting.dying import dying
-from echopilot_jobs.accounting.reasons import unanswered_words
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
@@ -21,13 +21,15 @@ from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.web.backlog import Waiting, waiting_backlog
 from echopilot_jobs.web.health import Check, Health
-from echopilot_jobs.web.history import Missed, Strip, causes, missed, strip
+from echopilot_jobs.web.history import Missed, Piece, Strip, causes, missed, strip
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
 DAY = timedelta(days=1)
 RECENT_RUNS = 12
+MISSED_MOST = 8
 MARKS = 30
 INSTANT = timedelta(microseconds=1)
 RESUMES_MOST = 6
@@ -48,6 +50,7 @@ class Problem:
     may_retry: bool = False
     paused: tuple[str, ...] = ()  # jobs that somebody may let go on
     mistakes: tuple[Mistake, ...] = ()
+    backlog: Waiting | None = None  # what somebody may answer
 
 
 @record(frozen=True)
@@ -120,6 +123,7 @@ class Dashboard:
     jobs: tuple[JobLine, ...] = ()
     runs: tuple[RunLine, ...] = ()
     missed: tuple[Missed, ...] = ()
+    hidden_missed: int = 0  # slots on lines that are not listed
     day: Strip | None = None
     papers: tuple[tuple[str, Run | None], ...] = ()
 
@@ -132,8 +136,8 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     jobs = tuple(job_line(ledger, job, now, paused.get(job.name), far) for job in services.registry.values())
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
-    waits = [*often_dead(ledger, now), *waiting(ledger, list(paused.values()), now)]
-    past = dark_hours(day, lost, causes(ledger, day))
+    waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
+    past = dark_hours(day, lost, causes(ledger, day), now)
     return Dashboard(
         now=now,
         verdict=verdict(health, jobs, waits, past),
@@ -142,7 +146,8 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
         supervisor=_supervisor(health),
         jobs=jobs,
         runs=tuple(recent(jobs)[:RECENT_RUNS]),
-        missed=tuple(lost[:8]),
+        missed=tuple(lost[:MISSED_MOST]),
+        hidden_missed=sum(item.count for item in lost[MISSED_MOST:]),
         day=day,
         papers=tuple((line.job.name, newest_paper(ledger, line)) for line in jobs if line.job.name in (BRIEF, REPORT)),
     )
@@ -274,26 +279,51 @@ def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
         yield run
 
 
-def often_dead(ledger: Ledger, now: datetime) -> list[Problem]:
-    """That schedulers die one after the other, although each time a new one leads."""
-    found = dying(ledger, now)
-    if found is None:
-        return []
-    return [Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy)]
+def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
+    """That a scheduler lost its ledger, and that schedulers die one after the other, although each time a new one leads."""
+    found, lost = dying(ledger, logs_dir, now)
+    told = [Problem("warn", f"the scheduler lost its ledger: {loss.what}", loss.at, loss.remedy) for loss in lost]
+    if found is not None:
+        told.append(Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy))
+    return told
 
 
-def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]) -> list[Problem]:
+def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None], now: datetime) -> list[Problem]:
     """What the last day without a scheduler cost, if there was such a time, and why; *whys* as `causes` gives them."""
     if day.dark < timedelta(minutes=1):
         return []
-    slots = sum(item.count for item in lost)
+    slots, since = _cost(lost, day)
     known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
     why = f": {'; '.join(known)}" if known else ""
-    cost = f"{counted(slots, 'slot')} had no run of their own"
-    what = f"no scheduler ran for {span(day.dark)} of the last 24 h{why}; {cost}"
+    earlier = f" since {clock_text(since, now)}" if since < day.start else ""
+    cost = f"{counted(slots, 'slot')}{earlier} had no run of their own"
+    what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
     do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
     do += ["the list below says what it cost"] if slots else []
-    return [Problem("warn", what, day.last_dark, "; ".join(do))]
+    return [Problem("warn", what, None, "; ".join(do))]
+
+
+def _when_dark(day: Strip, now: datetime) -> str:
+    """From when to when, and how long; of several times how many, how long in all, and when the newest was."""
+    newest, count = day.darks[-1], len(day.darks)
+    start, end = clock_text(newest.start, now), clock_text(newest.end, now)
+    when = f"since {start}" if newest.end == day.end else f"from {start} to {end}"
+    if count > 1:
+        return f"{count} times in the last 24 h, {span(day.dark)} in all, the last time {when}"
+    if newest.start > day.start:
+        return f"{when}, {span(day.dark)}"
+    return "at all in the last 24 h" if newest.end == day.end else f"up to {end}, {span(day.dark)} of the last 24 h"
+
+
+def _cost(lost: Sequence[Missed], day: Strip) -> tuple[int, datetime]:
+    """How many slots were missed while no scheduler lived, and the first of them: a gap may begin before the day does."""
+    missed = [item for item in lost if _lies_in(item.outage, day.darks)]
+    return sum(item.count for item in missed), min((item.first for item in missed), default=day.end)
+
+
+def _lies_in(outage: Outage | None, darks: Sequence[Piece]) -> bool:
+    """Whether it is one of the stretches without a scheduler: what was only paused or still running was missed in none."""
+    return outage is not None and any(dark.start < outage.until and outage.since < dark.end for dark in darks)
 
 
 def _log_may_tell(outage: Outage | None) -> bool:
@@ -304,14 +334,14 @@ def _log_may_tell(outage: Outage | None) -> bool:
 def waiting(ledger: Ledger, paused: Sequence[Pause], now: datetime) -> list[Problem]:
     """What stands still until a person says a word: calendar jobs after the clock was set, a backlog, paused jobs."""
     found = []
-    clock, hold = ledger.generation(), ledger.waiting_hold()
+    clock, backlog = ledger.generation(), waiting_backlog(ledger, now)
     if clock.held:
         what = "calendar jobs wait: the machine's clock was set, and nobody has said that it is right"
         found.append(Problem("bad", what, clock.began_at, "look at the clock, then `echopilot clock trust`"))
-    if hold:
-        what = f"{counted(hold.count, 'missed slot')} wait for your word"
-        do = f"`echopilot backlog latest`, `all` or `drop`; {unanswered_words(hold, now)}"
-        found.append(Problem("warn", what, hold.decided_at, do))
+    if backlog:
+        what = f"{counted(backlog.hold.count, 'missed slot')} wait for your word"
+        do = f"answer here or with `echopilot backlog latest`, `all` or `drop`; {backlog.unanswered}"
+        found.append(Problem("warn", what, backlog.hold.decided_at, do, backlog=backlog))
     return [*found, _paused(paused, now)] if paused else found
 
 

@@ -28,6 +28,7 @@ class Missed:
     last: datetime
     count: int
     cause: str = ""
+    outage: Outage | None = None
 
 
 @record(frozen=True)
@@ -50,7 +51,7 @@ class Strip:
     @property
     def dark(self) -> timedelta:
         """How long no scheduler lived."""
-        return sum((piece.end - piece.start for piece in self.pieces if piece.kind == "dark"), timedelta(0))
+        return sum((piece.end - piece.start for piece in self.darks), timedelta(0))
 
     @property
     def up(self) -> timedelta:
@@ -58,9 +59,9 @@ class Strip:
         return sum((piece.end - piece.start for piece in self.pieces if piece.kind == "up"), timedelta(0))
 
     @property
-    def last_dark(self) -> datetime | None:
-        """When the newest dark stretch began."""
-        return max((piece.start for piece in self.pieces if piece.kind == "dark"), default=None)
+    def darks(self) -> list[Piece]:
+        """The stretches without one, oldest first."""
+        return [piece for piece in self.pieces if piece.kind == "dark"]
 
     def place(self, piece: Piece, width: int) -> tuple[float, float]:
         """Where *piece* begins and how wide it is when the strip is *width* wide; never too thin to see."""
@@ -80,7 +81,7 @@ def strip(ledger: Ledger, start: datetime, end: datetime) -> Strip:
 def causes(ledger: Ledger, day: Strip) -> list[Outage | None]:
     """What the ledger holds of each dark stretch of *day*, oldest first; None where that is nothing."""
     outages = ledger.outages_between(day.start, day.end)
-    return [_outage_in(piece, outages) for piece in day.pieces if piece.kind == "dark"]
+    return [_outage_in(piece, outages) for piece in day.darks]
 
 
 def _outage_in(piece: Piece, outages: Sequence[Outage]) -> Outage | None:
@@ -121,22 +122,23 @@ def missed(ledger: Ledger, start: datetime, end: datetime) -> list[Missed]:
 
 
 def _joined(skips: Sequence[Skip]) -> Iterator[Missed]:
-    held: dict[tuple[str, SkipReason], Missed] = {}
+    held: dict[tuple[str, SkipReason, Outage | None], Missed] = {}
     for skip in skips:  # oldest first
-        key, due = (skip.slot.job_name, skip.reason), skip.slot.due_at
-        if (before := held.get(key)) and due - before.last <= SAME_STRETCH:
+        key, due = (skip.slot.job_name, skip.reason, skip.outage), skip.slot.due_at
+        if (before := held.get(key)) and (skip.outage or due - before.last <= SAME_STRETCH):
             held[key] = replace(before, last=due, count=before.count + 1)
             continue
         if before:
             yield before
-        held[key] = Missed(skip.slot.job_name, skip.reason, due, due, 1)
+        held[key] = Missed(skip.slot.job_name, skip.reason, due, due, 1, _cause(skip.outage), skip.outage)
     yield from held.values()
 
 
 def _of_gap(gap: Gap) -> Missed:
-    return Missed(gap.job_name, gap.reason, gap.first, gap.last, gap.count, _cause(gap))
+    return Missed(gap.job_name, gap.reason, gap.first, gap.last, gap.count, _cause(gap), gap.outage)
 
 
-def _cause(gap: Gap) -> str:
+def _cause(missed_in: Gap | Outage | None) -> str:
     """Why nobody ran them, in words; nothing where that is not known or says no more than the reason."""
-    return "" if gap.cause in (Cause.UNKNOWN, Cause.PAUSED) else IN_WORDS[gap.cause]
+    cause = Cause.UNKNOWN if missed_in is None else missed_in.cause
+    return "" if cause in (Cause.UNKNOWN, Cause.PAUSED) else IN_WORDS[cause]

@@ -12,11 +12,12 @@ from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
 from echopilot_jobs.spans import day_clock, relative
+from echopilot_jobs.web.backlog import Waiting, waiting_backlog
 from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
-from echopilot_jobs.web.words import clock_text
+from echopilot_jobs.web.words import clock_text, counted
 
 NEXT = 5
 LAST = 15
@@ -40,6 +41,8 @@ class JobSheet:
     queued: int
     runs: tuple[RunLine, ...]
     missed: tuple[Missed, ...]
+    hidden_missed: int  # slots on lines that are not listed
+    backlog: Waiting | None  # the one that runs of it wait in
 
     @property
     def hides_queued(self) -> bool:
@@ -55,7 +58,11 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
         _ = services.registry[name]  # raises with the nearest name
     line = _line(services, job, now, far) if job else None
     problem = failing(line, now) if line else None
-    tone, words = _standing(line, problem, now)
+    backlog = _backlog_of(services, name, now)
+    held = backlog.counts[name] if backlog else 0
+    tone, words = _standing(line, problem, now, held)
+    open_runs = ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST + held)
+    gone = [each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name]
     return JobSheet(
         name=name,
         tone=tone,
@@ -64,11 +71,22 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
         problem=problem,
         definition=tuple(_definition(services, job)) if job else (),
         next=tuple(coming(job, now, NEXT, pauses=ledger.pauses(now, name))) if job else (),
-        going=tuple((run, far.get(run.id)) for run in ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST)),
-        queued=ledger.count_queued(name),
+        going=tuple((run, far.get(run.id)) for run in open_runs if not _waits_in(backlog, run))[:OPEN_MOST],
+        queued=ledger.count_queued(name) - held,
         runs=tuple(plain_lines(ledger.runs(job_name=name, limit=LAST))),
-        missed=tuple(each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name)[:MISSED_MOST],
+        missed=tuple(gone[:MISSED_MOST]),
+        hidden_missed=sum(each.count for each in gone[MISSED_MOST:]),
+        backlog=backlog,
     )
+
+
+def _backlog_of(services: Services, name: str, now: datetime) -> Waiting | None:
+    backlog = waiting_backlog(services.ledger, now)
+    return backlog if backlog and name in backlog.counts else None
+
+
+def _waits_in(backlog: Waiting | None, run: Run) -> bool:
+    return backlog is not None and run.state is State.QUEUED and run.hold_id == backlog.hold.id
 
 
 def _line(services: Services, job: Job, now: datetime, far: Mapping[int, Progress]) -> JobLine:
@@ -83,11 +101,11 @@ def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
         yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
 
 
-def _standing(line: JobLine | None, problem: Problem | None, now: datetime) -> tuple[Tone | None, str]:
+def _standing(line: JobLine | None, problem: Problem | None, now: datetime, in_backlog: int) -> tuple[Tone | None, str]:
     """How the job stands, in one sentence: its trouble first, then what holds it, then what comes."""
     if line is None:
         return None, "no longer defined; what it did stays here until retention removes it"
-    held = _held(line, now)
+    held = "; ".join(filter(None, (_backlog_words(in_backlog), _held(line, now))))
     if problem:
         return "bad", f"{problem.what}{f'; {held}' if held else ''}"
     if held:
@@ -96,6 +114,10 @@ def _standing(line: JobLine | None, problem: Problem | None, now: datetime) -> t
     if line.next_at:
         return tone, f"next run at {clock_text(line.next_at, now)}, {relative(line.next_at, now)}"
     return tone, "runs only by hand" if line.is_by_hand else "no more runs are to come"
+
+
+def _backlog_words(count: int) -> str:
+    return f"{counted(count, 'missed slot')} of it wait{'s' if count == 1 else ''} for your word" if count else ""
 
 
 def _held(line: JobLine, now: datetime) -> str:

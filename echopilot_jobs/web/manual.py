@@ -10,7 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import UnknownName, WrongState
 from echopilot_jobs.healing import retry_run
 from echopilot_jobs.jobs import values_of
-from echopilot_jobs.runs import Origin, Pause, Run, State, retry_key
+from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State, retry_key
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.guard import actor
@@ -81,6 +81,16 @@ def resume(services: Services, job_name: str) -> list[Pause]:
     ended = services.ledger.resume(job_name, services.clock.now(), actor())
     acted(services, "web.job_resumed", job=job_name)
     return ended
+
+
+def answer_backlog(services: Services, answer: HoldAnswer, hold_id: int | None = None) -> Hold:
+    """Answer the backlog that waits; with *hold_id* only that one. Raises `WrongState` when none, or another, waits."""
+    waits = services.ledger.waiting_hold()
+    if hold_id is not None and (waits is None or waits.id != hold_id):
+        raise WrongState("that backlog waits no more: somebody answered it, or its hour was over; see what runs now")
+    hold = services.ledger.answer_hold(answer, actor(), services.clock.now())
+    acted(services, "web.backlog_answered", answer=answer, count=hold.count)
+    return hold
 
 
 def acted(services: Services, event: str, **facts: Any) -> None:

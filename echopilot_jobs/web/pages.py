@@ -18,12 +18,13 @@ from echopilot_jobs.jobs.params import WORDS
 from echopilot_jobs.runs import BAD_ENDS, State, retry_key
 from echopilot_jobs.typed import LENGTHS
 from echopilot_jobs.web import artefacts, entrance, guard, inputs, manual
+from echopilot_jobs.web.backlog import ANSWERS
 from echopilot_jobs.web.dashboard import gather, plain_lines, without_ledger
 from echopilot_jobs.web.health import desk, examine
 from echopilot_jobs.web.jobpage import job_sheet
 from echopilot_jobs.web.problems import Refused
 from echopilot_jobs.web.services import NAME, services
-from echopilot_jobs.web.words import clock_text, typed
+from echopilot_jobs.web.words import clock_text, counted, typed
 
 # What the form calls its fields, for the form and for what is said of them.
 PAUSE_FOR, PAUSE_WHY = "For how long", "Why"
@@ -121,6 +122,19 @@ def resume_job(name: str) -> AnyResponse:
     return _said(f"{name} goes on", to=_address("job", name=name))
 
 
+def answer_backlog(hold: int, answer: str) -> AnyResponse:
+    """Say what becomes of a backlog; `then` names the job whose page asked."""
+    if answer not in ANSWERS:
+        raise Refused(404, f"no answer '{inputs.shown(answer)}' to a backlog; wanted: {', '.join(ANSWERS)}")
+    try:
+        answered = manual.answer_backlog(services(), ANSWERS[answer], hold)
+    except WrongState as error:
+        return _said(str(error), error)
+    asked_by = request.form.get("then", "")
+    to = _address("job", name=asked_by) if asked_by in services().registry else None
+    return _said(f"the backlog of {counted(answered.count, 'missed slot')} is answered: {answer}", to=to)
+
+
 def cancel_run(run_id: str) -> AnyResponse:
     """End a run, or ask it to stop."""
     run = manual.cancel(services(), inputs.run_id(run_id))
@@ -200,6 +214,7 @@ def run(run_id: str) -> Response:
     """One run: what it was for, every move it made, how it ended and what it printed."""
     ledger, now = services().ledger, services().clock.now()
     found = ledger.run(inputs.run_id(run_id))
+    hold = ledger.waiting_hold()
     job = services().registry.get(found.job_name)
     repeated = ledger.requested(retry_key(found.id))
     template = "run_live.html" if "HX-Request" in request.headers else "run.html"
@@ -217,6 +232,7 @@ def run(run_id: str) -> Response:
         repeats=repeated_by(found),
         repeated=repeated,
         waits=list(waiting_words(ledger, services().registry, found, now, lambda moment: clock_text(moment, now))),
+        is_held=hold is not None and found.hold_id == hold.id and found.state is State.QUEUED,
         asks_for_params=job is not None and bool(job.params),
     )
 
@@ -259,6 +275,7 @@ ROUTES = (
     ("POST", "/jobs/<name>/run", run_job),
     ("POST", "/jobs/<name>/pause", pause_job),
     ("POST", "/jobs/<name>/resume", resume_job),
+    ("POST", "/backlog/<int:hold>/<answer>", answer_backlog),
     ("POST", "/scheduler/<verb>", run_scheduler),
     ("GET", "/runs", runs),
     ("GET", "/runs/<run_id>", run),

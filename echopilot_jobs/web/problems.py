@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from echopilot_jobs.errors import EchoPilotError, UnknownName
+from echopilot_jobs.errors import SEE_RUNS, EchoPilotError, UnknownName
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.services import services
 
@@ -90,8 +90,9 @@ def answer(
 
 def _page(template: str, status: int, message: str, near: Sequence[str]) -> Response:
     title = TITLES.get(status, "Something is wrong")
-    facts = {"status": status, "title": title, "message": message, "request_id": request_id(), "now": _now()}
-    return make_response(render_template(template, near=near, **facts))
+    said = message.removesuffix(SEE_RUNS)
+    facts = {"status": status, "title": title, "message": said, "request_id": request_id(), "now": _now()}
+    return make_response(render_template(template, near=near, leads_to_runs=said != message, **facts))
 
 
 def on_ours(error: EchoPilotError) -> Response:

@@ -10,13 +10,13 @@ from flask import Response, request, url_for
 from echopilot_jobs.accounting.preview import MOST, coming
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.clock import iso
-from echopilot_jobs.runs import Hold, HoldAnswer, State
-from echopilot_jobs.web import guard, inputs, manual
+from echopilot_jobs.runs import Hold, State
+from echopilot_jobs.web import inputs, manual
+from echopilot_jobs.web.backlog import ANSWERS
 from echopilot_jobs.web.problems import reply
 from echopilot_jobs.web.services import NAME, services
 
 USUAL = 10
-ANSWERS: dict[str, HoldAnswer] = {"latest": "latest", "all": "all", "drop": "drop"}
 
 
 def api_next(name: str) -> Response:
@@ -75,14 +75,12 @@ def api_backlog() -> Response:
 
 def api_answer_backlog() -> Response:
     """Run the newest missed slot of each job (`latest`), `all` of them, or none (`drop`)."""
-    body, now = _body(), services().clock.now()
+    body = _body()
     inputs.no_more_than(body, ("answer",))
     answer = ANSWERS.get(_text(body, "answer") or "")
     if answer is None:
         raise inputs.BadInput(f"answer '{inputs.shown(str(body.get('answer')))}'; wanted: {', '.join(ANSWERS)}")
-    hold = services().ledger.answer_hold(answer, guard.actor(), now)
-    manual.acted(services(), "web.backlog_answered", answer=answer, count=hold.count)
-    return reply({"ok": True, "backlog": _hold_json(hold)})
+    return reply({"ok": True, "backlog": _hold_json(manual.answer_backlog(services(), answer))})
 
 
 def _body() -> dict[str, Any]:

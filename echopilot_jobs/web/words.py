@@ -22,14 +22,14 @@ SIGNS = {
     State.CANCELLED: ("—", "dull"),
 }
 REASONS = {
-    SkipReason.EXPIRED: "too old to run",
+    SkipReason.EXPIRED: "missed, and not caught up",
     SkipReason.COALESCED: "a newer slot stood in",
     SkipReason.OVERLAP: "the run before was still going",
     SkipReason.PAUSED: "paused",
     SkipReason.DISABLED: "disabled",
     SkipReason.CAP: "over the catch-up limit",
     SkipReason.DST_GAP: "no such local time that day",
-    SkipReason.SUPERSEDED: "superseded",
+    SkipReason.SUPERSEDED: "its times were changed first",
     SkipReason.OPERATOR: "an operator said so",
     SkipReason.CLOCK_HOLD: "held while the clock was in doubt",
 }

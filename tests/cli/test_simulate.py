@@ -155,6 +155,7 @@ def test_without_a_file_the_jobs_in_force_are_taken_and_nothing_of_ours_is_touch
         (("--outage", "08:00"), "wanted: FROM..TO"),
         (("--outage", "..2h"), "wanted: FROM..TO"),
         (("--outage", "soon..later"), "wanted: a moment such as"),
+        (("--days", "366", "--takes", "40s", "--outage", "soon..later"), "wanted: a moment such as"),
         (("--from", "2026-03-02", "--outage", "2026-03-02 08:00..2026-03-02 07:00"), "a beginning before its end"),
         (("--from", "2026-03-02", "--outage", "2027-03-02 08:00..2h"), "within the days simulated"),
         (("--outages", "-1"), "wanted: a number from 1 to 500"),

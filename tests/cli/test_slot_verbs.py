@@ -13,19 +13,23 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from daykit import live
 from test_cli_manners import CONTROLS, on_terminal
 
+from echopilot_jobs import definitions
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.acting import actor
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.jobs import Command, Http, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import SKIPPED, Origin, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Cron, DailyAt, Every, OnRequest, Until
 from echopilot_jobs.wake import open_for_waiting
+from tests.cli.conftest import Call, House
 from tests.lifekit import HOUR, TICK, Life
 from tests.worldkit import MINUTE, WORK
 
@@ -851,7 +855,12 @@ def test_a_backlog_is_shown_and_answered(call, held, answer, left):
     assert "backlog    5 missed slots wait for a word" in status.out
     assert document["count"] == len(document["runs"]) == 5
     assert "it belongs to a backlog of 5 runs" in waits.out
-    assert f"{5 - left} of the 5 are cancelled" in answered.out
+    words = {
+        "latest": "1 run starts now; 4 of the 5 are cancelled",
+        "all": "5 runs start now, one every five seconds",
+        "drop": "none runs; all 5 are cancelled",
+    }
+    assert answered.out == f"{words[answer]}\n"
     assert sum(run.state is State.QUEUED for run in held.ledger.runs()) == left
     assert call("backlog").err == "no backlog waits for an answer\n"
 
@@ -905,3 +914,19 @@ def test_builtin_jobs_have_an_account_too(call, lived, settings):
     assert answer.code == 0, answer.out
     accounts = json.loads(answer.out)["audit"]["jobs"]
     assert {account["job"] for account in accounts} == set(jobs(settings))
+
+
+def test_the_difference_is_that_of_the_file_just_saved_while_the_living_scheduler_has_not_judged_it(
+    call: Call, house: House
+) -> None:
+    file, now = house.settings.home / "jobs.toml", SystemClock().now()
+    file.write_text('[jobs.export]\ncron = "30 2 * * *"\ncommand = ["true"]\n')
+    taken = definitions.begin(house.settings, now)[0].registry
+    live(house.ledger, taken, FakeClock(now - MINUTE), now)
+    (house.settings.var_dir / "scheduler.lock").write_text(str(this_process()))
+    file.write_text(file.read_text().replace("30 2", "45 2"))
+
+    answer = call("timetable", "export", "--diff")
+
+    assert answer.out.startswith("export: cron '30 2 * * *' UTC -> cron '45 2 * * *' UTC\n")
+    assert "no scheduler has taken it up yet" in answer.out

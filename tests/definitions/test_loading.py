@@ -190,6 +190,7 @@ def test_a_file_nobody_has_judged_yet_counts_only_where_no_scheduler_will_judge_
     running = names(home.in_force())
 
     assert (stopped, running) == (["newer"], ["mine"])
+    assert names(definitions.as_written(home.settings)) == ["newer"]  # what an edit will change is told at once
 
 
 def test_a_bad_file_nobody_has_judged_yet_is_told_of_beside_the_last_good_set_I28(home: Home) -> None:

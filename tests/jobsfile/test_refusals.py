@@ -456,6 +456,22 @@ def line_of(text: str, field: str) -> int:
     return max(number for number, line in enumerate(text.split("\n"), 1) if wanted.match(line))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[jobs.j]\nevry = "1m"\nrun = "a:b"\n', "evry: no such key in a job; did you mean 'every'?"),
+        ('[jobs.j]\nevry = "day"\nat = "08:00"\nrun = "a:b"\n', "evry: no such key in a job; did you mean 'every'?"),
+        ('[jobs.j]\nschedule = "0 0 * * *"\nrun = "a:b"\n', "schedule: no such key in a job; did you mean 'cron'?"),
+        ('[jobs.j]\nevery = "1m"\ncomand = ["a"]\n', "comand: no such key in a job; did you mean 'command'?"),
+        ('[jobs.j]\nevery = "1m"\nhttp = { urll = "/x" }\n', "http.urll: no such key in 'http'; did you mean 'url'?"),
+    ],
+)
+def test_one_misspelt_key_is_one_mistake_I28(text: str, said: str) -> None:
+    (problem,) = refused(text)
+
+    assert str(problem).endswith(f"job 'j': {said}")
+
+
 @pytest.mark.parametrize(("head", "case"), WHOLE, ids=[re.sub(r"\s+", " ", case[0])[:60] for _, case in WHOLE])
 def test_a_bad_value_is_refused_in_one_line_with_its_place_and_what_is_wanted_I28(head: str, case: Case) -> None:
     lines, field, said = case

@@ -262,8 +262,18 @@ def test_rows_of_a_dead_owner_are_abandoned_and_others_are_not_I5_I7(ledger: Sql
     assert (lost.id, lost.state, lost.error) == (run.id, State.ABANDONED, "dead")
 
 
-def test_a_job_with_new_times_owes_nothing_for_the_time_before_the_edit(ledger: SqliteLedger, lease: Lease) -> None:
-    edited = Job(name="j", trigger=Every(timedelta(seconds=30)), action=Inline("tick"))
+class OtherwiseWorded(Every):
+    """The same rule as another release would say it."""
+
+    def __str__(self) -> str:
+        return "once a minute"
+
+
+@pytest.mark.parametrize("trigger", [Every(timedelta(seconds=30)), Every(MINUTE, timedelta(seconds=30))])
+def test_a_job_with_new_times_owes_nothing_for_the_time_before_the_edit(
+    ledger: SqliteLedger, lease: Lease, trigger: Every
+) -> None:
+    edited = Job(name="j", trigger=trigger, action=Inline("tick"))
 
     with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
         known = standing(leading, edited)
@@ -271,8 +281,11 @@ def test_a_job_with_new_times_owes_nothing_for_the_time_before_the_edit(ledger: 
     assert known.planned_through == NOON + timedelta(hours=1)
 
 
-def test_an_edit_of_anything_but_the_times_forgets_no_slot_I2_I32(ledger: SqliteLedger, lease: Lease) -> None:
-    edited = Job(name="j", trigger=Every(MINUTE), action=Inline("tick"), description="new words", retries=3)
+@pytest.mark.parametrize("trigger", [Every(MINUTE), OtherwiseWorded(MINUTE)])
+def test_an_edit_of_anything_but_the_times_forgets_no_slot_I2_I32(
+    ledger: SqliteLedger, lease: Lease, trigger: Every
+) -> None:
+    edited = Job(name="j", trigger=trigger, action=Inline("tick"), description="new words", retries=3)
 
     with ledger.leading(lease, NOON + timedelta(hours=1)) as leading:
         known = standing(leading, edited)

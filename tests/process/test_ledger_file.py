@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.refusing import refusal
 from tests.process.lone import Lone
 from tests.process.stacks import eventually
@@ -43,6 +47,10 @@ def test_a_ledger_deleted_under_a_scheduler_is_rescued_and_nothing_is_lost_F18_I
     assert process.returncode == 1
     assert len(lone.events("ledger.vanished")) == 1
     assert beats(lone)[:3] == [1, 2, 3]
+    with contextlib.closing(SqliteLedger(ledger_of(lone), create=False)) as ledger:
+        _, (loss,) = dying(ledger, lone.home / "logs", SystemClock().now())
+    assert loss.what.startswith("its file is gone; 'ledger.sqlite3.rescued-")
+    assert loss.what.endswith("rescued from a deleted ledger, is 'ledger.sqlite3' again")
 
 
 def test_an_older_copy_in_place_of_the_ledger_is_refused_until_somebody_agrees_F19(lone: Lone) -> None:

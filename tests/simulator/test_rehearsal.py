@@ -101,6 +101,19 @@ def test_jobs_due_at_the_same_moments_are_each_told_what_became_of_their_own_slo
     }
 
 
+def test_a_backlog_that_nobody_answered_is_not_called_caught_up_I2() -> None:
+    hour, dark = timedelta(hours=1), [(BEGAN + timedelta(minutes=90), BEGAN + timedelta(minutes=690))]
+    policy: dict[str, Any] = {"catch_up": "all", "catch_up_window": 24 * hour}
+    jobs = [Job(name, Every(hour), Command(("true",)), **policy) for name in "abc"]
+
+    accounts = rehearse(Registry(jobs), dark, BEGAN, BEGAN + 14 * hour)
+
+    unanswered = "its backlog was answered 'latest' by default"
+    assert {each.job.name: dict(each.counts) for each in accounts} == {
+        name: {"ran": 4, "caught up": 1, unanswered: 9} for name in "abc"
+    }
+
+
 def test_jobs_that_share_a_group_cost_no_reading_of_the_ledger_each_and_few_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from echopilot_jobs import builtin
+from echopilot_jobs.cli.bars import telling
 from echopilot_jobs.cli.door import carry_out
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.outages import Cause
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.simulator.replay import moments_of, replay
+from echopilot_jobs.testing import FakeClock
 
 START = datetime(2025, 10, 20, 21, 35, 25, tzinfo=UTC)
 LATER = START + timedelta(days=20)
@@ -43,7 +46,7 @@ def test_every_daily_slot_ran_was_caught_up_or_says_why_not_I2_I32(record: Path,
         (24, "skipped"),
         (25, "ran"),
     ]
-    assert played.outages == 3
+    assert len(played.dark) == 3
     assert timedelta(minutes=95) < played.alive < timedelta(minutes=110)
 
 
@@ -56,6 +59,35 @@ def test_what_was_missed_names_its_outage(record: Path, settings: Settings) -> N
     assert expired.reason == "expired"
     assert all(fate.outage and fate.outage.cause is Cause.PLATFORM_SLEEP for fate in (caught_up, expired))
     assert all(fate.outage and fate.outage.since < fate.slot_at < fate.outage.until for fate in (caught_up, expired))
+
+
+def test_what_is_due_often_lives_around_outages_only_and_how_far_it_is_is_told(settings: Settings) -> None:
+    """I32: as `simulate` does it, and the outage is told from the last sign of life on."""
+    begun = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+    up = [*range(60 * 60), *range(62 * 60, 90 * 60)]  # minutes
+    far: list[float] = []
+
+    played = replay([begun.timestamp() + 60 * minute for minute in up], builtin.jobs(settings), "heartbeat", far.append)
+
+    (dark,) = played.dark
+    assert dark == (begun + timedelta(minutes=59 + 59 * 60), begun + timedelta(hours=62))
+    assert far[-1] == 1.0
+    assert Counter(fate.what for fate in played.fates) == {"ran": 90 * 60 - 2 - 121 + 1, "skipped": 121}
+    assert {fate.missed_in(played.dark) for fate in played.fates if fate.what == "skipped"} == {dark}
+    lived = [fate for fate in played.fates if not fate.is_taken]
+    assert 121 < len(lived) < 500
+
+
+def test_long_work_without_a_terminal_is_told_in_lines_that_grow_rare(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    tell = telling(None, "replay of a.log", clock)
+
+    for percent in range(50):
+        tell(percent / 100)
+        clock.sleep(1)
+
+    told = ["10%", "20%", "40%"]
+    assert capsys.readouterr().err.splitlines() == [f"note: replay of a.log: {share} done" for share in told]
 
 
 def test_a_file_without_times_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from .conftest import KEY, SAME_ORIGIN, Browser, Stack
 
 FROM_OUTSIDE = {"REMOTE_ADDR": "203.0.113.7"}
 VALUES = {"name": "self_heal", "run_id": "1", "kind": "html", "filename": "echopilot.css", "verb": "start"}
+VALUES |= {"hold": "1", "answer": "latest"}
 
 
 def addresses(app: Flask) -> Iterator[tuple[str, str, str]]:

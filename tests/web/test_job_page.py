@@ -51,8 +51,8 @@ def test_a_job_has_a_page_with_its_definition_its_next_moments_its_runs_and_what
     assert "<dt>When</dt><dd>daily at 08:00 UTC</dd>" in page
     assert "the newest one runs, up to 12 h late" in text
     assert [f"{day} Mar 08:00:00" in text for day in (3, 4, 5, 6, 7)] == [True, True, True, True, False]
-    assert "08:00:00 in 30 s" in text
-    assert "1 slot ceo_brief too old to run 1 Mar 07:59:30" in text
+    assert "08:00:00, in 30 s" in text
+    assert "1 slot ceo_brief missed, and not caught up 1 Mar 07:59:30" in text
 
 
 def test_a_cron_rule_is_told_in_words_too_also_one_with_an_end(clock: FakeClock) -> None:
@@ -250,7 +250,7 @@ def test_a_job_is_paused_with_a_length_and_a_note_and_resumed_and_the_log_says_w
     assert pause.until == clock.now() + timedelta(hours=2)
     assert (pause.note, pause.actor.startswith("session ")) == ("moving house", True)
     assert "saying 'moving house'" in page
-    assert "08:00:00 in 30 s; paused: it will pass unrun" in page
+    assert "08:00:00, in 30 s; paused: it will pass unrun" in page
     assert (freed.status_code, freed.headers["Location"]) == (303, "/jobs/ceo_brief")
     assert stack.ledger.pauses(clock.now(), "ceo_brief") == []
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

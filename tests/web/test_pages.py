@@ -203,13 +203,18 @@ def test_dark_hours_and_what_they_cost_are_told(browser: Browser, stack: Stack, 
         ]
         transaction.standings([job for job, _ in plans])
         transaction.dispose(plans, outage_id=transaction.record_outage(outage))
+    clock.sleep(5)
+    stack.beat()
 
     text = seen(browser.client.get("/").text)
 
-    assert "3 h of the last 24 h: the machine was suspended; 179 slots had no run of their own" in text
+    went = (
+        "no scheduler ran from 07:59:30 to 10:59:30, 3 h: the machine was suspended; 179 slots had no run of their own"
+    )
+    assert went in text
     assert "Do: the list below says what it cost" in text
     assert "178 slots heartbeat a newer slot stood in (the machine was suspended)" in text
-    assert "1 slot self_heal too old to run" in text
+    assert "1 slot self_heal missed, and not caught up (the machine was suspended)" in text
     assert "dark 3 h" in text
 
 
@@ -220,10 +225,10 @@ LOG = "why may be in logs/supervisord.log"
 @pytest.mark.parametrize(
     ("outage", "words", "log_is_named"),
     [
-        (ORPHANED, "24 h: supervisord died, and the scheduler ended with it; 0 slots", False),
-        (replace(ORPHANED, detail=""), "24 h: the scheduler died; 0 slots", True),
-        (replace(ORPHANED, detail="exit status 3"), "24 h: the scheduler died (exit status 3); 0 slots", False),
-        (None, "24 h; 0 slots", True),
+        (ORPHANED, "s: supervisord died, and the scheduler ended with it; 0 slots", False),
+        (replace(ORPHANED, detail=""), "s: the scheduler died; 0 slots", True),
+        (replace(ORPHANED, detail="exit status 3"), "s: the scheduler died (exit status 3); 0 slots", False),
+        (None, "s; 0 slots", True),
     ],
 )
 def test_why_no_scheduler_ran_is_told_and_the_log_named_only_where_it_may_know(
@@ -235,10 +240,13 @@ def test_why_no_scheduler_ran_is_told_and_the_log_named_only_where_it_may_know(
     with stack.ledger.leading(stack.lease, clock.now()) as transaction:
         if outage:
             transaction.record_outage(replace(outage, since=begun, until=clock.now()))
+    ended = clock.now()
+    clock.sleep(5)
+    stack.beat()
 
     text = seen(browser.client.get("/").text)
 
-    assert f"no scheduler ran for 20 min 52 s of the last {words}" in text
+    assert f"no scheduler ran from {begun:%H:%M:%S} to {ended:%H:%M:%S}, 20 min 52 {words}" in text
     assert (LOG in text) is log_is_named
 
 
@@ -256,7 +264,65 @@ def test_each_cause_of_dark_time_is_told_once_the_newest_first(
 
     text = seen(browser.client.get("/").text)
 
-    assert "of the last 24 h: the machine was suspended; somebody stopped it; 0 slots" in text
+    last = f"{begun:%H:%M:%S} to {begun + timedelta(seconds=600):%H:%M:%S}"
+    assert f"no scheduler ran 3 times in the last 24 h, 30 min in all, the last time from {last}: " in text
+    assert ": the machine was suspended; somebody stopped it; 0 slots" in text
+
+
+def test_a_time_without_scheduler_that_began_before_the_last_day_is_told_as_such(
+    app: Flask, stack: Stack, clock: FakeClock
+) -> None:
+    begun = clock.now()
+    clock.sleep(30 * 3600)
+    stack.lead()
+    slots = [Slot("heartbeat", begun + timedelta(minutes=n)) for n in range(1, 1_799)]
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        plan = Plan(clock.now(), (), (stretch(SkipReason.EXPIRED, slots),))
+        leading.standings([stack.registry["heartbeat"]])
+        outage = leading.record_outage(Outage(begun, clock.now(), Cause.SUSPEND))
+        leading.dispose([(stack.registry["heartbeat"], plan)], outage_id=outage)
+    ended = clock.now()
+    clock.sleep(60)
+    stack.beat()
+
+    text = seen(Browser(app).client.get("/").text)
+
+    assert f"no scheduler ran up to {ended:%H:%M:%S}, 23 h 59 min of the last 24 h: the machine was suspended; " in text
+    assert "1,798 slots since 2 Mar 08:00:30 had no run of their own" in text
+
+
+def test_an_outage_cost_what_was_missed_in_it_and_the_list_tells_outages_apart_and_how_much_it_leaves_out(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    begun, names = clock.now(), ["heartbeat", "self_heal", "ceo_brief", "daily_report"]
+    for _ in range(3):
+        went = clock.now()
+        clock.sleep(120)
+        stack.lead()
+        with stack.ledger.leading(stack.lease, clock.now()) as leading:
+            missed = [
+                stretch(SkipReason.EXPIRED, [Slot(name, went + timedelta(seconds=n)) for n in (40, 80)])
+                for name in names
+            ]
+            plans = [
+                (stack.registry[name], Plan(clock.now(), (), (each,))) for name, each in zip(names, missed, strict=True)
+            ]
+            leading.standings([job for job, _ in plans])
+            leading.dispose(plans, outage_id=leading.record_outage(Outage(went, clock.now(), Cause.STOPPED)))
+        clock.sleep(20)
+        stack.beat()
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        paused = stretch(SkipReason.PAUSED, [Slot("heartbeat", begun + timedelta(seconds=1))])
+        dispose(leading, stack.registry["heartbeat"], Plan(clock.now(), (), (paused,)))
+
+    text = seen(browser.client.get("/").text)
+
+    assert "somebody stopped it; 24 slots had no run of their own" in text
+    first, last = begun + timedelta(seconds=320), begun + timedelta(seconds=360)
+    assert (
+        f"2 slots heartbeat missed, and not caught up (somebody stopped it) {first:%H:%M:%S} to {last:%H:%M:%S}" in text
+    )
+    assert "and 9 slots more; echopilot why JOB TIME tells of any one" in text
 
 
 def test_a_scheduler_that_dies_again_and_again_is_a_warning_also_while_one_leads(
@@ -533,6 +599,6 @@ def test_refusals_have_a_page_for_people(browser: Browser) -> None:
 
     assert (missing.status_code, unknown_run.status_code) == (404, 404)
     assert "Nothing here" in missing.text
-    assert "no run 99" in seen(unknown_run.text)
+    assert "no run 99 To the runs there are" in seen(unknown_run.text)
     assert missing.headers["X-Request-Id"] in missing.text
     assert "Sign out" in missing.text

@@ -26,7 +26,8 @@ from echopilot_jobs.wake import drain, open_for_waiting
 from tests.lifekit import DAY, TICK, Life
 from tests.worldkit import WORK
 
-from .conftest import Browser, Stack, with_key
+from .conftest import SAME_ORIGIN, Browser, Stack, with_key
+from .test_pages import HTMX, seen
 
 SECOND = timedelta(seconds=1)
 WINTER = datetime(2026, 2, 27, 23, 59, 30, tzinfo=UTC)
@@ -298,6 +299,53 @@ def test_the_dashboard_says_what_waits_for_a_person(make_app: Callable[..., Flas
     assert "<code>echopilot backlog latest</code>" in page
 
 
+# -- a backlog answered on the pages
+
+
+def test_the_page_of_a_job_says_that_its_missed_slots_wait_and_what_each_answer_does(
+    make_app: Callable[..., Flask], behind: Life
+) -> None:
+    browser = Browser(make_app())
+
+    home, own, other = (seen(browser.client.get(path).text) for path in ("/", "/jobs/ceo_brief", "/jobs/self_heal"))
+    run = seen(browser.client.get("/runs/1").text)
+
+    means = (
+        "Run the newest missed slot of each job: 1 run starts now; 4 of the 5 are cancelled",
+        "Run every missed slot, the oldest first: 5 runs start now, one every five seconds",
+        "Run nothing: none runs; all 5 are cancelled",
+    )
+    for words in means:
+        assert words in home
+        assert words in own
+        assert words not in other
+    assert "5 missed slots of it wait for your word" in own
+    assert "… queued" not in own.split("By hand")[0]
+    assert "It belongs to a backlog that waits for your word: answer it on the page of the job" in run
+
+
+@pytest.mark.parametrize(("answer", "left"), [("latest", 1), ("all", 5), ("drop", 0)])
+def test_a_backlog_is_answered_on_a_page_once_and_by_a_name(
+    make_app: Callable[..., Flask], behind: Life, answer: str, left: int
+) -> None:
+    browser, hold = Browser(make_app()), behind.ledger.waiting_hold()
+    assert hold is not None
+    path, form = f"/backlog/{hold.id}/{answer}", {"form_token": browser.token, "then": "ceo_brief"}
+
+    forged = browser.client.post(path, data={"then": "ceo_brief"}, headers=SAME_ORIGIN)
+    other = browser.client.post(f"/backlog/{hold.id + 1}/{answer}", data=form, headers=SAME_ORIGIN)
+    odd = browser.client.post(f"/backlog/{hold.id}/perhaps", data=form, headers=SAME_ORIGIN)
+    waits = behind.ledger.waiting_hold()
+    done = browser.client.post(path, data=form, headers=SAME_ORIGIN)
+    again = browser.client.post(path, data=form, headers=SAME_ORIGIN)
+
+    assert (forged.status_code, other.status_code, odd.status_code, waits) == (403, 409, 404, hold)
+    assert (done.status_code, done.headers["Location"]) == (303, "/jobs/ceo_brief")
+    assert (again.status_code, "that backlog waits no more" in again.text) == (409, True)
+    assert sum(run.state is State.QUEUED for run in behind.ledger.runs()) == left
+    assert behind.ledger.waiting_hold() is None
+
+
 def test_the_dashboard_shows_a_paused_job_as_paused(app: Flask, stack: Stack, clock: FakeClock) -> None:
     stack.ledger.pause("ceo_brief", clock.now(), clock.now() + DAY, "cli:ann", "disk <b>move</b>")
     stack.ledger.pause("self_heal", clock.now(), None, "cli:ann", "")
@@ -334,3 +382,16 @@ def test_a_disabled_job_says_so_on_the_dashboard(make_app: Callable[..., Flask],
     page = Browser(make_app(registry=registry)).client.get("/").text
 
     assert '<span class="dim">disabled</span>' in page
+
+
+def test_an_answer_with_scripts_is_told_in_place_and_so_is_one_that_came_too_late(
+    make_app: Callable[..., Flask], behind: Life
+) -> None:
+    browser, hold = Browser(make_app()), behind.ledger.waiting_hold()
+    assert hold is not None
+
+    done, late = (browser.post(f"/backlog/{hold.id}/drop", **HTMX) for _ in range(2))
+
+    assert "the backlog of 5 missed slots is answered: drop" in seen(done.text)
+    assert "wait for your word" not in seen(done.text)
+    assert "that backlog waits no more" in seen(late.text)
