@@ -117,7 +117,7 @@ def _standing(line: JobLine | None, problem: Problem | None, now: datetime, in_b
 
 
 def _backlog_words(count: int) -> str:
-    return f"{counted(count, 'missed slot')} of it wait{'s' if count == 1 else ''} for your word" if count else ""
+    return f"{count:,} of its missed slots wait{'s' if count == 1 else ''} for your word" if count else ""
 
 
 def _held(line: JobLine, now: datetime) -> str:

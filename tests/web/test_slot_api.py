@@ -319,7 +319,7 @@ def test_the_page_of_a_job_says_that_its_missed_slots_wait_and_what_each_answer_
         assert words in home
         assert words in own
         assert words not in other
-    assert "5 missed slots of it wait for your word" in own
+    assert "5 of its missed slots wait for your word" in own
     assert "… queued" not in own.split("By hand")[0]
     assert "It belongs to a backlog that waits for your word: answer it on the page of the job" in run
 
