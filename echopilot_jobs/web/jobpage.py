@@ -17,7 +17,7 @@ from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failin
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
-from echopilot_jobs.web.words import clock_text, counted
+from echopilot_jobs.web.words import clock_text
 
 NEXT = 5
 LAST = 15
