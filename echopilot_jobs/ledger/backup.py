@@ -26,9 +26,9 @@ from echopilot_jobs.ledger.identity import (
     read_mark,
     write_mark,
 )
-from echopilot_jobs.ledger.inspection import Condition, Depth, Health, inspect, inspect_suspected
+from echopilot_jobs.ledger.inspection import Condition, Depth, Health, has_log, inspect, inspect_suspected
 from echopilot_jobs.ledger.restores import note_restore
-from echopilot_jobs.ledger.swap import LOGS, exchange, settle
+from echopilot_jobs.ledger.swap import LOGS, exchange, parting_draft, settle
 from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
@@ -99,7 +99,7 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
     settle(ledger)
     if ledger.exists() and source.samefile(ledger):
         raise WrongState(f"'{source}' is the ledger itself; name a copy of it")
-    found = inspect(source, alone=not _has_log(source))
+    found = inspect(source, alone=not has_log(source))
     if not found.is_sound or found.identity is None:
         raise found.error()
     draft, mark, _ = drafts = _drafts(ledger)
@@ -133,8 +133,8 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
 
 
 def drop_unfinished(ledger: Path) -> None:
-    """Remove the half copy that a restore left when it was killed. Only while no restore can be at work."""
-    _drop(_drafts(ledger))
+    """Remove the half copies that a restore or a start left when it was killed. Only while neither can be at work."""
+    _drop((*_drafts(ledger), parting_draft(ledger)))
 
 
 def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
@@ -145,7 +145,7 @@ def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
 
 def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: Progress | None) -> Identity:
     """The copy beside the ledger, checked, its numbering above everything known; what it says of itself."""
-    uri = f"{source.absolute().as_uri()}?{'mode=ro' if _has_log(source) else 'immutable=1'}"
+    uri = f"{source.absolute().as_uri()}?{'mode=ro' if has_log(source) else 'immutable=1'}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         _room_for(db, draft.parent)
         rows = copy_database(db, draft, progress)
@@ -244,10 +244,3 @@ def _left_behind(folder: Path) -> list[Path]:
     """Drafts of backups whose process is gone."""
     named = ((path, DRAFT_RULE.fullmatch(path.name)) for path in folder.glob(".*.draft"))
     return [path for path, match in named if match and not Path("/proc", match[1]).exists()]
-
-
-def _has_log(path: Path) -> bool:
-    try:
-        return beside(path, "-wal").stat().st_size > 0
-    except OSError:
-        return False
