@@ -37,7 +37,9 @@ def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
         raise LedgerUnavailable(f"no ledger at '{path}' yet; start the stack with `bin/stack` and it will be made")
     with readable_errors("opened"):
         db = sqlite3.connect(
-            ":memory:" if path is None else str(path),
+            # Never made by who only wants to open it: an exchange may have moved it aside this moment.
+            ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=path is not None,
             timeout=BUSY_TIMEOUT_SECONDS,
             isolation_level=None,
             check_same_thread=False,

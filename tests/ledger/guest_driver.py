@@ -13,11 +13,11 @@ from pathlib import Path
 from keepkit import NOW
 
 from echopilot_jobs.errors import EchoPilotError
-from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.ledger import GuestLedger
 from echopilot_jobs.runs import Origin
 
 
-def asked(ledger: SqliteLedger, key: str) -> str:
+def asked(ledger: GuestLedger, key: str) -> str:
     """What became of one request."""
     try:
         return str(ledger.request_run("work", NOW, origin=Origin.RETRY, request_key=key)[0].id)
@@ -26,7 +26,7 @@ def asked(ledger: SqliteLedger, key: str) -> str:
 
 
 if __name__ == "__main__":
-    with closing(SqliteLedger(Path(sys.argv[1]), create=False)) as ledger:
+    with closing(GuestLedger(Path(sys.argv[1]))) as ledger:
         print("open", flush=True)
         for line in sys.stdin:
             print(asked(ledger, line.strip()), flush=True)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from keepkit import HERE, NOW, ROOT, add_runs, commit_run, copy_files, new_ledger, opened, run_ids, set_term
+from keepkit import HERE, NOW, ROOT, add_runs, commit_run, copy_files, files, new_ledger, opened, run_ids, set_term
 
+from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.ledger import GuestLedger
 from echopilot_jobs.ledger.backup import accept, back_up
+from echopilot_jobs.ledger.connection import connect
 from echopilot_jobs.ledger.identity import identity_of, write_mark
 from echopilot_jobs.ledger.inspection import Depth, inspect
 from echopilot_jobs.ledger.keeping import make_ready
+from echopilot_jobs.ledger.refusing import note_refusal
+from echopilot_jobs.ledger.watch import rescue
 
 pytestmark = pytest.mark.process
 
@@ -139,3 +147,99 @@ def test_an_older_copy_nobody_has_open_keeps_the_log_it_came_with_F19(path: Path
     assert ready.continuity.needs_a_person
     assert ready.notes == ()
     assert run_ids(path) == list(range(1, 22))
+
+
+@pytest.mark.parametrize("suffixes", [[""], ["-wal"], ["-shm"], ["", "-wal", "-shm"], ["-wal", "-shm"]])
+def test_what_was_acknowledged_before_files_were_deleted_is_rescued_and_nothing_is_after_it_I24_I10_F18(
+    path: Path, guests: Callable[[], Guest], suffixes: list[str]
+) -> None:
+    guest = guests()
+    with opened(path) as scheduler:
+        commit_run(scheduler)
+        before = guest.ask("before")
+        subprocess.run(["rm", *(f"{path}{suffix}" for suffix in suffixes)], check=True)
+
+        after = guest.ask("after")
+
+        assert before == "22"
+        assert "the ledger's files were deleted or exchanged while in use" in after
+        with opened(rescue(scheduler, path, NOW)) as saved:
+            keys = saved.execute("select request_key from runs where request_key is not null").fetchall()
+    assert [tuple(key) for key in keys] == [("before",)]
+
+
+def test_a_log_deleted_while_a_request_is_written_is_no_acknowledgement_I24(path: Path) -> None:
+    def with_a_log_that_goes(path: Path | None, *, create: bool) -> sqlite3.Connection:
+        """The log loses its name at the last moment before the first commit."""
+        db = connect(path, create=create)
+        db.set_trace_callback(lambda said: Path(f"{path}-wal").unlink(missing_ok=True) if said == "commit" else None)
+        return db
+
+    with closing(GuestLedger(path, connector=with_a_log_that_goes)) as ledger:
+        with pytest.raises(LedgerUnavailable, match="may not have been kept"):
+            ledger.request_run("work", NOW, request_key="k")
+
+        assert ledger.requested("k")  # it can still be read, until the scheduler has put things in order
+
+
+def test_who_comes_while_others_have_a_deleted_log_open_makes_no_other_one_F20(
+    path: Path, guests: Callable[[], Guest]
+) -> None:
+    guests().ask("k")
+    subprocess.run(["rm", f"{path}-wal"], check=True)
+
+    with pytest.raises(LedgerUnavailable, match="deleted or exchanged while in use"):
+        GuestLedger(path)
+
+    assert "ledger.sqlite3-wal" not in files(path)
+
+
+def test_a_thread_that_comes_after_the_log_was_deleted_opens_nothing(path: Path) -> None:
+    with closing(GuestLedger(path)) as ledger, ThreadPoolExecutor(1) as another:
+        Path(f"{path}-wal").unlink()
+
+        with pytest.raises(LedgerUnavailable, match="deleted or exchanged while in use"):
+            another.submit(ledger.job_names).result()
+
+        assert ledger.job_names() == ["work"]
+        assert "ledger.sqlite3-wal" not in files(path)
+
+
+def test_a_ledger_that_a_scheduler_refused_takes_nothing_from_others_and_says_why_F19(path: Path) -> None:
+    with closing(GuestLedger(path)) as ledger:
+        note_refusal(path, "an older copy of the ledger; stop the stack, then …")
+        with pytest.raises(LedgerUnavailable, match=r"^an older copy of the ledger; stop the stack, then …$"):
+            ledger.request_run("work", NOW)
+        note_refusal(path, None)
+
+        assert ledger.request_run("work", NOW)[1]
+
+
+def test_an_older_copy_no_scheduler_has_looked_at_yet_is_not_written_to_F19_I10(path: Path, tmp_path: Path) -> None:
+    """Else a run would get a number that another one had."""
+    older = tmp_path / "older.sqlite3"
+    back_up(path, older)
+    add_runs(path, 5)
+    mark(path)
+    older.replace(path)
+
+    with closing(GuestLedger(path)) as ledger:
+        with pytest.raises(LedgerUnavailable, match="is an older copy of the ledger"):
+            ledger.request_run("work", NOW)
+
+        assert run_ids(path) == list(range(1, 21))
+
+
+def test_a_ledger_that_is_only_to_be_opened_is_never_made(path: Path) -> None:
+    """An exchange may have moved it aside between the look and the opening."""
+    moved = path.with_name("moved")
+
+    def moving(path: Path | None, *, create: bool) -> sqlite3.Connection:
+        assert path
+        path.rename(moved)
+        return connect(path, create=create)
+
+    with pytest.raises(LedgerUnavailable):
+        GuestLedger(path, connector=moving)
+
+    assert not path.exists()
