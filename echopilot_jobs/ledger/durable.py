@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,18 +48,13 @@ def draft_of(path: Path) -> Path:
 
 def write_through(path: Path, content: bytes) -> None:
     """Write *content* to *path* and wait until the disk has it. Raises `OSError`; what was written then stays."""
-    with _through(path) as file:
+    with writing_through(path) as file:
         file.write(content)
 
 
-def copy_through(source: Path, target: Path) -> None:
-    """As `write_through`, with what the file *source* holds, however large it is."""
-    with source.open("rb") as there, _through(target) as file:
-        shutil.copyfileobj(there, file)
-
-
 @contextmanager
-def _through(path: Path) -> Iterator[BinaryIO]:
+def writing_through(path: Path) -> Iterator[BinaryIO]:
+    """As `write_through`, for content that comes in pieces: the disk has it when the block ends."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         yield file

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.copying import copy_database
-from echopilot_jobs.ledger.durable import beside, copy_through, draft_of, free_name, stamp, sync_folder, write_whole
+from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole, writing_through
 from echopilot_jobs.ledger.identity import MARK_SUFFIX
 from echopilot_jobs.records import record
 
@@ -76,17 +77,24 @@ def part(path: Path, now: datetime, *, with_log: bool = False) -> Path:
     """
     copy = parting_draft(path)
     try:
-        if with_log:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
-                copy_database(db, copy)
-        else:
-            copy_through(path, copy)  # this process has no locks on it that could be dropped
+        (_copy_with_log if with_log else _copy_alone)(path, copy)
     except (OSError, sqlite3.Error) as error:
         copy.unlink(missing_ok=True)
         raise _unmovable(path, error) from error
     plan = _Plan(_aside(path, now, "stale"), LOGS, ((copy.name, path.name),))
     _carry_out(path, plan)
     return path.with_name(plan.aside)
+
+
+def _copy_with_log(path: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
+        copy_database(db, copy)
+
+
+def _copy_alone(path: Path, copy: Path) -> None:
+    """Byte by byte. Its plain close drops this process's locks on the file, of which there are none yet."""
+    with path.open("rb") as file, writing_through(copy) as out:
+        shutil.copyfileobj(file, out)
 
 
 def parting_draft(path: Path) -> Path:
