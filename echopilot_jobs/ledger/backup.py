@@ -27,8 +27,9 @@ from echopilot_jobs.ledger.identity import (
     write_mark,
 )
 from echopilot_jobs.ledger.inspection import Condition, Depth, Health, has_log, inspect, inspect_suspected
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.restores import note_restore
-from echopilot_jobs.ledger.swap import LOGS, exchange, parting_draft, settle
+from echopilot_jobs.ledger.swap import LOGS, exchange, part, parting_draft, settle
 from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
@@ -110,17 +111,22 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
         identity = _prepared(source, draft, ledger, now, progress)
         write_mark(draft, identity, now)
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
+    note_refusal(ledger, None)
     return Restored(identity, aside)
 
 
 def accept(ledger: Path, now: datetime) -> LedgerMark:
     """Take the ledger as it lies there for the one to go on with: its mark is made to fit. Run ids are never given twice.
 
-    Only while nobody uses the ledger. Raises `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
+    A log beside it that belongs to another copy is parted from it first. Only while nobody uses the ledger. Raises
+    `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
     """
     settle(ledger)
     mark = read_mark(ledger)
     found = inspect_suspected(ledger, mark) if mark else inspect(ledger, Depth.FULL)
+    if found.condition is Condition.STALE_WAL:
+        part(ledger, now)
+        found = inspect(ledger, Depth.FULL)
     if not found.is_sound or found.identity is None:
         raise found.error()
     floor = _highest_run(ledger, found)
@@ -129,6 +135,7 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
             note_restore(db, now, found.identity.last_run, floor)
             continue_numbering(db, floor)
     known = Identity(found.identity.ledger_id, found.identity.term, max(floor, found.identity.last_run))
+    note_refusal(ledger, None)
     return write_mark(ledger, known, now)
 
 

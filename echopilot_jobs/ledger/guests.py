@@ -7,6 +7,8 @@ What it wrote while its files had their names is in what the scheduler rescues, 
 
 from __future__ import annotations
 
+import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,8 @@ class GuestLedger(SqliteLedger):
         if _lacks_log(path) and users_apart(path):
             raise _changed()
         super().__init__(path, create=False, connector=connector)
+        # A connection and its cache of statements hold each other: without this they stay until the collector comes by.
+        weakref.finalize(self, _close_all, self._opened).atexit = False
         before, self._watch = self._watch, LedgerWatch(path)  # now with the log, which may have been made just now
         if before.verdict().is_lost:
             self.close()
@@ -76,6 +80,11 @@ class GuestLedger(SqliteLedger):
         if judged.needs_a_person:
             raise LedgerUnavailable(judged.sentence)
         self._goes_on = True
+
+
+def _close_all(opened: list[sqlite3.Connection]) -> None:
+    while opened:
+        opened.pop().close()
 
 
 def _lacks_log(path: Path) -> bool:

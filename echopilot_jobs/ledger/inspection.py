@@ -17,7 +17,7 @@ from pathlib import Path
 from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.connection import BUSY_TIMEOUT_SECONDS
 from echopilot_jobs.ledger.durable import beside, write_whole
-from echopilot_jobs.ledger.identity import Identity, LedgerMark, identity_of
+from echopilot_jobs.ledger.identity import Identity, LedgerMark, continuity, identity_of
 from echopilot_jobs.ledger.statements import migrations
 from echopilot_jobs.records import record
 
@@ -92,10 +92,12 @@ def inspect(path: Path, depth: Depth = Depth.QUICK, *, alone: bool = False) -> H
 def inspect_suspected(path: Path, mark: LedgerMark) -> Health:
     """A full check, in which a write-ahead log that belongs to another copy of the file is told from damage (F20).
 
-    SQLite lays any log beside a file over it. The mixture fails the full check although the file alone is sound.
+    SQLite lays any log beside a file over it. The mixture fails the full check although the file alone is sound; or it
+    passes, lacks what was known, and the file came after the log.
     """
     both = inspect(path, Depth.FULL)
-    if both.condition is not Condition.DAMAGED or not has_log(path):
+    lacks = continuity(path, mark, both.identity).needs_a_person and _came_after_log(path)
+    if not has_log(path) or not (both.condition is Condition.DAMAGED or lacks):
         return both
     alone = inspect(path, Depth.FULL, alone=True)
     if not alone.is_sound or alone.identity is None or alone.identity.ledger_id != mark.ledger_id:
@@ -107,6 +109,13 @@ def inspect_suspected(path: Path, mark: LedgerMark) -> Health:
         alone.identity,
         alone.version,
     )
+
+
+def _came_after_log(path: Path) -> bool:
+    try:
+        return path.stat().st_ctime_ns > beside(path, "-wal").stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def is_suspect(path: Path, mark: LedgerMark | None) -> bool:

@@ -54,7 +54,8 @@ class LedgerFile:
         with self._guard:
             inode = self._inode()
             if self._opened is None or self._opened[0] != inode:
-                # The former one is dropped, not closed: another thread may be reading from it this moment.
+                # The former one is dropped, not closed: another thread may be reading from it this moment. The last to
+                # let go of it closes it.
                 self._opened = inode, GuestLedger(self._path)
             return self._opened[1]
 
