@@ -28,11 +28,12 @@ def users_apart(path: Path) -> list[int]:
 
 
 def _is_apart(opened: list[tuple[tuple[int, int], str]], here: Mapping[str, tuple[int, int] | None], name: str) -> bool:
-    if all(place != here[""] for place, _ in opened):
-        return False
-    theirs = [(place, called.removesuffix(" (deleted)")) for place, called in opened if called.startswith(name)]
-    return any(
-        place != here[suffix] for place, called in theirs for suffix in ("-wal", "-shm") if called.endswith(suffix)
+    """Whoever has the companions that are there now may have those of a former ledger, too."""
+    places = {place for place, _ in opened}
+    called = [each.removesuffix(" (deleted)") for _, each in opened]
+    return here[""] in places and any(
+        here[suffix] not in places and any(each.startswith(name) and each.endswith(suffix) for each in called)
+        for suffix in ("-wal", "-shm")
     )
 
 

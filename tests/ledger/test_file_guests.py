@@ -22,6 +22,7 @@ from echopilot_jobs.ledger.identity import identity_of, write_mark
 from echopilot_jobs.ledger.inspection import Depth, inspect
 from echopilot_jobs.ledger.keeping import make_ready
 from echopilot_jobs.ledger.refusing import note_refusal
+from echopilot_jobs.ledger.users import users_apart
 from echopilot_jobs.ledger.watch import rescue
 
 pytestmark = pytest.mark.process
@@ -243,3 +244,24 @@ def test_a_ledger_that_is_only_to_be_opened_is_never_made(path: Path) -> None:
         GuestLedger(path, connector=moving)
 
     assert not path.exists()
+
+
+def test_who_still_has_the_log_of_a_former_ledger_open_uses_this_one_as_it_is(path: Path) -> None:
+    """As the web for a moment after a restore."""
+    script = (
+        "import sys; from pathlib import Path; from keepkit import commit_run, connect; path = Path(sys.argv[1])\n"
+        "first = connect(path, create=False); commit_run(first); path.rename(path.with_name('former'))\n"
+        "[path.with_name(path.name + end).rename(path.with_name(path.name + '.former' + end)) for end in ('-wal', '-shm')]\n"
+        "path.write_bytes(path.with_name('former').read_bytes())\n"
+        "second = connect(path, create=False); commit_run(second); print('open', flush=True); sys.stdin.readline()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout
+        assert user.stdout.readline() == "open\n"
+
+        apart = users_apart(path)
+        user.communicate("end\n", timeout=30)
+
+    assert apart == []
