@@ -99,7 +99,7 @@ def _put_back(path: Path, mark: LedgerMark | None, now: datetime) -> Iterator[No
     """The ledger's own file in its place, and nobody who would write another log into it."""
     if adopted := adopt_rescued(path, mark, now):
         yield Note("ledger.adopted", f"'{adopted.name}', rescued from a deleted ledger, is '{path.name}' again")
-    if apart := users_apart(path):
+    elif apart := users_apart(path):
         said = f"pid {apart[0]} has '{path.name}' open with a write-ahead log or index that was deleted or moved"
         yield _parted(path, now, said, with_log=has_log(path) and inspect(path, Depth.FULL).is_sound)
 

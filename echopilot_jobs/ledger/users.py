@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from echopilot_jobs.ledger.durable import beside
 
 PROC = Path("/proc")
+COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def users_of(path: Path) -> list[int]:
@@ -23,18 +24,20 @@ def users_apart(path: Path) -> list[int]:
 
     What they write nobody else sees, and what they close SQLite may write over what others wrote.
     """
-    here, name = {suffix: _place(beside(path, suffix)) for suffix in ("", "-wal", "-shm")}, str(path.resolve())
-    return [pid for pid in _others() if _is_apart(list(_opened(pid)), here, name)] if here[""] else []
+    file, name = _place(path), str(path.resolve())
+    return [pid for pid in _others() if _is_apart(list(_opened(pid)), file, name)] if file else []
 
 
-def _is_apart(opened: list[tuple[tuple[int, int], str]], here: Mapping[str, tuple[int, int] | None], name: str) -> bool:
-    """Whoever has the companions that are there now may have those of a former ledger, too."""
-    places = {place for place, _ in opened}
-    called = [each.removesuffix(" (deleted)") for _, each in opened]
-    return here[""] in places and any(
-        here[suffix] not in places and any(each.startswith(name) and each.endswith(suffix) for each in called)
+def _is_apart(opened: list[tuple[tuple[int, int], str]], file: tuple[int, int], name: str) -> bool:
+    """Whoever has the companions that are there now, or a former ledger, may have the former one's companions, too."""
+    ours = {called: place for place, called in opened if called.startswith(name)}
+    bare = {called: called.removesuffix(" (deleted)") for called in ours}
+    has_former = any(place != file and not bare[called].endswith(COMPANIONS) for called, place in ours.items())
+    has_lost = any(
+        name + suffix not in ours and any(each.endswith(suffix) for each in bare.values())
         for suffix in ("-wal", "-shm")
     )
+    return file in ours.values() and not has_former and has_lost
 
 
 def _others() -> list[int]:

@@ -246,14 +246,15 @@ def test_a_ledger_that_is_only_to_be_opened_is_never_made(path: Path) -> None:
     assert not path.exists()
 
 
-def test_who_still_has_the_log_of_a_former_ledger_open_uses_this_one_as_it_is(path: Path) -> None:
-    """As the web for a moment after a restore."""
+@pytest.mark.parametrize("opening", ["connect(path, create=False)", "path.open('rb')"])
+def test_who_still_has_the_log_of_a_former_ledger_open_uses_this_one_as_it_is(path: Path, opening: str) -> None:
+    """As the web for a moment after a restore, when it has opened the new file, and when its log, too."""
     script = (
         "import sys; from pathlib import Path; from keepkit import commit_run, connect; path = Path(sys.argv[1])\n"
-        "first = connect(path, create=False); commit_run(first); path.rename(path.with_name('former'))\n"
+        "first = connect(path, create=False); commit_run(first); path.rename(path.with_name(path.name + '.former'))\n"
         "[path.with_name(path.name + end).rename(path.with_name(path.name + '.former' + end)) for end in ('-wal', '-shm')]\n"
-        "path.write_bytes(path.with_name('former').read_bytes())\n"
-        "second = connect(path, create=False); commit_run(second); print('open', flush=True); sys.stdin.readline()\n"
+        "path.write_bytes(path.with_name(path.name + '.former').read_bytes())\n"
+        f"second = {opening}; print('open', flush=True); sys.stdin.readline()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))}
     command = [sys.executable, "-c", script, str(path)]
