@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from echopilot_jobs.cli import out, sight
-from echopilot_jobs.errors import WrongState
+from echopilot_jobs.errors import LedgerUnavailable, WrongState
 from echopilot_jobs.wake import nudge
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Registry
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import GuestLedger, SqliteLedger
     from echopilot_jobs.settings import Settings
 
 
@@ -42,7 +42,7 @@ def wake(ledger: SqliteLedger, settings: Settings, now: datetime, so: str) -> bo
     return False
 
 
-def chosen(registry: Registry, ledger: SqliteLedger, names: Sequence[str], everyone: bool) -> list[str]:
+def chosen(registry: Registry, ledger: GuestLedger, names: Sequence[str], everyone: bool) -> list[str]:
     """The jobs that were named, each once, or all the ledger has. Raises for none, both, and unknown ones."""
     if everyone == bool(names):
         raise click.UsageError(
@@ -55,10 +55,12 @@ def chosen(registry: Registry, ledger: SqliteLedger, names: Sequence[str], every
     return list(dict.fromkeys(names))
 
 
-def taken_up(registry: Registry, ledger: SqliteLedger, name: str) -> None:
+def taken_up(registry: Registry, ledger: GuestLedger, name: str) -> None:
     """Raise unless *name* is a job, and one that the scheduler plans already."""
     _ = registry[name]  # raises with the nearest name
     if name not in ledger.job_names():
+        if ledger.refused:
+            raise LedgerUnavailable(ledger.refused)
         raise WrongState(
             f"no scheduler has taken up '{name}' yet; start the stack with `bin/stack`, or restart the scheduler"
         )

@@ -15,7 +15,7 @@ from echopilot_jobs.spans import relative, span
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Registry
-    from echopilot_jobs.ledger import SqliteLedger, SqliteReading
+    from echopilot_jobs.ledger import GuestLedger, SqliteReading
     from echopilot_jobs.runs import Stint
     from echopilot_jobs.settings import Settings
 
@@ -55,11 +55,11 @@ def settings() -> Settings:
     return load()
 
 
-def ledger(settings: Settings) -> SqliteLedger:
+def ledger(settings: Settings) -> GuestLedger:
     """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
-    from echopilot_jobs.ledger import SqliteLedger
+    from echopilot_jobs.ledger import GuestLedger
 
-    return SqliteLedger(_path(settings), create=False)
+    return GuestLedger(_path(settings))
 
 
 def reading(settings: Settings) -> SqliteReading:

@@ -18,6 +18,7 @@ from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.backup import newest_backup
+from echopilot_jobs.ledger.connection import LOG_AT_REST_BYTES
 from echopilot_jobs.ledger.identity import LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import Condition, Health, inspect
 from echopilot_jobs.processes import Owner, is_alive
@@ -27,7 +28,6 @@ from echopilot_jobs.spans import span
 
 MEBIBYTE = 1024 * 1024
 LEAST_INODES = 1000
-WAL_AT_REST = 8 * MEBIBYTE
 # No shared memory between machines: WAL needs it, and their locks are not to be trusted either.
 REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "vboxsf", "drvfs"}
@@ -204,8 +204,8 @@ def ledger(place: Place) -> Iterator[Finding]:
         yield Finding(FAIL, said, advice or None)
     wal = path.with_name(f"{path.name}-wal")
     with contextlib.suppress(OSError):
-        if (size := wal.stat().st_size) > WAL_AT_REST:
-            fix = "the scheduler empties it once a minute: is it running? is a program reading the ledger for long?"
+        if (size := wal.stat().st_size) > LOG_AT_REST_BYTES:
+            fix = "the scheduler empties it: is it running? is a program reading the ledger for long?"
             yield Finding(WARN, f"the write-ahead log is {size // MEBIBYTE} MiB", fix)
 
 

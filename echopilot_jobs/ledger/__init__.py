@@ -12,6 +12,7 @@ from echopilot_jobs.lazy import fetching
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
+    from echopilot_jobs.ledger.guests import GuestLedger
     from echopilot_jobs.ledger.protocol import Ledger, Pass
     from echopilot_jobs.ledger.sqlite import SqliteLedger
     from echopilot_jobs.ledger.sqlite_reading import SqliteReading
@@ -24,6 +25,7 @@ __all__ = [
     "Disposed",
     "Dispositions",
     "End",
+    "GuestLedger",
     "Lease",
     "Ledger",
     "Limits",
@@ -37,6 +39,7 @@ __all__ = [
 __getattr__ = fetching(
     __name__,
     facts=("Disposed", "Dispositions", "End", "Lease", "Limits", "Obligation", "Pruned"),
+    guests=("GuestLedger",),
     protocol=("Ledger", "Pass"),
     sqlite=("SqliteLedger",),
     sqlite_reading=("SqliteReading",),

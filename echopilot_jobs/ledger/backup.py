@@ -26,9 +26,10 @@ from echopilot_jobs.ledger.identity import (
     read_mark,
     write_mark,
 )
-from echopilot_jobs.ledger.inspection import Condition, Depth, Health, inspect, inspect_suspected
+from echopilot_jobs.ledger.inspection import Condition, Depth, Health, has_log, inspect, inspect_suspected
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.restores import note_restore
-from echopilot_jobs.ledger.swap import LOGS, exchange, settle
+from echopilot_jobs.ledger.swap import LOGS, exchange, part, parting_draft, settle
 from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
@@ -99,7 +100,7 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
     settle(ledger)
     if ledger.exists() and source.samefile(ledger):
         raise WrongState(f"'{source}' is the ledger itself; name a copy of it")
-    found = inspect(source, alone=not _has_log(source))
+    found = inspect(source, alone=not has_log(source))
     if not found.is_sound or found.identity is None:
         raise found.error()
     draft, mark, _ = drafts = _drafts(ledger)
@@ -110,17 +111,22 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
         identity = _prepared(source, draft, ledger, now, progress)
         write_mark(draft, identity, now)
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
+    note_refusal(ledger, None)
     return Restored(identity, aside)
 
 
 def accept(ledger: Path, now: datetime) -> LedgerMark:
     """Take the ledger as it lies there for the one to go on with: its mark is made to fit. Run ids are never given twice.
 
-    Only while nobody uses the ledger. Raises `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
+    A log beside it that belongs to another copy is parted from it first. Only while nobody uses the ledger. Raises
+    `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
     """
     settle(ledger)
     mark = read_mark(ledger)
     found = inspect_suspected(ledger, mark) if mark else inspect(ledger, Depth.FULL)
+    if found.condition is Condition.STALE_WAL:
+        part(ledger, now)
+        found = inspect(ledger, Depth.FULL)
     if not found.is_sound or found.identity is None:
         raise found.error()
     floor = _highest_run(ledger, found)
@@ -129,12 +135,13 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
             note_restore(db, now, found.identity.last_run, floor)
             continue_numbering(db, floor)
     known = Identity(found.identity.ledger_id, found.identity.term, max(floor, found.identity.last_run))
+    note_refusal(ledger, None)
     return write_mark(ledger, known, now)
 
 
 def drop_unfinished(ledger: Path) -> None:
-    """Remove the half copy that a restore left when it was killed. Only while no restore can be at work."""
-    _drop(_drafts(ledger))
+    """Remove the half copies that a restore or a start left when it was killed. Only while neither can be at work."""
+    _drop((*_drafts(ledger), parting_draft(ledger)))
 
 
 def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
@@ -145,7 +152,7 @@ def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
 
 def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: Progress | None) -> Identity:
     """The copy beside the ledger, checked, its numbering above everything known; what it says of itself."""
-    uri = f"{source.absolute().as_uri()}?{'mode=ro' if _has_log(source) else 'immutable=1'}"
+    uri = f"{source.absolute().as_uri()}?{'mode=ro' if has_log(source) else 'immutable=1'}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         _room_for(db, draft.parent)
         rows = copy_database(db, draft, progress)
@@ -244,10 +251,3 @@ def _left_behind(folder: Path) -> list[Path]:
     """Drafts of backups whose process is gone."""
     named = ((path, DRAFT_RULE.fullmatch(path.name)) for path in folder.glob(".*.draft"))
     return [path for path, match in named if match and not Path("/proc", match[1]).exists()]
-
-
-def _has_log(path: Path) -> bool:
-    try:
-        return beside(path, "-wal").stat().st_size > 0
-    except OSError:
-        return False

@@ -2,9 +2,10 @@
 
 WAL with `synchronous=FULL`, so that a committed claim survives a power loss (I9). Every write begins `IMMEDIATE`, so that
 "read, then write" is one step. Automatic checkpoints are off everywhere and the scheduler alone checkpoints: library
-versions before 3.51.3 have a WAL race when two processes do. Nothing but SQLite may open the file: a plain open and close
-would drop the locks this process holds on it. What a statement needs to undo itself stays in memory: SQLite would make and
-remove a file for every pass that claims a hundred slots, and could not on a full disk.
+versions before 3.51.3 have a WAL race when two processes do. A log that grew is cut by the first writer that begins it anew,
+once all of it is in the file and nobody reads in it any more: nobody waits for that (I14). Nothing but SQLite may open the
+file: a plain open and close would drop the locks this process holds on it. What a statement needs to undo itself stays in
+memory: SQLite would make and remove a file for every pass that claims a hundred slots, and could not on a full disk.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.statements import migrations, split
 
 BUSY_TIMEOUT_SECONDS = 5.0
+LOG_AT_REST_BYTES = 8 * 2**20
 LOOK_AGAIN_SECONDS = 0.01
+PRAGMAS = (
+    "synchronous=full",
+    "wal_autocheckpoint=0",
+    "foreign_keys=on",
+    "temp_store=memory",
+    f"journal_size_limit={LOG_AT_REST_BYTES}",
+)
 
 
 class Connector(Protocol):
@@ -38,14 +47,16 @@ def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
         raise LedgerUnavailable(f"no ledger at '{path}' yet; start the stack with `bin/stack` and it will be made")
     with readable_errors("opened"):
         db = sqlite3.connect(
-            ":memory:" if path is None else str(path),
+            # Never made by who only wants to open it: an exchange may have moved it aside this moment.
+            ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=path is not None,
             timeout=BUSY_TIMEOUT_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
         db.row_factory = sqlite3.Row
         _turn_to_wal(db)
-        for pragma in ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on", "temp_store=memory"):
+        for pragma in PRAGMAS:
             db.execute(f"pragma {pragma}").close()
     return db
 

@@ -1,14 +1,18 @@
 """Small files beside the ledger that are whole or absent, and names that take nobody's place.
 
-Nothing here touches the ledger's own file: that belongs to SQLite, and a plain open and close of it would drop its locks.
+The ledger's own file belongs to SQLite: a plain open and close of it would drop the locks this process holds on it. Only who
+has not opened it yet may copy it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -33,9 +37,16 @@ def draft_of(path: Path) -> Path:
 
 def write_through(path: Path, content: bytes) -> None:
     """Write *content* to *path* and wait until the disk has it. Raises `OSError`; what was written then stays."""
+    with writing_through(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_through(path: Path) -> Iterator[BinaryIO]:
+    """As `write_through`, for content that comes in pieces: the disk has it when the block ends."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
 

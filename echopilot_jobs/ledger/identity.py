@@ -51,6 +51,13 @@ class LedgerMark:
             return False
         return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
+    def was_written_over(self, path: Path) -> bool:
+        """Whether the file at *path* changed after this mark: by a stranger's hand, or a scheduler was killed just then."""
+        try:
+            return path.stat().st_ctime > self.written_at.timestamp()  # `cp -p` sets the other moment back
+        except OSError:
+            return True
+
 
 class Continuation(StrEnum):
     """How the ledger found relates to the one known."""

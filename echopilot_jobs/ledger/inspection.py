@@ -17,7 +17,7 @@ from pathlib import Path
 from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable
 from echopilot_jobs.ledger.connection import BUSY_TIMEOUT_SECONDS
 from echopilot_jobs.ledger.durable import beside, write_whole
-from echopilot_jobs.ledger.identity import Identity, LedgerMark, identity_of
+from echopilot_jobs.ledger.identity import Identity, LedgerMark, continuity, identity_of
 from echopilot_jobs.ledger.statements import migrations
 from echopilot_jobs.records import record
 
@@ -92,10 +92,12 @@ def inspect(path: Path, depth: Depth = Depth.QUICK, *, alone: bool = False) -> H
 def inspect_suspected(path: Path, mark: LedgerMark) -> Health:
     """A full check, in which a write-ahead log that belongs to another copy of the file is told from damage (F20).
 
-    SQLite lays any log beside a file over it. The mixture fails the full check although the file alone is sound.
+    SQLite lays any log beside a file over it. The mixture fails the full check although the file alone is sound; or it
+    passes, lacks what was known, and the file came after the log.
     """
     both = inspect(path, Depth.FULL)
-    if both.condition is not Condition.DAMAGED or not _size(beside(path, "-wal")):
+    lacks = continuity(path, mark, both.identity).needs_a_person and _came_after_log(path)
+    if not has_log(path) or not (both.condition is Condition.DAMAGED or lacks):
         return both
     alone = inspect(path, Depth.FULL, alone=True)
     if not alone.is_sound or alone.identity is None or alone.identity.ledger_id != mark.ledger_id:
@@ -109,9 +111,16 @@ def inspect_suspected(path: Path, mark: LedgerMark) -> Health:
     )
 
 
+def _came_after_log(path: Path) -> bool:
+    try:
+        return path.stat().st_ctime_ns > beside(path, "-wal").stat().st_mtime_ns
+    except OSError:
+        return False
+
+
 def is_suspect(path: Path, mark: LedgerMark | None) -> bool:
     """Whether the file may have been exchanged under its write-ahead log: it is not the one marked, or knows less."""
-    if mark is None or not _size(beside(path, "-wal")):
+    if mark is None or not has_log(path):
         return False
     if not mark.is_of(path):
         return True
@@ -221,14 +230,14 @@ def _before_opening(path: Path) -> Health | None:
 
 
 def _without_file(path: Path) -> Health:
-    if _size(beside(path, "-wal")):
+    if has_log(path):
         return Health(Condition.DAMAGED, f"'{path}' is gone and its write-ahead log was left behind")
     return Health(Condition.MISSING, f"there is no '{path}'")
 
 
 def _without_a_page(path: Path, size: int) -> Health:
     """SQLite would take it for new, write over it, and throw away the log, which may be all there is left."""
-    if _size(beside(path, "-wal")):
+    if has_log(path):
         return Health(Condition.DAMAGED, f"'{path}' has {size} bytes and a write-ahead log beside it")
     if size:
         return Health(Condition.DAMAGED, f"'{path}' has only {size} bytes and is no SQLite database")
@@ -291,8 +300,9 @@ def _refused(path: Path, error: Exception) -> Health:
     return Health(Condition.UNREADABLE, f"'{path}' cannot be read: {error}")
 
 
-def _size(path: Path) -> int:
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log lies beside the file at *path* that anything was ever written to."""
     try:
-        return path.stat().st_size
+        return beside(path, "-wal").stat().st_size > 0
     except OSError:
-        return 0
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +15,14 @@ from echopilot_jobs.ledger.inspection import (
     Health,
     Inspection,
     acquit,
+    has_log,
     inspect,
     inspect_suspected,
     is_condemned,
     is_suspect,
 )
-from echopilot_jobs.ledger.swap import set_aside, set_log_aside, settle
+from echopilot_jobs.ledger.swap import part, set_aside, settle
+from echopilot_jobs.ledger.users import users_apart, users_of
 from echopilot_jobs.ledger.watch import adopt_rescued
 from echopilot_jobs.records import record
 
@@ -59,28 +62,57 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
     Damaged files are set aside, never overwritten; afterwards there is a sound ledger at *path*, or none. Raises
     `LedgerTooNew`, and `LedgerUnavailable` for what must not be touched: a file that is no ledger, or cannot be read.
     """
-    notes: list[Note] = []
-    if settle(path):
-        notes.append(Note("ledger.settled", f"an exchange of '{path.name}' that had been cut short was finished"))
-    drop_unfinished(path)
+    notes = list(_settled(path))
     mark = read_mark(path)
-    if adopted := adopt_rescued(path, mark, now):
-        notes.append(Note("ledger.adopted", f"'{adopted.name}', rescued from a deleted ledger, is '{path.name}' again"))
+    notes += _put_back(path, mark, now)
     health, check = _examined(path, mark, wait_seconds)
     lost = health.identity
-    if health.condition is Condition.STALE_WAL and (log := set_log_aside(path, now)):
-        notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{log.name}'"))
+    if health.condition is Condition.STALE_WAL:
+        notes.append(_parted(path, now, health.sentence))
         health = inspect(path)
     if health.condition is Condition.DAMAGED and (kept := set_aside(path, now)):
         notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{kept.name}'"))
         health = inspect(path)
+    judged = continuity(path, mark, health.identity)
+    if judged.needs_a_person and _is_used(path, mark):
+        if check is not None:
+            check.stop()
+        notes.append(_parted(path, now, f"an older copy was laid over '{path.name}' in use"))
+        health, check = inspect(path, Depth.FULL), None
+        judged = continuity(path, mark, health.identity)
     if check is None:
         acquit(path)
     if not health.can_begin:
         raise health.error()
-    judged = continuity(path, mark, health.identity)
     floor = _number_after(mark, lost) if judged.begins_empty else 0
     return Readiness(health, judged, mark, tuple(notes), floor, check)
+
+
+def _settled(path: Path) -> Iterator[Note]:
+    """What an earlier life left half done is finished or dropped."""
+    if settle(path):
+        yield Note("ledger.settled", f"an exchange of '{path.name}' that had been cut short was finished")
+    drop_unfinished(path)
+
+
+def _put_back(path: Path, mark: LedgerMark | None, now: datetime) -> Iterator[Note]:
+    """The ledger's own file in its place, and nobody who would write another log into it."""
+    if adopted := adopt_rescued(path, mark, now):
+        yield Note("ledger.adopted", f"'{adopted.name}', rescued from a deleted ledger, is '{path.name}' again")
+    elif apart := users_apart(path):
+        said = f"pid {apart[0]} has '{path.name}' open with a write-ahead log or index that was deleted or moved"
+        yield _parted(path, now, said, with_log=has_log(path) and inspect(path, Depth.FULL).is_sound)
+
+
+def _parted(path: Path, now: datetime, why: str, *, with_log: bool = False) -> Note:
+    kept = part(path, now, with_log=with_log)
+    return Note("ledger.set_aside", f"{why}; that file and log are kept as '{kept.name}', a copy is '{path.name}' now")
+
+
+def _is_used(path: Path, mark: LedgerMark | None) -> bool:
+    """Whether others have the older copy at *path* open with the log of the ledger it was laid over; never once parted."""
+    is_theirs = has_log(path) or (mark is not None and mark.is_of(path))
+    return is_theirs and bool(users_of(path)) and inspect(path, alone=True).is_sound
 
 
 def _number_after(mark: LedgerMark | None, lost: Identity | None) -> int:

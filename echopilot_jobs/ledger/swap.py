@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+import shutil
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from echopilot_jobs.disk import read_whole
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole
+from echopilot_jobs.ledger.copying import copy_database
+from echopilot_jobs.ledger.durable import beside, draft_of, free_name, stamp, sync_folder, write_whole, writing_through
 from echopilot_jobs.ledger.identity import MARK_SUFFIX
 from echopilot_jobs.records import record
 
@@ -66,17 +69,38 @@ def set_aside(path: Path, now: datetime, why: str = "damaged") -> Path | None:
     return path.with_name(plan.aside)
 
 
-def set_log_aside(path: Path, now: datetime) -> Path | None:
-    """Move only the write-ahead log out of the way, to `NAME.stale-STAMP-wal`; None when there is none."""
-    aside = path.with_name(_aside(path, now, "stale"))
-    moved = beside(aside, "-wal") if os.path.lexists(beside(path, "-wal")) else None
+def part(path: Path, now: datetime, *, with_log: bool = False) -> Path:
+    """Part the ledger from whoever has its file open, and from a log that is not its own: `NAME.stale-STAMP`, its new name.
+
+    A copy takes the file's place, and the file goes with its log. Left where it is, it would be written to: SQLite moves a
+    log into its file when the last process closes it. *with_log*: the log beside it is its own, and is in the copy. Raises
+    `LedgerUnavailable`, also where there is no room for the copy.
+    """
+    copy = parting_draft(path)
     try:
-        for suffix in ("-wal", "-shm"):
-            _rename(beside(path, suffix), beside(aside, suffix))
-        sync_folder(path.parent)
-    except OSError as error:
+        (_copy_with_log if with_log else _copy_alone)(path, copy)
+    except (OSError, sqlite3.Error) as error:
+        copy.unlink(missing_ok=True)
         raise _unmovable(path, error) from error
-    return moved
+    plan = _Plan(_aside(path, now, "stale"), LOGS, ((copy.name, path.name),))
+    _carry_out(path, plan)
+    return path.with_name(plan.aside)
+
+
+def _copy_with_log(path: Path, copy: Path) -> None:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
+        copy_database(db, copy)
+
+
+def _copy_alone(path: Path, copy: Path) -> None:
+    """Byte by byte. Its plain close drops this process's locks on the file, of which there are none yet."""
+    with path.open("rb") as file, writing_through(copy) as out:
+        shutil.copyfileobj(file, out)
+
+
+def parting_draft(path: Path) -> Path:
+    """Where `part` makes its copy: half of one may lie there after a crash."""
+    return beside(path, ".parting")
 
 
 def exchange(path: Path, incoming: Path, now: datetime, why: str, *, mark: Path | None = None) -> Path | None:
@@ -139,5 +163,6 @@ def _rename(source: Path, target: Path) -> None:
         source.rename(target)
 
 
-def _unmovable(path: Path, error: OSError) -> LedgerUnavailable:
-    return LedgerUnavailable(f"the files of '{path.name}' cannot be moved: {error.strerror}; see `echopilot doctor`")
+def _unmovable(path: Path, error: OSError | sqlite3.Error) -> LedgerUnavailable:
+    why = getattr(error, "strerror", None) or error
+    return LedgerUnavailable(f"the files of '{path.name}' cannot be moved: {why}; see `echopilot doctor`")

@@ -32,6 +32,11 @@ class Sight(StrEnum):
     REPLACED = "replaced"
     TOUCHED = "touched"
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing written from now on will be found again."""
+        return self in (Sight.GONE, Sight.REPLACED)
+
 
 class LedgerWatch:
     """Remembers which files were opened. Made once the ledger is open, so that `-wal` and `-shm` are there."""

@@ -93,7 +93,7 @@ class Custody:
         """Before each pass: is the file still there, and still ours? Raises `LedgerGone`, with a rescued copy made (F18)."""
         self._look_at_check()
         verdict = self._watch.verdict() if self._watch is not None else Sight.SAME
-        if verdict in (Sight.GONE, Sight.REPLACED):
+        if verdict.is_lost:
             self._rescue(f"its file is {verdict}")
         if verdict is Sight.TOUCHED and self._watch is not None:
             self._look_inside()

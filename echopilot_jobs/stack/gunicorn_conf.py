@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 from echopilot_jobs import settings as _settings
+from echopilot_jobs.ledger.identity import read_mark
 from echopilot_jobs.processes import die_with_parent, die_with_stack
 
 # gunicorn makes its heartbeat file there with mkstemp, so the folder being everybody's is no danger.
@@ -41,3 +43,12 @@ def on_starting(_server: Any) -> None:
 def post_fork(_server: Any, worker: Any) -> None:
     """A worker: no life without its master."""
     die_with_parent(signal.SIGTERM, worker.ppid)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """A worker ends. It must not close a ledger that a copy was laid over: SQLite would move our log into the copy (F19)."""
+    path = _settings.load().ledger_path
+    mark = read_mark(path)
+    if worker.booted and mark and mark.was_written_over(path):
+        sys.stdout.flush()
+        os._exit(0)

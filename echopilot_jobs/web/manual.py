@@ -10,6 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import UnknownName, WrongState
 from echopilot_jobs.healing import retry_run
 from echopilot_jobs.jobs import values_of
+from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State, retry_key
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
@@ -39,7 +40,7 @@ def queue(
     try:
         run, is_new = services.ledger.request_run(job.name, now, request_key=request_key, actor=actor(), params=given)
     except UnknownName:
-        raise _unregistered(job.name) from None
+        raise _unregistered(services, job.name) from None
     if is_new:
         acted(services, "web.run_requested", job=job.name, run=run.id)
     return run, is_new
@@ -103,11 +104,12 @@ def acted(services: Services, event: str, **facts: Any) -> None:
 def _taken_up(services: Services, job_name: str) -> None:
     _ = services.registry[job_name]  # raises with the nearest name
     if job_name not in services.ledger.job_names():
-        raise _unregistered(job_name)
+        raise _unregistered(services, job_name)
 
 
-def _unregistered(job_name: str) -> Refused:
-    return Refused(503, f"the scheduler has not registered '{job_name}' yet; wait until it has started")
+def _unregistered(services: Services, job_name: str) -> Refused:
+    refused = refusal(services.settings.ledger_path)
+    return Refused(503, refused or f"the scheduler has not registered '{job_name}' yet; wait until it has started")
 
 
 def queue_or_attach(services: Services, job_name: str) -> Run:

@@ -15,7 +15,7 @@ from echopilot_jobs.definitions import Desk, InForce
 from echopilot_jobs.disk import free_bytes
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Registry
-from echopilot_jobs.ledger import Ledger, SqliteLedger
+from echopilot_jobs.ledger import GuestLedger, Ledger
 from echopilot_jobs.ledger.identity import mark_path
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
@@ -48,15 +48,16 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._guard = threading.Lock()
-        self._opened: tuple[int, SqliteLedger] | None = None
+        self._opened: tuple[int, GuestLedger] | None = None
 
     def open(self) -> Ledger:
         """The ledger now. Raises `LedgerUnavailable`."""
         with self._guard:
             inode = self._inode()
             if self._opened is None or self._opened[0] != inode:
-                # The former one is dropped, not closed: another thread may be reading from it this moment.
-                self._opened = inode, SqliteLedger(self._path, create=False)
+                # The former one is dropped, not closed: another thread may be reading from it this moment. The last to
+                # let go of it closes it.
+                self._opened = inode, GuestLedger(self._path)
             return self._opened[1]
 
     def _inode(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from keepkit import NOW
 
 from echopilot_jobs.ledger.backup import restore
-from echopilot_jobs.ledger.swap import set_aside
+from echopilot_jobs.ledger.swap import part, set_aside
 
 CHANGES = {"os.rename", "os.remove", "open", "os.mkdir", "os.link", "sqlite3.connect"}
 
@@ -43,7 +43,7 @@ def carry_out(deadly: int, what: str, ledger: Path) -> None:
     if what == "restore":
         restore(ledger.with_name("backup"), ledger, NOW)
     else:
-        set_aside(ledger, NOW)
+        {"part": part, "set_aside": set_aside}[what](ledger, NOW)
     os._exit(0)
 
 

@@ -46,6 +46,7 @@ from echopilot_jobs.ledger.identity import (
     write_mark,
 )
 from echopilot_jobs.ledger.inspection import Depth, inspect
+from echopilot_jobs.ledger.refusing import note_refusal, refusal
 
 DRIVER = str(HERE / "backup_driver.py")
 
@@ -469,6 +470,31 @@ def test_what_is_no_sound_ledger_cannot_be_accepted(path: Path) -> None:
         accept(path, NOW)
 
     assert mark_path(path).read_bytes() == kept
+
+
+def test_an_older_copy_under_a_newer_log_is_accepted_without_it_and_no_longer_refused_F19_F20(
+    path: Path, target: Path
+) -> None:
+    back_up(path, target)
+    lives, log = path.with_name("lives"), Path(f"{path}-wal")
+    with opened(path) as db:
+        for _ in range(60):
+            commit_run(db)
+        db.execute("pragma wal_checkpoint(passive)").fetchone()
+        db.execute("create table other (x)")
+        commit_run(db)
+        mark_now(path)
+        copy_files(path, lives)
+    shutil.copy(f"{lives}-wal", log)
+    path.write_bytes(target.read_bytes())
+    note_refusal(path, "an older copy")
+
+    accept(path, NOW)
+
+    assert inspect(path, Depth.FULL).is_sound
+    assert run_ids(path) == run_ids(target)
+    assert path.with_name(f"{path.name}.stale-{STAMP}-wal").exists()
+    assert refusal(path) is None
 
 
 def test_accepting_what_is_in_order_changes_nothing_of_it(path: Path) -> None:

@@ -19,7 +19,7 @@ from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import Continuation, identity_of, write_mark
 from echopilot_jobs.ledger.inspection import Depth, inspect
 from echopilot_jobs.ledger.keeping import make_ready
-from echopilot_jobs.ledger.swap import exchange, set_aside, set_log_aside, settle
+from echopilot_jobs.ledger.swap import exchange, part, set_aside, settle
 
 
 @pytest.fixture
@@ -63,17 +63,18 @@ def test_setting_aside_twice_in_one_second_overwrites_nothing_I10(path: Path) ->
 
 def test_where_nothing_is_nothing_is_set_aside(tmp_path: Path) -> None:
     assert set_aside(tmp_path / "ledger.sqlite3", NOW) is None
-    assert set_log_aside(tmp_path / "ledger.sqlite3", NOW) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_the_log_can_be_set_aside_F20(path: Path) -> None:
-    log = Path(f"{path}-wal").read_bytes()
+def test_a_ledger_parted_from_its_log_is_another_file_of_the_same_bytes_F20(path: Path) -> None:
+    log, file, inode = Path(f"{path}-wal").read_bytes(), path.read_bytes(), path.stat().st_ino
 
-    kept = set_log_aside(path, NOW)
+    kept = part(path, NOW)
 
-    assert kept
-    assert kept.read_bytes() == log
+    assert kept == path.with_name(f"ledger.sqlite3.stale-{STAMP}")
+    assert Path(f"{kept}-wal").read_bytes() == log
+    assert (kept.stat().st_ino, kept.read_bytes()) == (inode, file)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (file, 0o600)
     assert run_ids(path) == list(range(1, 6))
 
 
@@ -204,8 +205,10 @@ def next_start_understands(what: str, path: Path, visitor: list[int]) -> None:
     ]
     assert any(ids[:10] == list(range(1, 11)) for ids in everywhere), files(path)
     assert not visitor or visitor in everywhere
-    assert not visitor or visitor[:10] == list(range(1, 11)) or (what == "restore" and visitor[:2] == [1, 2])
-    assert not any("restoring" in name or "moving" in name for name in files(path))
+    whole = list(range(1, 11))
+    beginning = {"restore": [1, 2], "part": [1, 2, 3, 4, 5]}.get(what, whole)
+    assert not visitor or visitor[:10] == whole or visitor[: len(beginning)] == beginning
+    assert not any("restoring" in name or "moving" in name or "parting" in name for name in files(path))
     if what == "restore":
         assert ready.continuity.state is Continuation.SAME, ready.continuity.sentence
         assert run_ids(path)[:2] == [1, 2]
@@ -235,6 +238,14 @@ def test_setting_aside_may_be_killed_at_any_step_I10(tmp_path: Path, build: Path
 
     assert len(seen) >= 6
     assert f"ledger.sqlite3.damaged-{STAMP}" in seen[-1]
+
+
+@pytest.mark.process
+def test_a_parting_may_be_killed_at_any_step_F20(tmp_path: Path, build: Path) -> None:
+    seen = killed_at_every_step("part", tmp_path / "var" / "ledger.sqlite3", build)
+
+    assert len(seen) >= 8
+    assert {"ledger.sqlite3", f"ledger.sqlite3.stale-{STAMP}"} <= seen[-1]
 
 
 @pytest.mark.process

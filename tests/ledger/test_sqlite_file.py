@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -162,3 +163,52 @@ def test_a_checkpoint_moves_the_wal_into_the_file(path: Path) -> None:
     assert db.execute("select owner from stints").fetchall() == [("b:1:1",)]
     db.close()
     ledger.close()
+
+
+def grow_log(path: Path) -> int:
+    """Write more than a log may hold at rest; its size."""
+    with closing(connection.connect(path, create=False)) as db, connection.transaction(db):
+        db.execute("create table bulk (bytes blob)")
+        db.execute("insert into bulk values (zeroblob(?))", (connection.LOG_AT_REST_BYTES + 2**20,))
+    return log_size(path)
+
+
+def log_size(path: Path) -> int:
+    return path.with_name(path.name + "-wal").stat().st_size
+
+
+def test_a_log_that_grew_is_small_again_once_it_is_in_the_file_whoever_writes_next_I14(path: Path) -> None:
+    scheduler, web = SqliteLedger(path), SqliteLedger(path, create=False)
+    grown = grow_log(path)
+
+    scheduler.checkpoint()
+    web.take_lease("b:1:1", "h", "r", NOON)
+
+    assert grown > connection.LOG_AT_REST_BYTES
+    assert log_size(path) <= connection.LOG_AT_REST_BYTES
+    web.close()
+    scheduler.close()
+
+
+def test_who_reads_in_a_log_that_grew_only_postpones_its_cut_and_sees_what_it_saw_I14(path: Path) -> None:
+    scheduler, reader = SqliteLedger(path), connection.connect(path, create=False)
+    reader.execute("begin")
+    seen = reader.execute("select count(*) from sqlite_schema").fetchone()[0]
+    grown = grow_log(path)
+    term = scheduler.take_lease("b:1:1", "h", "r", NOON).term
+
+    scheduler.checkpoint()
+    scheduler.take_lease("b:2:1", "h", "r", NOON)
+    assert log_size(path) >= grown
+    assert reader.execute("select count(*) from sqlite_schema").fetchone()[0] == seen
+    assert reader.execute("select count(*) from stints").fetchone()[0] == 0
+    reader.execute("rollback")
+    scheduler.checkpoint()
+    scheduler.take_lease("b:3:1", "h", "r", NOON)
+
+    assert log_size(path) <= connection.LOG_AT_REST_BYTES
+    assert reader.execute("select max(term) from stints").fetchone()[0] == term + 2
+    assert reader.execute("select sum(length(bytes)) from bulk").fetchone()[0] == connection.LOG_AT_REST_BYTES + 2**20
+    assert reader.execute("pragma integrity_check").fetchone()[0] == "ok"
+    reader.close()
+    scheduler.close()
