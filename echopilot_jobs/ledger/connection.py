@@ -2,10 +2,9 @@
 
 WAL with `synchronous=FULL`, so that a committed claim survives a power loss (I9). Every write begins `IMMEDIATE`, so that
 "read, then write" is one step. Automatic checkpoints are off everywhere and the scheduler alone checkpoints: library
-versions before 3.51.3 have a WAL race when two processes do. A log that grew is cut by the first writer that begins it anew,
-once all of it is in the file and nobody reads in it any more: nobody waits for that (I14). Nothing but SQLite may open the
-file: a plain open and close would drop the locks this process holds on it. What a statement needs to undo itself stays in
-memory: SQLite would make and remove a file for every pass that claims a hundred slots, and could not on a full disk.
+versions before 3.51.3 have a WAL race when two processes do. Nothing but SQLite may open the file: a plain open and close
+would drop the locks this process holds on it. What a statement needs to undo itself stays in memory: SQLite would make and
+remove a file for every pass that claims a hundred slots, and could not on a full disk.
 """
 
 from __future__ import annotations
@@ -23,14 +22,9 @@ from echopilot_jobs.ledger.statements import migrations, split
 
 BUSY_TIMEOUT_SECONDS = 5.0
 LOG_AT_REST_BYTES = 8 * 2**20
+FRAME_BYTES = 4096 + 24  # a page in the WAL
 LOOK_AGAIN_SECONDS = 0.01
-PRAGMAS = (
-    "synchronous=full",
-    "wal_autocheckpoint=0",
-    "foreign_keys=on",
-    "temp_store=memory",
-    f"journal_size_limit={LOG_AT_REST_BYTES}",
-)
+PRAGMAS = ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on", "temp_store=memory")
 
 
 class Connector(Protocol):

@@ -12,6 +12,8 @@ from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, WrongState
 from echopilot_jobs.ledger import backlog, retention
 from echopilot_jobs.ledger.connection import (
+    FRAME_BYTES,
+    LOG_AT_REST_BYTES,
     impatient,
     readable_errors,
 )
@@ -32,6 +34,8 @@ from echopilot_jobs.spans import until_words
 
 class SqliteLedger(SqliteReading):
     """Keeps the promises of `protocol.Ledger` in one file. May be shared by threads: each gets a connection of its own."""
+
+    _cuts_log = False  # the connection that checkpoints cuts a WAL that grew
 
     # -- the scheduler's side
 
@@ -101,9 +105,27 @@ class SqliteLedger(SqliteReading):
             sql.many("forget_artefacts", [{"run_id": run_id} for run_id in run_ids])
 
     def checkpoint(self) -> None:
-        """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this."""
+        """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this.
+
+        A WAL that grew is cut to `LOG_AT_REST_BYTES` by its next write once little is written: cut under load it would
+        have to grow again, at ten times the lateness (I14).
+        """
         with readable_errors("written"):
-            self._sql.db.execute("pragma wal_checkpoint(passive)").fetchone()
+            _busy, frames, _moved = self._sql.db.execute("pragma wal_checkpoint(passive)").fetchone()
+            is_to_cut = frames * FRAME_BYTES <= LOG_AT_REST_BYTES < self._log_bytes
+            if is_to_cut != self._cuts_log:
+                limit = LOG_AT_REST_BYTES if is_to_cut else -1
+                self._sql.db.execute(f"pragma journal_size_limit={limit}").fetchone()
+                self._cuts_log = is_to_cut
+
+    @property
+    def _log_bytes(self) -> int:
+        if self._path is None:
+            return 0
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except OSError:
+            return 0
 
     # -- its own file
 

@@ -168,7 +168,7 @@ def test_a_checkpoint_moves_the_wal_into_the_file(path: Path) -> None:
 def grow_log(path: Path) -> int:
     """Write more than a log may hold at rest; its size."""
     with closing(connection.connect(path, create=False)) as db, connection.transaction(db):
-        db.execute("create table bulk (bytes blob)")
+        db.execute("create table if not exists bulk (bytes blob)")
         db.execute("insert into bulk values (zeroblob(?))", (connection.LOG_AT_REST_BYTES + 2**20,))
     return log_size(path)
 
@@ -177,16 +177,25 @@ def log_size(path: Path) -> int:
     return path.with_name(path.name + "-wal").stat().st_size
 
 
-def test_a_log_that_grew_is_small_again_once_it_is_in_the_file_whoever_writes_next_I14(path: Path) -> None:
-    scheduler, web = SqliteLedger(path), SqliteLedger(path, create=False)
+def test_a_log_that_grew_is_small_again_once_little_is_written_and_not_while_much_is_I14_I15(path: Path) -> None:
+    scheduler = SqliteLedger(path)
     grown = grow_log(path)
+    assert grown > connection.LOG_AT_REST_BYTES
+
+    scheduler.checkpoint()  # of much
+    scheduler.take_lease("b:1:1", "h", "r", NOON)
+    assert log_size(path) == grown
+
+    scheduler.checkpoint()  # of little
+    scheduler.take_lease("b:2:1", "h", "r", NOON)
+    assert log_size(path) <= connection.LOG_AT_REST_BYTES
 
     scheduler.checkpoint()
-    web.take_lease("b:1:1", "h", "r", NOON)
-
-    assert grown > connection.LOG_AT_REST_BYTES
-    assert log_size(path) <= connection.LOG_AT_REST_BYTES
-    web.close()
+    scheduler.take_lease("b:3:1", "h", "r", NOON)
+    grow_log(path)
+    scheduler.checkpoint()  # a log that grows again is left as it is again
+    scheduler.take_lease("b:4:1", "h", "r", NOON)
+    assert log_size(path) > connection.LOG_AT_REST_BYTES
     scheduler.close()
 
 
@@ -203,11 +212,12 @@ def test_who_reads_in_a_log_that_grew_only_postpones_its_cut_and_sees_what_it_sa
     assert reader.execute("select count(*) from sqlite_schema").fetchone()[0] == seen
     assert reader.execute("select count(*) from stints").fetchone()[0] == 0
     reader.execute("rollback")
-    scheduler.checkpoint()
-    scheduler.take_lease("b:3:1", "h", "r", NOON)
+    for owner in ("b:3:1", "b:4:1"):
+        scheduler.checkpoint()
+        scheduler.take_lease(owner, "h", "r", NOON)
 
     assert log_size(path) <= connection.LOG_AT_REST_BYTES
-    assert reader.execute("select max(term) from stints").fetchone()[0] == term + 2
+    assert reader.execute("select max(term) from stints").fetchone()[0] == term + 3
     assert reader.execute("select sum(length(bytes)) from bulk").fetchone()[0] == connection.LOG_AT_REST_BYTES + 2**20
     assert reader.execute("pragma integrity_check").fetchone()[0] == "ok"
     reader.close()
