@@ -160,18 +160,24 @@ class Parts:
                 yield from part.backwards(self.end if part is self.current else None)
 
 
-def last_event(current: Path, names: Collection[str], since: datetime) -> str | None:
-    """Which of the events *names* the scheduler's log at *current* told last, from the second of *since* on; or None."""
+def older_than(since: datetime) -> Keep:
+    """Whether a line of the scheduler's log is from before the second of *since*; one without a moment is not."""
     start = iso(since)[:19].encode()
 
     def is_before(line: bytes) -> bool:
         return (at := FIRST_MOMENT.search(line)) is not None and at[1][:19] < start
 
+    return is_before
+
+
+def last_event(current: Path, names: Collection[str], since: datetime) -> str | None:
+    """Which of the events *names* the scheduler's log at *current* told last, from the second of *since* on; or None."""
+
     def told(line: bytes) -> str | None:
         return next((name for name in names if f'"event":"{name}"'.encode() in line), None)
 
     with Parts(current) as parts:
-        lines = parts.last_lines(1, lambda line: told(line) is not None, is_before)
+        lines = parts.last_lines(1, lambda line: told(line) is not None, older_than(since))
     return told(lines[0]) if lines else None
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from echopilot_jobs.clock import iso
-from echopilot_jobs.logreading import FIRST_MOMENT, Parts
+from echopilot_jobs.logreading import Parts, older_than
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 
@@ -40,14 +39,8 @@ class Loss:
 
 def read_last_words(logs_dir: Path, since: datetime) -> list[Word]:
     """The newest such lines later than *since*, oldest first; a line that cannot be read is passed over."""
-    start = iso(since)[:19].encode()
-
-    def is_before(line: bytes) -> bool:
-        found = FIRST_MOMENT.search(line)
-        return found is not None and found[1][:19] < start
-
     with Parts(logs_dir / "scheduler.log") as parts:
-        lines = parts.last_lines(MOST, lambda line: any(name in line for name in _NAMES), is_before)
+        lines = parts.last_lines(MOST, lambda line: any(name in line for name in _NAMES), older_than(since))
     return [word for line in lines if (word := _word(line))]
 
 

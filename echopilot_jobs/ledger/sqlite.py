@@ -17,6 +17,7 @@ from echopilot_jobs.ledger.connection import (
     impatient,
     readable_errors,
 )
+from echopilot_jobs.ledger.durable import beside
 from echopilot_jobs.ledger.facts import Lease, Pruned
 from echopilot_jobs.ledger.identity import Identity, continue_numbering, identity_of
 from echopilot_jobs.ledger.rows import (
@@ -108,7 +109,7 @@ class SqliteLedger(SqliteReading):
         """Move what the WAL holds into the file, as far as readers allow, without waiting. Only the scheduler calls this.
 
         A WAL that grew is cut to `LOG_AT_REST_BYTES` by its next write once little is written: cut under load it would
-        have to grow again, at ten times the lateness (I14).
+        have to grow again, at four times the lateness (I14).
         """
         with readable_errors("written"):
             _busy, frames, _moved = self._sql.db.execute("pragma wal_checkpoint(passive)").fetchone()
@@ -123,7 +124,7 @@ class SqliteLedger(SqliteReading):
         if self._path is None:
             return 0
         try:
-            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+            return beside(self._path, "-wal").stat().st_size
         except OSError:
             return 0
 
