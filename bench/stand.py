@@ -12,7 +12,7 @@ import cProfile
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,10 @@ class Told(SchedulerLog):
         self.claimed: list[tuple[str, datetime, float]] = []
         super().__init__(path, clock, console)
 
-    def event(self, name: str, **facts: Any) -> None:
+    def events(self, name: str, each: Sequence[Mapping[str, Any]]) -> None:
         if name == "slot.claimed":
-            self.claimed.append((facts["job"], facts["slot"], self._ledger.committed_at))
-        super().event(name, **facts)
+            self.claimed += [(facts["job"], facts["slot"], self._ledger.committed_at) for facts in each]
+        super().events(name, each)
 
 
 class NoEngine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -56,6 +57,7 @@ def to_ms(moment: datetime) -> int:
     return (moment - EPOCH) // _MILLISECOND
 
 
+@lru_cache(maxsize=64)  # hundreds of jobs come due together, and were planned up to the same moment
 def from_ms(ms: int) -> datetime:
     """The UTC moment of a stored number of milliseconds."""
     return EPOCH + timedelta(milliseconds=ms)
@@ -63,5 +65,9 @@ def from_ms(ms: int) -> datetime:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC with a `Z`, whole seconds when there is no fraction, else milliseconds: `2026-03-01T08:00:00Z`."""
-    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return _iso_of_utc(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=64)  # of UTC alone: elsewhere the two moments of a repeated hour are equal to Python
+def _iso_of_utc(utc: datetime) -> str:
     return utc.isoformat("T", "milliseconds" if utc.microsecond else "seconds")[:-6] + "Z"

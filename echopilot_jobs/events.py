@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType, NoneType
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from echopilot_jobs.clock import iso
 
 LINE_MOST_BYTES = 256 * 1024
+
+Line = tuple[str, Mapping[str, Any]]  # as it stands in the file, and the facts it holds
 
 # Object first, past tense. The value says what the line means and which fields it carries.
 EVENTS: Mapping[str, str] = MappingProxyType(
@@ -74,30 +77,51 @@ _dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", "
 
 def encode(name: str, facts: Mapping[str, Any], now: datetime) -> str:
     """One strict JSON line in ASCII without its line end, whatever the facts hold; too long ones say so (I21)."""
-    return encoded(name, facts, iso(now))[0]
+    return encoded(name, [facts], iso(now))[0][0]
 
 
-def encoded(name: str, facts: Mapping[str, Any], ts: str) -> tuple[str, Mapping[str, Any]]:
-    """The line, and the facts it holds."""
+def encoded(name: str, each: Sequence[Mapping[str, Any]], ts: str) -> list[Line]:
+    """A line for each of the facts, which have the same keys in the same order."""
     if name not in EVENTS:
         raise KeyError(f"no event named '{name}'; add it to events.EVENTS")
     try:
-        line = _line(name, facts, ts)
-    except (
-        Exception
-    ) as error:  # a value no JSON can hold, or whose own `str` fails, costs its line's facts, not the pass
+        lines = _lines(name, each, ts)
+    except Exception:  # a value no JSON can hold, or whose own `str` fails; unlike keys
+        return [_at_any_rate(name, facts, ts) for facts in each]
+    if max(map(len, lines), default=0) > LINE_MOST_BYTES:
+        return [_at_any_rate(name, facts, ts) for facts in each]
+    return [*zip(lines, each, strict=True)]
+
+
+def _at_any_rate(name: str, facts: Mapping[str, Any], ts: str) -> Line:
+    """What cannot be said, or too long a line, costs its own facts and nobody else's."""
+    try:
+        (line,) = _lines(name, [facts], ts)
+    except Exception as error:
         facts = {"unreadable": type(error).__name__}
-        line = _line(name, facts, ts)
+        (line,) = _lines(name, [facts], ts)
     if len(line) > LINE_MOST_BYTES:
         facts = {"cut": True, "bytes": len(line), "start": line[: LINE_MOST_BYTES // 8]}
-        line = _line(name, facts, ts)
+        (line,) = _lines(name, [facts], ts)
     return line, facts
 
 
-def _line(name: str, facts: Mapping[str, Any], ts: str) -> str:
-    """The line, put together by hand: every run has three, and `json.dumps` takes more than twice as long."""
+def _lines(name: str, each: Sequence[Mapping[str, Any]], ts: str) -> list[str]:
+    """Put together by hand, key by key: every run has three lines, and `json.dumps` takes more than twice as long."""
+    if not each:
+        return []
     start = f'{{"event":"{name}"' if name in _WITHOUT_TS else f'{{"ts":"{ts}","event":"{name}"'
-    return start + _rest(*facts) % tuple([_AS_JSON.get(type(value), _by_library)(value) for value in facts.values()])
+    shape = start + _rest(*each[0])
+    if not each[0]:
+        return [shape] * len(each)
+    columns = map(_column, zip(*[facts.values() for facts in each], strict=True))
+    return [shape % row for row in zip(*columns, strict=True)]
+
+
+def _column(values: Sequence[Any]) -> Iterator[str]:
+    """What stands under one key, as JSON; mostly all of it is of one kind."""
+    kinds = {*map(type, values)}
+    return map(_encoder_of(kinds.pop()) if len(kinds) == 1 else _json, values)
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +145,11 @@ _AS_JSON: Mapping[type, Callable[[Any], str]] = {
 
 def _json(value: Any) -> str:
     """The value as strict JSON."""
-    return _AS_JSON.get(type(value), _by_library)(value)
+    return _encoder_of(type(value))(value)
+
+
+def _encoder_of(kind: type) -> Callable[[Any], str]:
+    return _AS_JSON.get(kind) or (_quoted if issubclass(kind, StrEnum) else _by_library)
 
 
 def strict(value: Any) -> Any:

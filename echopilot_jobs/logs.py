@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any, Protocol, TextIO
 from loguru import logger
 
 from echopilot_jobs.clock import EPOCH, Clock, iso
-from echopilot_jobs.events import LEGACY, console_line, encoded
+from echopilot_jobs.events import LEGACY, Line, console_line, encoded
 
 ROTATE_AT_BYTES = 5_000_000
 KEEP_FILES = 10
 BATCH_MOST_BYTES = 256 * 1024
 SHOWN_MOST = 50
+SOME_LINES = 100  # are put together before any of them may be written
 COMPLAIN_EVERY_SECONDS = 60.0
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,6 +35,11 @@ class Log(Protocol):
     def event(self, name: str, **facts: Any) -> None:
         """Write one event of `events.EVENTS` with its facts. Never raises for a full disk or a strange value."""
         ...
+
+    def events(self, name: str, each: Sequence[Mapping[str, Any]]) -> None:
+        """Write the event once for each of the facts, which have the same keys in the same order."""
+        for facts in each:
+            self.event(name, **facts)
 
     def batch(self) -> AbstractContextManager[None]:
         """Events inside the block may be written together when it ends, however it ends; blocks may be nested."""
@@ -70,14 +76,21 @@ class SchedulerLog(Log):
             self.event("log.repaired", bytes=torn)
 
     def event(self, name: str, **facts: Any) -> None:
-        line, held = encoded(name, facts, self._stamp.of(self._clock.now()))
-        self._waiting.append(line)
-        self._waiting_bytes += len(line) + 1
-        if self._console is not None:
-            self._console.note(name, line, held)
+        self.events(name, [facts])
+
+    def events(self, name: str, each: Sequence[Mapping[str, Any]]) -> None:
+        for first in range(0, len(each), SOME_LINES):
+            now = self._stamp.of(self._clock.now())
+            self._take(name, encoded(name, each[first : first + SOME_LINES], now))
         if not self._batches:
             self._write_all()
-        elif self._waiting_bytes >= BATCH_MOST_BYTES:
+
+    def _take(self, name: str, lines: Sequence[Line]) -> None:
+        self._waiting += [line for line, _ in lines]
+        self._waiting_bytes += sum([len(line) + 1 for line, _ in lines])
+        if self._console is not None:
+            self._console.note(name, lines)
+        if self._waiting_bytes >= BATCH_MOST_BYTES:
             self._write_lines()
 
     @contextlib.contextmanager
@@ -184,11 +197,11 @@ class _Console:
         self._noted: list[tuple[str, str, Mapping[str, Any]]] = []
         self._counts: Counter[str] = Counter()
 
-    def note(self, name: str, line: str, facts: Mapping[str, Any]) -> None:
-        """Remember an event until `show`."""
-        self._counts[name] += 1
-        if len(self._noted) < SHOWN_MOST or name in LEGACY:
-            self._noted.append((name, line, facts))
+    def note(self, name: str, lines: Sequence[Line]) -> None:
+        """Remember what was said of an event until `show`."""
+        self._counts[name] += len(lines)
+        shown = lines if name in LEGACY else lines[: max(SHOWN_MOST - len(self._noted), 0)]
+        self._noted += [(name, line, facts) for line, facts in shown]
 
     def show(self) -> None:
         """Print what was noted since the last time."""

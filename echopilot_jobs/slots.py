@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.records import record
@@ -31,8 +30,7 @@ class SkipReason(StrEnum):
     CLOCK_HOLD = "clock_hold"
 
 
-@dataclass(frozen=True, order=True)
-class Slot:
+class Slot(NamedTuple):
     """One job at one due moment; the pair (with the clock generation) is its identity."""
 
     job_name: str

@@ -11,6 +11,7 @@ from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 import pytest
 
+from echopilot_jobs.clock import iso
 from echopilot_jobs.triggers import (
     Cron,
     DailyAt,
@@ -38,6 +39,14 @@ def utc(text: str) -> datetime:
 
 def slots(trigger: Trigger, after: datetime, until: datetime) -> list[datetime]:
     return list(takewhile(lambda due: due <= until, trigger.after(after)))
+
+
+def test_the_two_moments_of_a_repeated_hour_are_told_apart() -> None:
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    second = first.replace(fold=1)
+
+    assert first == second
+    assert [iso(first), iso(second)] == ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]
 
 
 # zone, wall time, effect of the jump, the one moment at which a fixed time runs

@@ -258,6 +258,38 @@ def test_a_batch_is_written_when_it_ends_in_the_order_of_its_events(tmp_path: Pa
     assert [line["run"] for line in lines_of(path)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("many", [0, 1, 2, logs.SOME_LINES, 2 * logs.SOME_LINES + 1])
+def test_an_event_told_many_times_at_once_leaves_the_lines_and_the_words_it_leaves_one_by_one(
+    tmp_path: Path, clock: FakeClock, many: int
+) -> None:
+    class Unsayable:
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    strange: list[Any] = ["100 %s", NOON, float("nan"), "x" * events.LINE_MOST_BYTES, Unsayable(), None]
+    each = [{"run": number, "error": strange[number % 6]} for number in range(many)]
+    heard = io.StringIO(), io.StringIO()
+
+    at_once = SchedulerLog(tmp_path / "at_once", clock, heard[0])
+    at_once.events("run.finished", each)
+    singly = SchedulerLog(tmp_path / "singly", clock, heard[1])
+    with singly.batch():
+        for facts in each:
+            singly.event("run.finished", **facts)
+
+    assert (tmp_path / "at_once").read_bytes() == (tmp_path / "singly").read_bytes()
+    assert heard[0].getvalue() == heard[1].getvalue()
+    assert len(lines_of(tmp_path / "at_once")) == many
+
+
+def test_facts_that_lack_what_the_first_of_them_has_are_told_by_themselves(tmp_path: Path, clock: FakeClock) -> None:
+    log = SchedulerLog(tmp_path / "log", clock)
+
+    log.events("run.finished", [{"run": 1, "error": "e"}, {"run": 2}])
+
+    assert [(line["run"], line.get("error")) for line in lines_of(tmp_path / "log")] == [(1, "e"), (2, None)]
+
+
 def test_a_batch_is_written_even_when_its_pass_fails(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "scheduler.log"
     log = SchedulerLog(path, clock)

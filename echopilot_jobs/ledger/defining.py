@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from echopilot_jobs.clock import from_ms
 from echopilot_jobs.jobs import Job
@@ -20,6 +19,19 @@ from echopilot_jobs.triggers import trigger_of
 Skip = Callable[[Job, int, SkippedStretch], None]
 
 
+class JobRow(NamedTuple):
+    """What a pass reads of a job, in the order of `jobs_by_names`; not a `Row`, which compares names at every look."""
+
+    id: int
+    name: str
+    revision: str
+    planned_through: int
+    is_defined: int
+    running: int
+    waiting: int
+    has_older: int
+
+
 class Definitions:
     """Written inside the transaction that *sql* is in, at *now* (epoch ms); *skip* writes what was owed and will not run."""
 
@@ -28,19 +40,23 @@ class Definitions:
         self._now = now
         self._skip = skip
 
-    def define(self, job: Job, row: sqlite3.Row | None, generation: int) -> sqlite3.Row | None:
+    def rows(self, names: Sequence[str]) -> list[JobRow]:
+        """Those of the jobs that the ledger knows, in any order."""
+        return [JobRow._make(row) for row in self._sql.together("jobs_by_names", names)]
+
+    def define(self, job: Job, row: JobRow | None, generation: int) -> JobRow | None:
         """Have the job's row and its definition: the row if it changed, None if *row* still says it all.
 
         New times owe nothing for the time before the change.
         """
-        if row is not None and row["revision"] == job.version and row["is_defined"]:
+        if row is not None and row.revision == job.version and row.is_defined:
             return None
         if row is None:
-            row = self._sql.one("register_job", name=job.name, revision=job.version, now=self._now)
-            self._put(job, row["id"], owed_from=self._now)
+            made = self._sql.one("register_job", name=job.name, revision=job.version, now=self._now)
+            self._put(job, made["id"], owed_from=self._now)
         else:
             self._redefine(job, row, generation)
-        return self._sql.together("jobs_by_names", [job.name])[0]
+        return self.rows([job.name])[0]
 
     def owe_from(self, job_name: str, ms: int, *, only_if_beyond: bool = False) -> None:
         """Have a known job owe its slots again from *ms* on: the clock went back."""
@@ -53,26 +69,26 @@ class Definitions:
         newest = self._sql.one("newest_definition", job_id=job_id)
         self._sql.do("open_obligation", job_id=job_id, definition_id=newest["id"], from_at=ms)
 
-    def _redefine(self, job: Job, row: sqlite3.Row, generation: int) -> None:
-        before = definition(self._sql.one("newest_definition", job_id=row["id"])["definition"])
-        same_times = bool(row["is_defined"]) and _same_times(before, job)
-        if row["is_defined"] and not same_times and "rule" in before:
+    def _redefine(self, job: Job, row: JobRow, generation: int) -> None:
+        before = definition(self._sql.one("newest_definition", job_id=row.id)["definition"])
+        same_times = bool(row.is_defined) and _same_times(before, job)
+        if row.is_defined and not same_times and "rule" in before:
             self._supersede(job, row, before["rule"], generation)
-        owed_from = row["planned_through"] if same_times else max(self._now, row["planned_through"])
-        self._sql.do("close_obligation", job_id=row["id"])
-        self._sql.do("redefine_job", job_id=row["id"], revision=job.version, owes_nothing_before=owed_from)
-        self._put(job, row["id"], owed_from=owed_from)
+        owed_from = row.planned_through if same_times else max(self._now, row.planned_through)
+        self._sql.do("close_obligation", job_id=row.id)
+        self._sql.do("redefine_job", job_id=row.id, revision=job.version, owes_nothing_before=owed_from)
+        self._put(job, row.id, owed_from=owed_from)
 
-    def _supersede(self, job: Job, row: sqlite3.Row, rule: Any, generation: int) -> None:
+    def _supersede(self, job: Job, row: JobRow, rule: Any, generation: int) -> None:
         """New times owe nothing for the past; what the old ones owed by now is skipped, and says so (I32)."""
         try:
             old = replace(job, trigger=trigger_of(rule), jitter=timedelta(0))
         except ValueError:
             raise foreign("the rule of a job", rule) from None
-        owed = stretch_of(old, moment(row["planned_through"]), from_ms(self._now), generation, SkipReason.SUPERSEDED)
+        owed = stretch_of(old, moment(row.planned_through), from_ms(self._now), generation, SkipReason.SUPERSEDED)
         if owed is not None:
-            self._skip(old, row["id"], owed)
-        self._sql.together("advance", [row["id"]], planned_through=self._now)
+            self._skip(old, row.id, owed)
+        self._sql.together("advance", [row.id], planned_through=self._now)
 
     def _put(self, job: Job, job_id: int, owed_from: int) -> None:
         facts = {"revision": job.version, "definition": to_json(job.definition()), "now": self._now}

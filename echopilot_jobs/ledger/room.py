@@ -24,10 +24,11 @@ class Room:
     def __init__(self, limits: Limits, running: dict[str, int]) -> None:
         self._limits = limits
         self._places = limits.places
-        self._running = Counter(running)
+        self._running = dict(running)
         self._in_group = Counter[str]()
         for name, count in running.items():
-            self._in_group[limits.group_of.get(name, "")] += count
+            if group := limits.group_of.get(name):
+                self._in_group[group] += count
 
     @property
     def is_none_left(self) -> bool:
@@ -36,13 +37,13 @@ class Room:
 
     def take(self, name: str) -> bool:
         """Whether one more run of the job may start; if so its place is taken."""
-        counted = name not in self._limits.uncounted
-        group = self._limits.group_of.get(name, "")
-        if counted and self._places <= 0:
+        limits = self._limits
+        if self._places <= 0 and name not in limits.uncounted:
             return False
-        if self._running[name] >= self._limits.instances.get(name, 1):
+        if self._running.get(name, 0) >= limits.instances.get(name, 1):
             return False
-        if group in self._limits.group_limits and self._in_group[group] >= self._limits.group_limits[group]:
+        group = limits.group_of.get(name, "")
+        if group in limits.group_limits and self._in_group[group] >= limits.group_limits[group]:
             return False
         self._count(name, 1)
         return True
@@ -54,8 +55,9 @@ class Room:
     def _count(self, name: str, number: int) -> None:
         if name not in self._limits.uncounted:
             self._places -= number
-        self._running[name] += number
-        self._in_group[self._limits.group_of.get(name, "")] += number
+        self._running[name] = self._running.get(name, 0) + number
+        if group := self._limits.group_of.get(name):
+            self._in_group[group] += number
 
 
 def by_priority(ready: Iterable[Ready], priorities: Mapping[str, int]) -> Iterable[Ready]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
@@ -11,7 +10,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.claiming import Claiming
-from echopilot_jobs.ledger.defining import Definitions
+from echopilot_jobs.ledger.defining import Definitions, JobRow
 from echopilot_jobs.ledger.ending import Ending
 from echopilot_jobs.ledger.facts import Disposed, End, Lease, Limits
 from echopilot_jobs.ledger.rows import generation_of, pause_of, run_of
@@ -37,7 +36,7 @@ class SqlitePass:
         self._lease = lease
         self._now = to_ms(now)
         self._at = from_ms(self._now)
-        self._rows: dict[str, sqlite3.Row] = {}
+        self._rows: dict[str, JobRow] = {}
         self._pauses: list[Pause] | None = None
         self._generation: Generation | None = None
         self._fresh: dict[int, Run] = {}
@@ -105,27 +104,20 @@ class SqlitePass:
     # -- planning
 
     def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
-        rows = self._sql.together("jobs_by_names", [job.name for job in jobs])
-        self._rows.update((row["name"], row) for row in rows)
+        self._rows.update((row.name, row) for row in self._definitions.rows([job.name for job in jobs]))
         number = self.generation().number
         for job in jobs:
             if row := self._definitions.define(job, self._rows.get(job.name), number):
                 self._rows[job.name] = row
         return {job.name: self._standing(self._rows[job.name], number) for job in jobs}
 
-    def _standing(self, row: sqlite3.Row, generation: int) -> Standing:
-        through = moment(row["planned_through"])
-        return Standing(
-            planned_through=through,
-            running=row["running"],
-            waiting=row["waiting"],
-            generation=generation,
-            pauses=self._pauses_of(row["name"], through),
-        )
+    def _standing(self, row: JobRow, generation: int) -> Standing:
+        through = moment(row.planned_through)
+        return Standing(through, row.running, row.waiting, generation, self._pauses_of(row.name, through))
 
     def _pauses_of(self, job_name: str, after: datetime) -> tuple[Pause, ...]:
         if self._pauses is None:
-            oldest = min((row["planned_through"] for row in self._rows.values()), default=self._now)
+            oldest = min((row.planned_through for row in self._rows.values()), default=self._now)
             self._pauses = [pause_of(row) for row in self._sql.rows("pauses", after=oldest, job_name=None)]
         if not self._pauses:
             return ()
@@ -145,10 +137,11 @@ class SqlitePass:
         for job, plan in plans:
             row = self._rows[job.name]
             for stretch in plan.skipped:
-                self._skip(job, row["id"], stretch, outage_id)
-            if plan.claims and (plan.cancels_previous or row["has_older"]):
-                ended += self._make_room(row["id"], plan)
-            wanted.update(((row["id"], claim.slot.epoch_seconds), (job, claim)) for claim in plan.claims)
+                self._skip(job, row.id, stretch, outage_id)
+            if plan.claims and (plan.cancels_previous or row.has_older):
+                ended += self._make_room(row.id, plan)
+            for claim in plan.claims:
+                wanted[row.id, claim.slot.epoch_seconds] = job, claim
         at_once = self._starting.of_claims(wanted, limits) if limits is not None else set()
         claimed = self._claiming.claim_all(wanted, outage_id, hold_id, at_once)
         self._advance(plans)
@@ -161,7 +154,7 @@ class SqlitePass:
     def _advance(self, plans: Sequence[tuple[Job, Plan]]) -> None:
         ids: dict[datetime, list[int]] = {}
         for job, plan in plans:
-            ids.setdefault(plan.planned_through, []).append(self._rows[job.name]["id"])
+            ids.setdefault(plan.planned_through, []).append(self._rows[job.name].id)
         for through, job_ids in ids.items():
             self._sql.together("advance", job_ids, planned_through=to_ms(through))
 

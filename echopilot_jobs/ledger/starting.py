@@ -37,7 +37,7 @@ class Starting:
             return set()
         keys = [*wanted]
         ready = [
-            Ready(number, RANKS.get(claim.origin, 0), claim.origin.value, job.name)
+            Ready(number, RANKS.get(claim.origin, 0), claim.origin, job.name)
             for number, (job, claim) in enumerate(wanted.values())
             if claim.not_before is None or claim.not_before <= self._at
         ]
@@ -78,7 +78,7 @@ class Starting:
                 paused = {pause.job_name for pause in self._active_pauses()}
             if self._room.is_none_left:
                 break
-            if one.job_name in paused and one.origin != Origin.MANUAL.value:
+            if one.job_name in paused and one.origin != Origin.MANUAL:
                 continue
             if self._room.take(one.job_name):
                 chosen.append(one.id)

@@ -302,8 +302,9 @@ class Scheduler:
             self._out.discard(item.run.id)
         for run_id, actor in done.to_cancel:
             self._ask_to_stop(run_id, actor)
+        self._teller.tell_started(done.started, reading.wall)
         for run in done.started:
-            self.start_one(run, reading.wall)
+            self.start_one(run)
 
     def _pace(self, done: PassDone, now: datetime) -> None:
         """The next backlog queues behind this one."""
@@ -317,11 +318,10 @@ class Scheduler:
             self._engine.cancel(run_id)
             self._log.event("run.cancel_asked", run=run_id, actor=actor)
 
-    def start_one(self, run: Run, now: datetime) -> None:
+    def start_one(self, run: Run) -> None:
         """The single door through which runs start; the ledger already says that this one is running."""
         job = self._registry[run.job_name]
         self._out.add(run.id)
-        self._teller.tell_started(run, now)
         self._announce(job, run)
         if isinstance(job.action, Inline):
             began = self._clock.monotonic()
@@ -376,6 +376,8 @@ def _limits(registry: Registry) -> Limits:
 def _judged(item: Ended, asked: str | None, now: datetime) -> Outcome:
     """What a person stopped says who did; what a stop of the stack cut off has not done its work, and counts as that."""
     outcome = item.outcome
+    if outcome.state is State.SUCCEEDED:
+        return outcome
     if outcome.state is not State.CANCELLED:
         words = why_no_more(item, now)
         return replace(outcome, error="; ".join(filter(None, [outcome.error, words]))) if words else outcome

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.context import beside_ours
 from echopilot_jobs.engines import Ended, Note
@@ -22,6 +24,8 @@ OVERLAPS_TOLD = 3
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+Facts = dict[str, Any]
+
 
 class Teller:
     """Writes the lines of a pass, and counts slots that met a run of their own job."""
@@ -33,8 +37,7 @@ class Teller:
 
     def tell(self, done: PassDone) -> None:
         """Everything the pass did, in the order it did it."""
-        for item, run in done.ended:
-            self._tell_ended(item, run)
+        self._tell_ended(done.ended)
         for item, error in done.refused:
             self._log.event("run.finish_refused", job=item.job.name, run=item.run.id, error=str(error))
         if done.footing is not None:
@@ -43,8 +46,7 @@ class Teller:
             self._log.event("job.failed_to_plan", job=name, error=f"{type(failure).__name__}: {failure}")
         for run in done.gave_way:
             self._log.event("run.finished", **_facts(run), error=run.error)
-        for run in done.claimed:
-            self._tell_claimed(run)
+        self._tell_claimed(done.claimed)
         for job, made in done.plans:
             self._tell_skipped(job, made, done.footing)
         if done.held_until is not None:
@@ -60,10 +62,9 @@ class Teller:
             about = {"job": note.run.job_name, "run": note.run.id, "level": said.level, "message": said.message}
             self._log.event("run.said", **about, **beside_ours(said.fields), **dropped)
 
-    def tell_started(self, run: Run, now: datetime) -> None:
-        """One attempt begins."""
-        lag = (now - (run.planned_at or (run.slot.due_at if run.slot else run.claimed_at))) / _MILLISECOND
-        self._log.event("run.started", job=run.job_name, run=run.id, attempt=run.attempt, lag_ms=round(lag))
+    def tell_started(self, runs: Sequence[Run], now: datetime) -> None:
+        """An attempt of each begins."""
+        self._log.events("run.started", [_began(run, now) for run in runs])
 
     def _tell_footing(self, footing: Footing) -> None:
         outage = footing.outage
@@ -76,11 +77,9 @@ class Teller:
         if footing.trusted_from is not None:
             self._log.event("clock.trusted", held_from=footing.trusted_from)
 
-    def _tell_claimed(self, run: Run) -> None:
-        if run.slot:
-            self._log.event("slot.claimed", job=run.job_name, slot=run.slot.due_at, run=run.id, origin=run.origin.value)
-        else:
-            self._log.event("run.queued", job=run.job_name, run=run.id, origin=run.origin.value)
+    def _tell_claimed(self, runs: Sequence[Run]) -> None:
+        for has_slot, alike in groupby(runs, lambda run: run.slot is not None):
+            self._log.events("slot.claimed" if has_slot else "run.queued", [_claimed(run) for run in alike])
 
     def _tell_skipped(self, job: Job, made: Plan, footing: Footing | None) -> None:
         if made.claims:
@@ -97,11 +96,26 @@ class Teller:
             if self._overlaps[job.name] == OVERLAPS_TOLD:
                 self._log.event("job.overlapping", job=job.name, count=OVERLAPS_TOLD)
 
-    def _tell_ended(self, item: Ended, run: Run) -> None:
-        self._log.event("run.finished", **_facts(run), ms=run.duration_ms, error=run.error)
-        if run.job_name == "self_heal" and run.origin is Origin.STARTUP and not run.is_open:
-            self._log.event("self_heal_startup", ok=run.state is State.SUCCEEDED, status=item.outcome.http_status)
+    def _tell_ended(self, ended: Sequence[tuple[Ended, Run]]) -> None:
+        self._log.events("run.finished", [_done(run) for _, run in ended])
+        for item, run in ended:
+            if run.job_name == "self_heal" and run.origin is Origin.STARTUP and not run.is_open:
+                self._log.event("self_heal_startup", ok=run.state is State.SUCCEEDED, status=item.outcome.http_status)
 
 
-def _facts(run: Run) -> dict[str, object]:
-    return {"job": run.job_name, "run": run.id, "state": run.state.value, "attempt": run.attempt}
+def _claimed(run: Run) -> Facts:
+    slot = {"slot": run.slot.due_at} if run.slot else {}
+    return {"job": run.job_name, **slot, "run": run.id, "origin": run.origin}
+
+
+def _began(run: Run, now: datetime) -> Facts:
+    lag = (now - (run.planned_at or (run.slot.due_at if run.slot else run.claimed_at))) / _MILLISECOND
+    return {"job": run.job_name, "run": run.id, "attempt": run.attempt, "lag_ms": round(lag)}
+
+
+def _done(run: Run) -> Facts:
+    return {**_facts(run), "ms": run.duration_ms, "error": run.error}
+
+
+def _facts(run: Run) -> Facts:
+    return {"job": run.job_name, "run": run.id, "state": run.state, "attempt": run.attempt}

@@ -145,7 +145,7 @@ update jobs set planned_through = :planned_through where id = :job_id
 select * from jobs where name = :name
 
 -- name: jobs_by_names
-select jobs.*,
+select id, name, revision, planned_through, is_defined,
        (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'running') as running,
        (select count(*) from runs where runs.job_id = jobs.id and runs.state = 'queued'
                                     and runs.state in ('queued', 'retry_wait') and runs.rank = 0

@@ -63,7 +63,7 @@ def effect_before_claim(patches: Patches) -> None:
                 if done.footing is not None:
                     self._plan(leading, reading.wall, done.footing, done)
                     for run in [*done.started, *leading.start_ready(self._may_start)]:
-                        self.start_one(run, reading.wall)
+                        self.start_one(run)
                     done.started = []
                 done.to_cancel = leading.to_cancel()
                 self._next_ready = leading.next_ready_at()
