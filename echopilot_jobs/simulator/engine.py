@@ -37,6 +37,7 @@ class _Child:
     run: Run
     effect: Effect
     outcome: Outcome
+    active_at: float  # when it began: timeouts and durations do not count suspended time, as a monotonic clock does not
     over: bool = False
 
 
@@ -84,7 +85,7 @@ class SimEngine:
         self._process.step("submit")
         beast = self._beasts[job.name]
         seconds, said, outcome = work(beast, job, run, self._process.seed)
-        child = _Child(job, run, self._process.effect_begins(run), outcome)
+        child = _Child(job, run, self._process.effect_begins(run), outcome, self._world.active)
         self._children[run.id] = child
         self._world.after(max(seconds, 0.001), lambda: self._ends(child, said))
         self._process.step("submitted")
@@ -100,9 +101,7 @@ class SimEngine:
     def cancel(self, run_id: int) -> None:
         self._process.step("cancel")
         child = self._children.get(run_id)
-        if (
-            child and self._world.true - child.effect.began < child.job.timeout.total_seconds()
-        ):  # else it is being ended
+        if child and self._age(child) < child.job.timeout.total_seconds():  # else it is being ended
             child.outcome = Outcome(State.CANCELLED, "cancelled while it ran", interrupted=True)
             self._world.after(KILL_GRACE / 2, lambda: self._ends(child, "killed"))
 
@@ -139,9 +138,13 @@ class SimEngine:
             child.effect.asked = (child.outcome.retry_after or timedelta(0)).total_seconds()
             if self._children.get(child.run.id) is child:  # never another's, should a run ever be submitted twice
                 del self._children[child.run.id]
-            ms = round((self._world.true - child.effect.began) * 1000)
+            ms = round(self._age(child) * 1000)
             self._ended.append(Ended(child.job, child.run, replace(child.outcome, duration_ms=ms)))
             self._process.ring()
+
+    def _age(self, child: _Child) -> float:
+        """How many active seconds ago *child* began."""
+        return self._world.active - child.active_at
 
     def _over(self, child: _Child, said: str) -> None:
         child.over = True
