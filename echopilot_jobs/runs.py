@@ -54,7 +54,7 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
         State.RUNNING: _ENDS | {State.RETRY_WAIT},
-        State.RETRY_WAIT: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
+        State.RETRY_WAIT: BAD_ENDS | {State.RUNNING, State.CANCELLED},
         **{end: frozenset() for end in _ENDS},
     }
 )
@@ -169,6 +169,7 @@ class Run:
     result: Any = None
     exit_status: int | None = None
     http_status: int | None = None
+    attempt_end: State | None = None  # how the last attempt ended, while the run waits for another
     hold_id: int | None = None
     cancel_wanted: str | None = None
 
@@ -234,6 +235,12 @@ class Run:
         if self.state is State.RUNNING and self.cancel_wanted:
             return f"{self.state.words}, asked to stop"
         return self.words
+
+    @property
+    def attempt_words(self) -> str:
+        """How the last attempt of a run ended that waits for another, behind a subject: `timed out`, `was abandoned`."""
+        end = self.attempt_end or State.FAILED  # one that waited through an upgrade may not say
+        return "was abandoned" if end is State.ABANDONED else end.words
 
     @property
     def idempotency_key(self) -> str:

@@ -27,6 +27,7 @@ class _End(NamedTuple):
     result: str | None
     exit_status: int | None
     http_status: int | None
+    attempt_end: str | None  # of one that waits for another
 
 
 class Ending:
@@ -64,6 +65,7 @@ class Ending:
             result=to_json(outcome.result),
             exit_status=outcome.exit_status,
             http_status=outcome.http_status,
+            attempt_end=outcome.state.value if retry_at else None,
         )
 
     def _write(self, end: _End, run_ids: Sequence[int]) -> list[int]:

@@ -40,6 +40,7 @@ def run_of(row: sqlite3.Row) -> Run:
         result=_json(row["result"]),
         exit_status=row["exit_status"],
         http_status=row["http_status"],
+        attempt_end=_maybe_state(row["attempt_end"]),
         hold_id=row["hold_id"],
         cancel_wanted=row["cancel_wanted"],
     )
@@ -154,6 +155,10 @@ def _slot(row: sqlite3.Row) -> Slot | None:
     return Slot(row["job_name"], slot_moment(row["slot_at"]), row["generation"])
 
 
+def _maybe_state(value: str | None) -> State | None:
+    return None if value is None else word(State, value)
+
+
 def _json(text: str | None) -> Any:
     return None if text is None else document(text)
 
@@ -169,4 +174,5 @@ def after_attempt(run: Run, outcome: Outcome, state: State, now: datetime, retry
         result=outcome.result,
         exit_status=outcome.exit_status,
         http_status=outcome.http_status,
+        attempt_end=outcome.state if retry_at else None,
     )

@@ -237,16 +237,17 @@ class SqlitePass:
     def _make_room(self, job_id: int, plan: Plan) -> Iterator[Run]:
         """A retry stops when the next slot is claimed; under `cancel_previous` everything older gives way.
 
-        Yields the runs that ended by it.
+        Yields the runs that ended by it. One that only waited for another attempt ends as its last one did, whatever the
+        overlap rule: nothing of it is left to cancel, and what went wrong must not be hidden (I12).
         """
+        for row in self._sql.rows("give_up_retries", job_id=job_id, now=self._now):
+            self._sql.do("note_failure", run_id=row["id"])
+            yield self._run(row["id"])
         if plan.cancels_previous:
             for row in self._sql.rows("give_way", job_id=job_id, now=self._now):
                 yield self._run(row["id"])
             for row in self._sql.rows("running_ids_of_job", job_id=job_id):
                 self._sql.do("want_cancelled", run_id=row["id"], actor="the next slot")
-        for row in self._sql.rows("give_up_retries", job_id=job_id, now=self._now):
-            self._sql.do("note_failure", run_id=row["id"])
-            yield self._run(row["id"])
 
     def _run(self, run_id: int) -> Run:
         return run_of(self._sql.one("run_by_id", run_id=run_id))

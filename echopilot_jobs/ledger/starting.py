@@ -95,6 +95,7 @@ class Starting:
             duration_ms=None,  # the figures of the attempt before
             exit_status=None,
             http_status=None,
+            attempt_end=None,
             owner=lease.owner,
             host=lease.host,
             code_revision=lease.code_revision,

@@ -190,14 +190,104 @@ def test_a_new_attempt_has_no_figures_of_the_one_before(ledger: SqliteLedger, le
         assert (seen.attempt, seen.duration_ms, seen.exit_status, seen.http_status) == (2, None, None, None)
 
 
-def test_retries_stop_when_the_next_slot_is_claimed(ledger: SqliteLedger, lease: Lease) -> None:
-    run = running(ledger, lease)
-    finish(ledger, lease, run, NOON + MINUTE, retry_at=NOON + 5 * MINUTE)
+BAD = [State.FAILED, State.TIMED_OUT, State.ABANDONED]
 
-    claim_slot(ledger, lease, NOON + 2 * MINUTE)
 
-    assert ledger.run(run.id).state is State.FAILED
-    assert "next slot" in (ledger.run(run.id).error or "")
+def ends_badly(ledger: SqliteLedger, lease: Lease, run: Run, state: State) -> Run:
+    """Its attempt ends as *state*, and the next one is far off."""
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        return leading.finish(run, Outcome(state, error="bad luck"), NOON + 9 * MINUTE)
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+@pytest.mark.parametrize("end", BAD)
+def test_retries_stop_when_the_next_slot_is_claimed_and_the_run_ends_as_its_last_attempt_did_I12(
+    ledger: SqliteLedger, lease: Lease, end: State, cancels: bool
+) -> None:
+    waiting = ends_badly(ledger, lease, running(ledger, lease), end)
+    plan = Plan(NOON + 2 * MINUTE, (claim(Slot("j", NOON + 2 * MINUTE)),), cancels_previous=cancels)
+
+    with ledger.leading(lease, NOON + 2 * MINUTE) as leading:
+        standing(leading, JOB)
+        (ended,) = leading.dispose([(JOB, plan)]).ended
+
+    assert waiting.attempt_end is end
+    assert (ended.state, ended.error) == (end, "bad luck (no more retries: the next slot came due)")
+    assert (ended.finished_at, ended.not_before, ended.attempt_end) == (NOON + 2 * MINUTE, None, None)
+    assert ledger.run(waiting.id) == ended
+    assert [event.state for event in ledger.events(waiting.id)][-2:] == [State.RETRY_WAIT, end]
+    assert ledger.last_ends()["j"] == (None, NOON + 2 * MINUTE)
+
+
+@pytest.mark.parametrize("first", BAD)
+@pytest.mark.parametrize("last", BAD)
+def test_of_several_attempts_the_last_one_says_how_the_run_ended_I12(
+    ledger: SqliteLedger, lease: Lease, first: State, last: State
+) -> None:
+    run = ends_badly(ledger, lease, running(ledger, lease), first)
+    (again,) = start_all(ledger, lease, NOON + 9 * MINUTE)
+    going = ledger.run(run.id)
+    ends_badly(ledger, lease, again, last)
+
+    claim_slot(ledger, lease, NOON + 10 * MINUTE)
+
+    assert (again.attempt_end, going.attempt_end) == (None, None)
+    assert (ledger.run(run.id).state, ledger.run(run.id).attempt) == (last, 2)
+
+
+def test_attempts_that_end_together_and_differently_are_each_told_as_they_ended_I12(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    for job in (JOB, OTHER):
+        claim_slot(ledger, lease, NOON + MINUTE, job)
+    ends = zip(start_all(ledger, lease, NOON + MINUTE), (State.TIMED_OUT, State.FAILED), strict=True)
+    with ledger.leading(lease, NOON + MINUTE) as leading:
+        leading.finish_all([(run, Outcome(state, error="bad luck"), NOON + 9 * MINUTE) for run, state in ends])
+
+    for job in (JOB, OTHER):
+        claim_slot(ledger, lease, NOON + 2 * MINUTE, job)
+
+    ended = {run.job_name: run.state for run in ledger.runs() if not run.is_open}
+    assert ended == {"j": State.TIMED_OUT, "k": State.FAILED}
+
+
+@pytest.mark.parametrize("end", BAD)
+def test_what_a_person_or_the_end_of_its_job_cancels_between_attempts_is_told_as_that_I12(
+    ledger: SqliteLedger, lease: Lease, end: State
+) -> None:
+    """Somebody decided it; how the attempt before went stays among its moves."""
+
+    def cancelled_by(how: str, job: Job) -> Run:
+        claim_slot(ledger, lease, NOON + MINUTE, job)
+        waiting = ends_badly(ledger, lease, start_all(ledger, lease, NOON + MINUTE)[0], end)
+        match how:
+            case "one":
+                ledger.cancel(waiting.id, NOON + 2 * MINUTE, "me")
+            case "all":
+                ledger.cancel_waiting(job.name, NOON + 2 * MINUTE, "me")
+            case _:
+                ledger.set_defined([], NOON + 2 * MINUTE)
+        return ledger.run(waiting.id)
+
+    jobs = [Job(name=name, trigger=Every(MINUTE), action=Inline("tick")) for name in ("one", "all", "gone")]
+
+    ended = [cancelled_by(job.name, job) for job in jobs]
+
+    words = ["cancelled by me", "cancelled by me", "its job is no longer defined"]
+    assert [(run.state, run.error) for run in ended] == [(State.CANCELLED, said) for said in words]
+    assert [run.attempt_end for run in ended] == [None] * 3
+    assert all(ledger.events(run.id)[-2].note == "bad luck" for run in ended)
+
+
+def test_a_last_attempt_whose_scheduler_died_is_abandoned_however_the_one_before_ended_I12(
+    ledger: SqliteLedger, lease: Lease
+) -> None:
+    run = ends_badly(ledger, lease, running(ledger, lease), State.TIMED_OUT)
+    start_all(ledger, lease, NOON + 9 * MINUTE)
+
+    (lost,) = ledger.abandon_owned_by(["boot:1:1"], NOON + 10 * MINUTE, "dead")
+
+    assert (lost.id, lost.state, lost.attempt_end) == (run.id, State.ABANDONED, None)
 
 
 def test_an_old_attempt_cannot_finish_the_new_one_I6(ledger: SqliteLedger, lease: Lease) -> None:

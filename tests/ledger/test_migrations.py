@@ -13,9 +13,11 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import SqliteLedger, connection
 from echopilot_jobs.ledger.statements import migrations, split
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, State
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
-from tests.schedulekit import standing
+from tests.schedulekit import claim, standing
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -62,6 +64,52 @@ def test_a_ledger_of_the_first_release_keeps_its_history_and_its_place(tmp_path:
     with ledger.leading(lease, NOON + MINUTE) as leading:
         assert standing(leading, JOB).planned_through == NOON
     assert [(o.after, o.until) for o in ledger.obligations("j")] == [(NOON, NOON), (NOON, NOON)]
+    ledger.close()
+
+
+CUT = "cut off: the scheduler was stopped while it ran"  # as that release said it
+
+
+def write_version_three(path: Path) -> None:
+    """A ledger as the release before left it: runs that wait for another attempt, one that has ended, one that runs."""
+    write_version_one(path)
+    db = sqlite3.connect(path, isolation_level=None)
+    for _, script in migrations()[1:3]:
+        for statement in split(script):
+            db.execute(statement)
+    now, slot = to_ms(NOON), to_ms(NOON) // 1000
+    columns = (
+        "id, job_id, origin, state, slot_at, generation, attempt, claimed_at, started_at, not_before, error, stint_id"
+    )
+    waiting = f"insert into runs ({columns}) values (?, 1, 'schedule', ?, ?, 0, 1, ?, ?, ?, ?, 1)"
+    for number, state, error in (
+        (3, "retry_wait", CUT),
+        (4, "retry_wait", "ran longer than its timeout of 5 s and was ended"),
+        (5, "retry_wait", None),
+        (6, "abandoned", CUT),
+    ):
+        db.execute(waiting, (number, state, slot + 60 * number, now, now, now + 3_600_000, error))
+    db.execute("pragma user_version = 3")
+    db.close()
+
+
+def test_runs_that_wait_through_the_upgrade_end_as_cut_off_where_that_is_known_and_else_as_failed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    write_version_three(path)
+
+    ledger = SqliteLedger(path)
+
+    ends = {run.id: run.attempt_end for run in ledger.runs()}
+    assert ends == {1: None, 2: None, 3: State.ABANDONED, 4: None, 5: None, 6: None}
+    lease = ledger.take_lease("boot:2:2", "h", "r", NOON)
+    with ledger.leading(lease, NOON + 9 * MINUTE) as leading:
+        standing(leading, JOB)
+        made = Plan(NOON + 9 * MINUTE, (claim(Slot("j", NOON + 9 * MINUTE)),))
+        ended = leading.dispose([(JOB, made)]).ended
+    assert {run.id: run.state for run in ended} == {3: State.ABANDONED, 4: State.FAILED, 5: State.FAILED}
+    assert all("no more retries" in (run.error or "") for run in ended)
     ledger.close()
 
 

@@ -15,7 +15,7 @@ from echopilot_jobs.errors import LeaseLost, WrongState
 from echopilot_jobs.jobs import Job, Python
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import MOVES, Outcome, Run, State
+from echopilot_jobs.runs import BAD_ENDS, MOVES, Outcome, Run, State
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import claim, dispose, reading, standing
@@ -43,6 +43,7 @@ class Histories(RuleBasedStateMachine):
         self.now = NOON
         self.leader: Lease | None = None
         self.seen: dict[int, State] = {}
+        self.ended: dict[int, State] = {}  # how the last attempt of each run did that was seen to end
         self.claimed: set[tuple[str, datetime]] = set()
         self.alive: set[str] = set()
 
@@ -101,16 +102,22 @@ class Histories(RuleBasedStateMachine):
         assert len(started) <= places
         return [(self.leader, run) for run in started]
 
-    @rule(taken=consumes(running), state=st.sampled_from([*ENDS, State.RETRY_WAIT]), by_newest=st.booleans())
-    def finish(self, taken: list[tuple[Lease, Run]], state: State, by_newest: bool) -> None:
+    @rule(
+        taken=consumes(running),
+        state=st.sampled_from([*ENDS, State.RETRY_WAIT]),
+        how=st.sampled_from(sorted(BAD_ENDS)),
+        by_newest=st.booleans(),
+    )
+    def finish(self, taken: list[tuple[Lease, Run]], state: State, how: State, by_newest: bool) -> None:
         for lease, run in taken:
-            end = State.FAILED if state in (State.RETRY_WAIT, State.ABANDONED) else state
+            end = how if state is State.RETRY_WAIT else State.FAILED if state is State.ABANDONED else state
             again = self.now + timedelta(seconds=30) if state is State.RETRY_WAIT else None
             by = self.leader if by_newest and self.leader else lease
             before = self.ledger.run(run.id)
             try:
                 with self.ledger.leading(by, self.now) as leading:
                     leading.finish(run, Outcome(end), again)
+                    self.ended[run.id] = end
             except LeaseLost:
                 assert by != self.leader
                 assert self.ledger.run(run.id) == before
@@ -159,6 +166,14 @@ class Histories(RuleBasedStateMachine):
             assert (run.owner is not None) or run.state is not State.RUNNING
             moves = [event.state for event in self.ledger.events(run.id)]
             assert (moves[0], moves[-1]) == (State.QUEUED, run.state)
+
+    @invariant()
+    def a_bad_end_is_that_of_the_last_attempt(self) -> None:
+        for run in self.ledger.runs(limit=200):
+            if run.state in (State.FAILED, State.TIMED_OUT):
+                assert run.state is self.ended[run.id]  # I12
+            waits = run.state is State.RETRY_WAIT
+            assert run.attempt_end is (self.ended[run.id] if waits else None)
 
     @invariant()
     def the_beat_can_be_written(self) -> None:

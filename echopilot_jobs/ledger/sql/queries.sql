@@ -197,7 +197,7 @@ select id, name from jobs where is_defined = 1
 update jobs set is_defined = 0 where id = :job_id
 
 -- name: cancel_undefined
-update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
+update runs set state = 'cancelled', finished_at = :now, not_before = null, attempt_end = null, error = :note
 where state in ('queued', 'retry_wait') and job_id in (select id from jobs where is_defined = 0)
 returning id
 
@@ -278,13 +278,13 @@ where state in ('queued', 'retry_wait') and not_before is not null and not_befor
 
 -- name: start
 update runs set state = 'running', attempt = attempt + 1, started_at = coalesce(started_at, :now), not_before = null,
-                stint_id = :stint_id, duration_ms = null, exit_status = null, http_status = null
+                stint_id = :stint_id, duration_ms = null, exit_status = null, http_status = null, attempt_end = null
 where id in every() and state in ('queued', 'retry_wait')
   and exists (select 1 from lease where term = :term)
 
 -- name: finish
 update runs set state = :state, finished_at = :finished_at, not_before = :not_before, duration_ms = :duration_ms, error = :error,
-                result = :result, exit_status = :exit_status, http_status = :http_status
+                result = :result, exit_status = :exit_status, http_status = :http_status, attempt_end = :attempt_end
 where id in every() and state = 'running' and stint_id = :stint_id and attempt = :attempt
   and exists (select 1 from lease where term = :term)
 returning id
@@ -293,14 +293,14 @@ returning id
 update runs set state = 'abandoned', finished_at = :now, error = :note where id = :run_id and state = 'running'
 
 -- name: give_up_retries
-update runs set state = 'failed', finished_at = :now, not_before = null,
+update runs set state = coalesce(attempt_end, 'failed'), finished_at = :now, not_before = null, attempt_end = null,
                 error = coalesce(error, '') || ' (no more retries: the next slot came due)'
 where job_id = :job_id and state = 'retry_wait' and state in ('queued', 'retry_wait') and slot_at is not null and rank < 2
 returning id
 
 -- name: give_way
 update runs set state = 'cancelled', finished_at = :now, not_before = null, error = 'gave way to the next slot'
-where job_id = :job_id and state in ('queued', 'retry_wait') and slot_at is not null and rank < 2
+where job_id = :job_id and state = 'queued' and state in ('queued', 'retry_wait') and slot_at is not null and rank < 2
 returning id
 
 -- name: running_of_stint
@@ -345,11 +345,11 @@ select id, job_id from runs where hold_id = :hold_id and state = 'queued' order 
 update runs set not_before = :not_before where id = :run_id and state = 'queued'
 
 -- name: cancel
-update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
+update runs set state = 'cancelled', finished_at = :now, not_before = null, attempt_end = null, error = :note
 where id = :run_id and state in ('queued', 'retry_wait')
 
 -- name: cancel_waiting
-update runs set state = 'cancelled', finished_at = :now, not_before = null, error = :note
+update runs set state = 'cancelled', finished_at = :now, not_before = null, attempt_end = null, error = :note
 where job_id = :job_id and state in ('queued', 'retry_wait')
 returning id
 
