@@ -151,7 +151,7 @@ def _state_words(run: Run, now: datetime) -> str:
     words = {
         State.QUEUED: "waits in the queue",
         State.RUNNING: f"has been running for {span(max(now - (run.started_at or now), timedelta(0)))}",
-        State.RETRY_WAIT: f"failed at attempt {run.attempt} and waits to try again{error}",
+        State.RETRY_WAIT: f"{run.attempt_words} at attempt {run.attempt} and waits to try again{error}",
         State.SUCCEEDED: f"succeeded{started}",
         State.CANCELLED: f"had nothing to do{error}"
         if run.had_nothing_to_do

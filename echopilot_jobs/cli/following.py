@@ -90,10 +90,10 @@ def _watched(
 
 
 def _move_words(run: Run, now: datetime) -> str:
-    """That an open run has moved: which attempt begins, or why one failed and until when the next one waits."""
+    """That an open run has moved: which attempt begins, or how one ended and until when the next one waits."""
     if run.state is State.RETRY_WAIT:
         why = f" ({brief_error(run)})" if run.error else ""
-        return f"run {run.id}: attempt {run.attempt} failed{why}; {state_words(run, now)}"
+        return f"run {run.id}: attempt {run.attempt} {run.attempt_words}{why}; {state_words(run, now)}"
     return f"run {run.id} is {run.words}" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
 
 

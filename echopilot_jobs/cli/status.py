@@ -342,8 +342,8 @@ def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
         lasted = span(max(now - run.started_at, timedelta(0)))
         return f"{name} has been running for {lasted}, attempt {run.attempt}{far}{dead}"
     if run.state is State.RETRY_WAIT:
-        failed = f"attempt {run.attempt} failed: {rows.brief_error(run) or 'no reason kept'}"
-        return f"{name} is {rows.state_words(run, now)}; {failed}"
+        ended = f"attempt {run.attempt} {run.attempt_words}: {rows.brief_error(run) or 'no reason kept'}"
+        return f"{name} is {rows.state_words(run, now)}; {ended}"
     held = f", not before {stamped(run.not_before, now)}" if run.not_before else ""
     return f"{name} is {run.words}, claimed {ago(run.claimed_at, now)}{held}"
 
