@@ -163,7 +163,7 @@ def _truthful(record: Evidence, row: Row) -> Iterator[str]:
     run, state = row["id"], row["state"]
     last = next((e for e in reversed(record.effects[run]) if e.attempt == row["attempt"]), None)
     seen = last.said if last and last.known else "never seen to end"
-    allowed = {"succeeded": ("ok",), "timed_out": ("timed_out",), "failed": ("failed", "timed_out", "killed")}
+    allowed = {"succeeded": ("ok",), "timed_out": ("timed_out",), "failed": ("failed",)}
     if state in allowed and seen not in allowed[state]:
         yield f"I12 run {run} is told as {state}, and its work was {seen}"
     ended = (

@@ -134,6 +134,11 @@ def outcome_forged(patches: Patches) -> None:
     patches.put(Ending, "finish_all", make)
 
 
+@plant("a run whose retries gave way to the next slot is told as failed, however its last attempt ended")
+def given_up_as_failed(patches: Patches) -> None:
+    patches.sql("give_up_retries", r"coalesce\(attempt_end, 'failed'\)", "'failed'")
+
+
 @plant("ends that could not be written at once are forgotten")
 def ends_lost_with_the_disk(patches: Patches) -> None:
     def make(before: Any) -> Any:
