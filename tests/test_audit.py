@@ -16,15 +16,16 @@ from echopilot_jobs.accounting.audit import Report
 from echopilot_jobs.accounting.findings import SHOWN_MOST, Account
 from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
+from echopilot_jobs.engines import Ended
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.runs import HoldAnswer, Origin
+from echopilot_jobs.runs import HoldAnswer, Origin, Outcome, State
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every
 from tests.lifekit import DAY, HOUR, JOBS, TICK, Life
-from tests.worldkit import MINUTE
+from tests.worldkit import MINUTE, WORK
 
 EDITED = (
     *JOBS[1:-1],
@@ -413,6 +414,29 @@ def test_the_log_and_the_ledger_tell_the_same(logged: Life, tmp_path: Path) -> N
     assert report.is_green
     assert report.log_files == 1
     assert report.log_lines > 80
+
+
+@pytest.mark.parametrize("end", [State.FAILED, State.TIMED_OUT])
+def test_the_log_and_the_ledger_tell_the_same_of_a_run_whose_retries_gave_way_I12(
+    clock: FakeClock, tmp_path: Path, end: State
+) -> None:
+    life = Life(MemoryLedger(), clock)
+    log = SchedulerLog(tmp_path / "scheduler.log", clock)
+    life.world.log = log  # type: ignore[assignment]
+    scheduler = life.begin(Job("minutely", Every(MINUTE), WORK, retries=3))
+    life.go_on(scheduler, MINUTE)
+    ((job, run),) = life.world.engine.out
+    life.world.engine.out.clear()
+    life.world.engine.ended.append(Ended(job, run, Outcome(end, retry_after=HOUR)))
+    life.go_on(scheduler, 2 * MINUTE)
+    log.close()
+
+    report = with_log(life, tmp_path)
+
+    assert life.ledger.run(run.id).state is end
+    assert report.findings.counts["history"] == 0
+    life.sql("update runs set state = 'cancelled' where id = ?", run.id)
+    assert with_log(life, tmp_path).findings.counts["history"] == 1
 
 
 @pytest.mark.parametrize("packed", [False, True])

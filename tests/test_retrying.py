@@ -11,7 +11,7 @@ from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.jobs import Command, Job
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import Origin, Outcome, Run, State
+from echopilot_jobs.runs import CUT_OFF, Origin, Outcome, Run, State
 from echopilot_jobs.scheduler.retrying import is_wanted, retry_at
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
@@ -113,14 +113,37 @@ def test_starts_and_ends_are_told_once_they_are_written(world: World) -> None:
     assert world.announced == [(1, State.RUNNING), (1, State.SUCCEEDED)]
 
 
-def test_a_run_whose_retries_give_way_to_the_next_slot_is_told_of_as_failed(world: World) -> None:
-    scheduler = world.scheduler(job(retries=3))
+@pytest.mark.parametrize("overlap", ["skip", "queue_all", "cancel_previous"])
+@pytest.mark.parametrize("end", [State.FAILED, State.TIMED_OUT])
+def test_a_run_whose_retries_give_way_to_the_next_slot_is_told_of_as_its_last_attempt_ended_I12(
+    world: World, end: State, overlap: str
+) -> None:
+    scheduler = world.scheduler(job(retries=3, overlap=overlap))
     world.run_for(scheduler, 61)
 
-    end_with(world, Outcome(State.FAILED, retry_after=timedelta(hours=1)))
+    end_with(world, Outcome(end, error="bad luck", retry_after=timedelta(hours=1)))
     world.run_for(scheduler, 60)
 
-    assert world.announced == [(1, State.RUNNING), (1, State.RETRY_WAIT), (1, State.FAILED), (2, State.RUNNING)]
+    assert world.announced == [(1, State.RUNNING), (1, State.RETRY_WAIT), (1, end), (2, State.RUNNING)]
+    told = [facts for name, facts in world.log.lines if name == "run.finished"]
+    assert [facts["state"] for facts in told] == ["retry_wait", end.value]
+    assert told[-1]["error"] == "bad luck (no more retries: the next slot came due)"
+
+
+def test_a_run_that_a_stop_cut_off_and_that_gives_way_before_it_went_on_is_abandoned_I12(world: World) -> None:
+    one = job(idempotent=True, retries=3)
+    scheduler = world.scheduler(one)
+    world.run_for(scheduler, 61)
+    world.engine.cancel_all()
+    scheduler.beat(planning=False)
+    world.clock.sleep(60)
+
+    world.run_for(world.scheduler(one, owner="b:2:2"), 5)
+
+    (lost,) = (run for run in world.ledger.runs() if run.id == 1)
+    assert (lost.state, lost.attempt) == (State.ABANDONED, 1)
+    assert lost.error == f"{CUT_OFF} (no more retries: the next slot came due)"
+    assert (1, State.ABANDONED) in world.announced
 
 
 def test_a_run_whose_scheduler_died_is_told_of_by_the_next_one(world: World) -> None:

@@ -65,6 +65,24 @@ def test_a_slot_whose_run_failed_says_with_what(life: Life) -> None:
     assert sentence.endswith(": no routeU+001B[31m")
 
 
+@pytest.mark.parametrize(
+    ("end", "words"), [(State.FAILED, "failed"), (State.TIMED_OUT, "timed out"), (State.ABANDONED, "was abandoned")]
+)
+def test_a_slot_whose_run_waits_for_another_attempt_says_how_the_last_one_ended_I12(
+    life: Life, end: State, words: str
+) -> None:
+    scheduler = life.begin(replace(DAILY, retries=2))
+    life.go_on(scheduler, 61 * MINUTE)
+    ((job, run),) = life.world.engine.out
+    life.world.engine.out.clear()
+    life.world.engine.ended.append(Ended(job, run, Outcome(end, error="bad luck", retry_after=HOUR)))
+    life.go_on(scheduler, MINUTE)
+
+    sentence, *_ = asked(life, DAILY, "09:00").sentences
+
+    assert sentence == f"it ran: run 1 {words} at attempt 1 and waits to try again: bad luck"
+
+
 def test_a_slot_caught_up_names_the_outage_it_was_missed_in(life: Life) -> None:
     life.go_on(life.begin(DAILY), MINUTE)
     life.clock.sleep(2 * 3600)

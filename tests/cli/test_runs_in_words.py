@@ -54,6 +54,19 @@ def test_a_person_reads_until_when_a_run_waits_and_never_the_ledgers_own_word(ca
     assert "retry_wait" not in answer.out
 
 
+@pytest.mark.parametrize(
+    ("end", "words"), [(State.FAILED, "failed"), (State.TIMED_OUT, "timed out"), (State.ABANDONED, "was abandoned")]
+)
+def test_status_says_of_a_run_between_attempts_how_the_last_one_ended(call: Call, house: House, end: State, words: str):
+    run, _ = house.ledger.request_run("export", NOW)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(5))
+        work.finish(house.ledger.run(run.id), Outcome(end, error="bad luck"), NOW + timedelta(minutes=5))
+
+    assert f"attempt 1 {words}: bad luck" in call("status").out
+
+
 def test_json_keeps_the_name_of_the_state(call: Call, waiting: Run):
     assert json.loads(call("show", str(waiting.id), "--json").out)["run"]["state"] == "retry_wait"
 
@@ -65,7 +78,10 @@ def test_what_a_retried_run_took_is_from_its_first_start_to_its_end(call: Call, 
     assert "5 min 2 s in 2 attempts" in answer.out
 
 
-def test_who_follows_a_run_is_told_why_an_attempt_failed_and_when_the_next_one_begins(house: House, capsys):
+@pytest.mark.parametrize(("end", "words"), [(State.FAILED, "failed"), (State.TIMED_OUT, "timed out")])
+def test_who_follows_a_run_is_told_how_an_attempt_ended_and_when_the_next_one_begins(
+    house: House, capsys, end: State, words: str
+):
     run, _ = house.ledger.request_run("export", NOW)
     lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
     clock, errors = FakeClock(NOW), ["the first word", "the last word"]
@@ -76,7 +92,7 @@ def test_who_follows_a_run_is_told_why_an_attempt_failed_and_when_the_next_one_b
                 work.start_ready(Limits(5))
             else:
                 again = clock.now() + timedelta(minutes=5) if len(errors) > 1 else None
-                work.finish(running, Outcome(State.FAILED, error=errors.pop(0)), again)
+                work.finish(running, Outcome(end, error=errors.pop(0)), again)
                 clock.sleep(300)
 
     follow(house.ledger, run, None, clock, rest)
@@ -84,7 +100,7 @@ def test_who_follows_a_run_is_told_why_an_attempt_failed_and_when_the_next_one_b
     again = NOW + timedelta(minutes=5)
     assert capsys.readouterr().err.splitlines() == [
         f"run {run.id} is running",
-        f"run {run.id}: attempt 1 failed (the first word); waiting to retry at {stamped(again, again)}",
+        f"run {run.id}: attempt 1 {words} (the first word); waiting to retry at {stamped(again, again)}",
         f"run {run.id} is running, attempt 2",
     ]
 
