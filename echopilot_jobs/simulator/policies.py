@@ -83,8 +83,11 @@ def _one_pass(record: Evidence, era: Era, at: float, rows: list[Row]) -> Iterato
 
 
 def _gave_way(record: Evidence, name: str, at: float) -> Iterator[str]:
-    """Twenty seconds after a claim under `cancel_previous` no older slot's run is open."""
+    """Twenty seconds after a claim under `cancel_previous` no older run is open; what went wrong is not told as a cancel."""
     for sights in record.by_job[name]:
+        for before, after in pairwise(sights):
+            if after.at == at and (before.row["state"], after.row["state"]) == ("retry_wait", "cancelled"):
+                yield f"I12 run {after.row['id']} is told as cancelled, and nothing of it was left to cancel"
         row = next(sight.row for sight in reversed(sights) if sight.at <= at + SETTLING) if sights[0].at < at else None
         if row and row["owner"] not in (None, record.leader(at)):
             continue  # out of the leader's reach: its own scheduler was frozen and overtaken

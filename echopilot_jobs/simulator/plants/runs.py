@@ -139,6 +139,21 @@ def given_up_as_failed(patches: Patches) -> None:
     patches.sql("give_up_retries", r"coalesce\(attempt_end, 'failed'\)", "'failed'")
 
 
+@plant("under cancel_previous what went wrong before another attempt is told as a cancel")
+def given_up_as_cancelled(patches: Patches) -> None:
+    patches.sql("give_way", r"state = 'queued' and ", "")
+
+    def make(before: Any) -> Any:
+        def make_room(self: Any, job_id: int, plan: Any) -> Any:
+            if plan.cancels_previous:
+                yield from [self._run(row["id"]) for row in self._sql.rows("give_way", job_id=job_id, now=self._now)]
+            yield from before(self, job_id, plan)
+
+        return make_room
+
+    patches.put(SqlitePass, "_make_room", make)
+
+
 @plant("ends that could not be written at once are forgotten")
 def ends_lost_with_the_disk(patches: Patches) -> None:
     def make(before: Any) -> Any:
