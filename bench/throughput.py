@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
@@ -123,8 +124,7 @@ def _syncs(runs: int) -> int:
 
 
 def measure(folder: Path, lone: int, rounds: int, history: int) -> list[dict[str, Any]]:
-    """One row a group; the best of *rounds* for every figure, so that a busy neighbour flatters nobody."""
-    single = max(one_commit_a_run(folder / f"single-{n}", lone) for n in range(rounds))
+    """One row a group. In every round ours and the two yardsticks take turns: the disk changes its speed by the hour."""
     cases: list[tuple[str, int, int, dict[str, Any]]] = [
         ("1", 1, lone, {}),
         ("1, back to back", 1, lone, {"pause": False}),
@@ -132,32 +132,45 @@ def measure(folder: Path, lone: int, rounds: int, history: int) -> list[dict[str
     ]
     if history:
         cases.append((f"1, after {history:,} runs", 1, lone, {"history": history}))
-    rows = []
-    for name, group, seconds, how in cases:
-        raw = max(bare(folder / f"bare {name} {n}", group * seconds, group) for n in range(rounds))
-        found = [ours(folder / f"ours {name} {n}", group, seconds, **how) for n in range(rounds)]
-        best = max(one["runs_s"] for one in found)
-        rows.append(
-            {
-                "due together": name,
-                "runs/s": round(best),
-                "all claimed s": f"{min(one['all_claimed_s'] for one in found):.4f}",
-                "commits a run": f"{found[0]['commits_a_run']:.4f}",
-                "bare runs/s": round(raw),
-                "x bare": round(best / raw, 2),
-                "bare single commits/s": round(single),
-                "x single commits": round(best / single, 2),
+    found: dict[str, list[dict[str, float]]] = {name: [] for name, *_ in cases}
+    for number in range(rounds):
+        for name, group, seconds, how in cases:
+            here = folder / f"{number} {name}"
+            here.mkdir()
+            yardsticks = {
+                "single_s": one_commit_a_run(here / "single", lone),
+                "bare_s": bare(here / "bare", group * seconds, group),
             }
-        )
-    return rows
+            found[name].append(yardsticks | ours(here / "ours", group, seconds, **how))
+            shutil.rmtree(here)
+    return [_row(name, each) for name, each in found.items()]
+
+
+def _row(name: str, rounds: list[dict[str, float]]) -> dict[str, Any]:
+    """The median of every figure; a multiple is the median of the rounds' multiples. All of them are kept."""
+    multiples = [one["runs_s"] / one["single_s"] for one in rounds]
+    middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+    return {
+        "due together": name,
+        "runs/s": round(middle["runs_s"]),
+        "all claimed s": f"{middle['all_claimed_s']:.4f}",
+        "commits a run": f"{middle['commits_a_run']:.4f}",
+        "bare runs/s": round(middle["bare_s"]),
+        "x bare": round(statistics.median(one["runs_s"] / one["bare_s"] for one in rounds), 2),
+        "bare single commits/s": round(middle["single_s"]),
+        "x single commits": round(statistics.median(multiples), 2),
+        "least": round(min(multiples), 2),
+        "most": round(max(multiples), 2),
+        "rounds": [{key: round(value, 4) for key, value in one.items()} for one in rounds],
+    }
 
 
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description="durable no-op runs a second")
     parser.add_argument("--lone", type=int, help="only this many runs that stand alone, and nothing else")
-    parser.add_argument("--runs", type=int, default=2_000, help="how many runs that stand alone")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=1_000, help="how many runs that stand alone")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--history", type=int, default=1_000_000, help="runs behind the job of the last row; 0: no such row"
     )
@@ -167,7 +180,7 @@ def main() -> None:
             print(json.dumps(ours(folder / "lone", 1, wanted.lone)))
             return
         rows = measure(folder, wanted.runs, wanted.rounds, wanted.history)
-    kit.table(rows)
+    kit.table([{key: value for key, value in row.items() if key != "rounds"} for row in rows])
     syncs = syncs_a_run()
     print(f"\nsyncs a lone run, claim and finish together: {syncs if syncs is not None else 'not counted: no strace'}")
     kit.keep("throughput", {"rows": rows, "syncs_a_run": syncs})

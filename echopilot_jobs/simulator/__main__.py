@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plants", action="store_true", help="each planted bug until its first red history")
     parser.add_argument("--trace", type=int, metavar="SEED", help="print one history in full, whatever comes of it")
     parser.add_argument("--every-step", action="store_true", help="die and fail at every step of every kind of run")
-    parser.add_argument("--whole", action="store_true", help="with --every-step: all pairs of blows (an hour or so)")
+    parser.add_argument(
+        "--whole", action="store_true", help="with --every-step: all pairs of blows, a million cases (hours)"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="P", help="how many at once")
     return parser
 
@@ -87,11 +89,12 @@ def _plants() -> int:
 
 
 def _every_step(processes: int, *, whole: bool) -> int:
-    found = list(every_step(whole=whole, processes=processes, tell=_say))
-    for case in found:
-        _say(f"{case}: {'; '.join(case.broken()[:2])}")
-    _say(f"\n{len(found)} red")
-    return 1 if found else 0
+    red = 0
+    for case, broken in every_step(whole=whole, processes=processes, tell=_say):
+        red += 1
+        _say(f"{case}: {'; '.join(broken[:2])}")
+    _say(f"\n{red} red")
+    return 1 if red else 0
 
 
 def _short(words: str) -> str:
@@ -109,4 +112,7 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nsimulate: interrupted; what it found until then is said above")

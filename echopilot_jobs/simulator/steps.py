@@ -89,14 +89,17 @@ def cases(scene: str, *, kills: int = 1, refusals: int = 1, pairs: int = 1) -> I
             yield Case(scene, (Blow(first, "kill"), Blow(second, kind)))
 
 
-def every_step(*, whole: bool, processes: int, tell: Callable[[str], None]) -> Iterator[Case]:
-    """The cases that break a promise, scene by scene: all there are, or every single blow and a share of the pairs."""
+def every_step(*, whole: bool, processes: int, tell: Callable[[str], None]) -> Iterator[tuple[Case, Sequence[str]]]:
+    """Each case that breaks promises, and which, as it is found: of all, or of every single blow and a share of the pairs."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for scene in SCENES:
             tried = list(cases(scene, pairs=1 if whole else 199))
-            red = [case for case, found in zip(tried, pool.map(_try, tried, chunksize=50), strict=True) if found]
-            tell(f"{scene}: {len(tried)} cases, {len(red)} red")
-            yield from red
+            red = 0
+            for case, broken in zip(tried, pool.map(_try, tried, chunksize=50), strict=True):
+                if broken:
+                    red += 1
+                    yield case, broken
+            tell(f"{scene}: {len(tried)} cases, {red} red")
 
 
 def _try(case: Case) -> Sequence[str]:

@@ -9,7 +9,7 @@ import pytest
 from echopilot_jobs.simulator.play import judged, steps_of
 from echopilot_jobs.simulator.steps import SCENES, Case, cases
 
-# All of it takes an hour: ECHOPILOT_EVERY_STEP=whole, or `bin/simulate --every-step --whole`.
+# All of it takes hours: ECHOPILOT_EVERY_STEP=whole, or `bin/simulate --every-step --whole`.
 WHOLE = os.environ.get("ECHOPILOT_EVERY_STEP") == "whole"
 THOROUGH = ("failure and retry", "catching up")  # struck at every step; the others at every so-manieth
 

@@ -24,6 +24,7 @@ def test_a_planted_bug_is_found_within_two_thousand_histories(name: str) -> None
     found = hint if hint.broken else first_red(name)
 
     assert found is not None, f"nobody noticed: {PLANTS[name].words}"
+    assert not any(words.startswith("bug:") for words in found.broken), "it was the plant that did not work"
     assert not one(found.seed).broken, "that history is red without the bug, too"
 
 

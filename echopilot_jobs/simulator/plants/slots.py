@@ -39,7 +39,7 @@ def marker_without_claim(patches: Patches) -> None:
 def marker_before_claims(patches: Patches) -> None:
     def make(before: Any) -> Any:
         def dispose(self: Any, plans: Any, **facts: Any) -> Any:
-            self._advance(plans, [])
+            self._advance(plans)
             self._sql.db.execute("commit")
             self._sql.db.execute("begin immediate")
             return before(self, plans, **facts)
