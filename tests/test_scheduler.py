@@ -233,6 +233,20 @@ def test_a_run_that_a_stop_cuts_off_counts_as_one_that_did_not_do_its_work(world
     assert (stopped.state, stopped.error) == (State.CANCELLED, "cancelled by ada")
 
 
+def test_a_bad_end_of_a_run_that_was_asked_to_stop_says_why_it_is_not_tried_again(world: World) -> None:
+    scheduler = world.scheduler(job("stubborn", retries=3))
+    world.run_for(scheduler, 31)
+    ((stubborn, run),) = world.engine.out
+
+    world.ledger.cancel(run.id, world.clock.now(), "ada")
+    world.engine.out.clear()
+    world.engine.ended.append(Ended(stubborn, run, Outcome(State.TIMED_OUT, error="ran too long")))
+    scheduler.beat(planning=False)
+
+    ended = world.ledger.run(run.id)
+    assert (ended.state, ended.error) == (State.TIMED_OUT, "ran too long; not tried again: ada asked it to stop")
+
+
 def test_an_interrupted_startup_run_is_not_continued_because_the_next_start_brings_its_own(world: World) -> None:
     run = Run(1, "j", Origin.STARTUP, State.RUNNING, world.clock.now(), attempt=1)
 

@@ -165,6 +165,32 @@ def test_an_overlap_names_the_run_that_was_open(life: Life) -> None:
     )
 
 
+def test_an_overlap_names_the_run_at_work_and_none_between_attempts(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK, retries=3)
+    scheduler = life.begin(slow)
+    life.go_on(scheduler, timedelta(seconds=40))
+    ((job, run),) = life.world.engine.out
+    life.world.engine.out.clear()
+    life.world.engine.ended.append(Ended(job, run, Outcome(State.FAILED, error="bad luck", retry_after=HOUR)))
+    by_hand, _ = life.ledger.request_run("slow", life.clock.now(), actor="cli:ann")
+    life.go_on(scheduler, 2 * MINUTE)
+
+    answer = asked(life, slow, "08:01")
+
+    assert life.ledger.run(run.id).state is State.RETRY_WAIT
+    assert answer.sentences[0].startswith(f"it was skipped: run {by_hand.id} of the job was still open")
+
+
+def test_a_slot_that_has_just_come_due_beside_a_stopped_scheduler_says_so(life: Life) -> None:
+    life.go_on(life.begin(MINUTELY), 5 * MINUTE)
+    life.clock.sleep(95)
+
+    told = asked(life, MINUTELY, "08:06").sentences
+
+    assert told[0] == "it has come due and nobody has decided about it yet"
+    assert told[1].startswith("no scheduler has planned anything since ")
+
+
 def test_slots_passed_over_for_a_newer_one_say_which_one_ran(life: Life) -> None:
     hourly = Job("hourly", Every(HOUR), WORK, catch_up_window=DAY)
     life.go_on(life.begin(hourly), timedelta(seconds=10))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Show = Callable[[datetime], str]  # a moment as it is to be read, in whatever zone was asked for
 LOOK_BACK = timedelta(days=1)
+LOOKED_AT_MOST = 50
 ERROR_MOST = 200
 
 
@@ -175,10 +176,19 @@ def _newest_claim(ledger: Ledger, given: Given) -> Run | None:
 
 
 def _open_at(ledger: Ledger, given: Given) -> Run | None:
-    """The newest earlier run of the job that was open when *given* was decided about."""
-    rows = ledger.dispositions(given.job_name, given.due - LOOK_BACK, given.due).runs
-    for row in reversed(rows[-5:]):
-        run = ledger.run(row[2])
-        if run.finished_at is None or run.finished_at >= given.decided_at:
-            return run
-    return None
+    """The run that was in the way when *given* was decided about: one at work, whoever asked for it, else one in the queue.
+
+    One that waited for another attempt hinders nobody.
+    """
+    later = ledger.dispositions(given.job_name, given.due, given.due + LOOK_BACK).runs
+    before = later[0][2] if later else None
+    runs = ledger.runs(job_name=given.job_name, before_id=before, limit=LOOKED_AT_MOST)
+    then = given.decided_at
+    was_open = [run for run in runs if run.claimed_at <= then and (run.finished_at is None or run.finished_at >= then)]
+    newest_in = {_state_at(ledger, run, then): run for run in reversed(was_open)}
+    return newest_in.get(State.RUNNING) or newest_in.get(State.QUEUED)
+
+
+def _state_at(ledger: Ledger, run: Run, moment: datetime) -> State | None:
+    states = [event.state for event in ledger.events(run.id) if event.at <= moment]
+    return states[-1] if states else None

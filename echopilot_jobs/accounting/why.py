@@ -279,7 +279,7 @@ class _Unrecorded:
             return "undefined", (f"{self._name} is no longer defined, and was not then",)
         if not is_slot(trigger, self._moment):
             return "not_a_slot", self._not_a_slot()
-        if self._now - self._moment <= SILENT_ABOVE:
+        if self._now - self._moment <= SILENT_ABOVE and leader(self._ledger, self._now) is not None:
             return "not_planned", ("it has only just come due; look again in a moment",)
         return "not_planned", ("it has come due and nobody has decided about it yet", *self._waits(trigger))
 

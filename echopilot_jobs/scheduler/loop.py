@@ -379,7 +379,7 @@ def _judged(item: Ended, asked: str | None, now: datetime) -> Outcome:
     if outcome.state is State.SUCCEEDED:
         return outcome
     if outcome.state is not State.CANCELLED:
-        words = why_no_more(item, now)
+        words = why_no_more(item, now, asked)
         return replace(outcome, error="; ".join(filter(None, [outcome.error, words]))) if words else outcome
     if asked is not None:
         return replace(outcome, error=f"cancelled by {asked}")

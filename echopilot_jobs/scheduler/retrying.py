@@ -44,9 +44,13 @@ def retry_at(item: Ended, now: datetime, *, asked_to_stop: bool = False) -> date
     return due if due - _began(item) <= RETRY_FOR else None
 
 
-def why_no_more(item: Ended, now: datetime) -> str | None:
-    """Why a run with attempts left gets none, where nobody would guess it."""
-    if _is_left(item) and now + _wait(item) - _began(item) > RETRY_FOR:
+def why_no_more(item: Ended, now: datetime, asked: str | None) -> str | None:
+    """Why a run with attempts left gets none, where nobody would guess it; *asked* is who wanted it to stop."""
+    if not _is_left(item):
+        return None
+    if asked is not None:
+        return f"not tried again: {asked} asked it to stop"
+    if now + _wait(item) - _began(item) > RETRY_FOR:
         return "not tried again: that would be more than a day after its first attempt"
     return None
 
