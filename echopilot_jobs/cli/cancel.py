@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def command(run_id: int | None, job: str | None, yes: bool, as_json: bool) -> int:
     """End a run that waits, stop one that runs.
 
-    One that runs is asked to stop and killed after ten seconds if it does not. With --job instead all runs of a job that
+    One that runs is asked to stop and killed after four seconds if it does not. With --job instead all runs of a job that
     wait, in the queue or to retry, are ended after a question; those that run go on.
 
     Example: echopilot cancel 12
@@ -55,7 +55,7 @@ def _cancel_one(ledger: SqliteLedger, settings: Settings, run_id: int, now: date
         out.emit_json("run", run.as_dict(), now)
     elif runs:
         out.line(
-            f"run {run.id} of {run.job_name} is asked to stop and is killed after ten seconds if it does not; "
+            f"run {run.id} of {run.job_name} is asked to stop and is killed after four seconds if it does not; "
             f"see `echopilot show {run.id}`"
         )
     else:

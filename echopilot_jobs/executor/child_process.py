@@ -26,7 +26,7 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import SKIPPED, Artefact, Outcome, State
 
 GRACE_SECONDS = 10.0
-SHUTDOWN_GRACE_SECONDS = 4.0
+SHUTDOWN_GRACE_SECONDS = 4.0  # also after a cancel: `echopilot cancel` says so
 STATUS_SECONDS = 2.0
 COLLECT_SECONDS, LOOK_SECONDS = 1.0, 0.01
 HEAR_EVERY_SECONDS = 1.0

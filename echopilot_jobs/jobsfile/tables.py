@@ -145,7 +145,7 @@ class JobTable:
         0,
         "whole number",
         f"How many more attempts a bad end may get, 0 to {RETRIES_MOST}; each wait is a random share of a limit that doubles "
-        "from 5 s to 15 min. They stop when the next slot is claimed.",
+        "from 5 s to 15 min. Those of a scheduled run stop when the next slot is claimed.",
         "retries = 3",
     )
     retry_on: tuple[str, ...] = key(

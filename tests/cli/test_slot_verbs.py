@@ -698,7 +698,7 @@ def test_a_waiting_run_is_cancelled_and_a_running_one_is_asked_to_stop(call, lif
     assert cancelled.out == f"run {first.id} of news is cancelled; it had not started\n"
     assert life.ledger.run(first.id).state is State.CANCELLED
     assert actor() in str(life.ledger.run(first.id).error)
-    assert asked.out.startswith(f"run {second.id} of news is asked to stop and is killed after ten seconds")
+    assert asked.out.startswith(f"run {second.id} of news is asked to stop and is killed after four seconds")
     assert life.ledger.run(second.id).cancel_wanted == actor()
     assert f"asked by {actor()}" in call("show", str(second.id)).out
 
