@@ -7,7 +7,6 @@ The child is a stranger's code: whatever is not such a line is passed over and c
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
@@ -181,11 +180,12 @@ def _answer(facts: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"ok": facts["ok"] is True, "result": facts.get("result")}
     answer |= {key: clean(facts[key]) for key in ("error", "skipped", "trouble") if key in facts}
     if isinstance(facts.get("retry_after_s"), int | float):
-        answer["retry_after_s"] = float(facts["retry_after_s"])
+        answer["retry_after_s"] = float(min(facts["retry_after_s"], 1e15))
     return answer
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e15:
+    # Compared and not converted: a whole number may be larger than any float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e15:
         raise ValueError("no number")
     return value
