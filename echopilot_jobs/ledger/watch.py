@@ -76,9 +76,12 @@ class LedgerWatch:
 def rescue(db: sqlite3.Connection, path: Path, now: datetime) -> Path:
     """Copy the ledger that *db* holds open, log included, into `NAME.rescued-STAMP.sqlite3`, durable when it returns.
 
-    For files that lost their name: the connection is then the only way to them, and closing it is the end of them. *db* must
-    not be inside a transaction. Raises `LedgerUnavailable` and leaves nothing.
+    For files that lost their name: the connection is then the only way to them, and closing it is the end of them. Their
+    folder is made anew if it went with them. *db* must not be inside a transaction. Raises `LedgerUnavailable` and leaves
+    nothing.
     """
+    with suppress(OSError):  # the copy says what is wrong
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = free_name(beside(path, f"{RESCUED}{stamp(now)}"), tail=".sqlite3")
     draft = beside(target, ".draft")
     try:

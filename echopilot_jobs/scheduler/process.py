@@ -291,11 +291,12 @@ class _Process:
         chores = Chores(ledger, self._registry, self._custody, self._clock, self._log, self._surroundings)
         is_settled = False
         while not self._stop.asked:
+            # The ledger first: whoever removed the lock may have removed that with it, and then only we still hold it.
+            self._custody.look()
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
                 self._engine.cancel_all()
                 return False
-            self._custody.look()
             seconds = scheduler.beat()
             is_settled = is_settled or self._settle()
             self._tell_pings()

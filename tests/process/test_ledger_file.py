@@ -33,12 +33,25 @@ def beats(lone: Lone) -> list[int]:
     return [run.id for run in lone.runs("beat")]
 
 
-def test_a_ledger_deleted_under_a_scheduler_is_rescued_and_nothing_is_lost_F18_I10(lone: Lone) -> None:
+FILES = ["ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"]
+
+
+@pytest.mark.parametrize(
+    "gone", [FILES, ["scheduler.lock", *FILES], None], ids=["the ledger", "and the lock", "all of var"]
+)
+def test_a_ledger_deleted_under_a_scheduler_is_rescued_and_nothing_is_lost_F18_I10(
+    lone: Lone, gone: list[str] | None
+) -> None:
     process = lone.start("true")
     eventually(lambda: len(beats(lone)) >= 3)
 
-    for suffix in ("", "-wal", "-shm"):
-        ledger_of(lone).with_name(f"ledger.sqlite3{suffix}").unlink()
+    var = ledger_of(lone).parent
+    process.send_signal(signal.SIGSTOP)  # it looks when all are gone, and not in between
+    if gone is None:
+        shutil.rmtree(var)
+    for name in gone or ():
+        (var / name).unlink()
+    process.send_signal(signal.SIGCONT)
     process.wait(timeout=30)
     lone.start("true")
     eventually(lambda: lone.events("ledger.adopted"))
@@ -47,6 +60,7 @@ def test_a_ledger_deleted_under_a_scheduler_is_rescued_and_nothing_is_lost_F18_I
     assert process.returncode == 1
     assert len(lone.events("ledger.vanished")) == 1
     assert beats(lone)[:3] == [1, 2, 3]
+    assert var.stat().st_mode & 0o777 == 0o700
     with contextlib.closing(SqliteLedger(ledger_of(lone), create=False)) as ledger:
         _, (loss,) = dying(ledger, lone.home / "logs", SystemClock().now())
     assert loss.what.startswith("its file is gone; 'ledger.sqlite3.rescued-")
