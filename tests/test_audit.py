@@ -16,7 +16,6 @@ from echopilot_jobs.accounting.audit import Report
 from echopilot_jobs.accounting.findings import SHOWN_MOST, Account
 from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
-from echopilot_jobs.engines import Ended
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
@@ -25,7 +24,7 @@ from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every
 from tests.lifekit import DAY, HOUR, JOBS, TICK, Life
-from tests.worldkit import MINUTE, WORK
+from tests.worldkit import MINUTE, WORK, end_with
 
 EDITED = (
     *JOBS[1:-1],
@@ -425,9 +424,8 @@ def test_the_log_and_the_ledger_tell_the_same_of_a_run_whose_retries_gave_way_I1
     life.world.log = log  # type: ignore[assignment]
     scheduler = life.begin(Job("minutely", Every(MINUTE), WORK, retries=3))
     life.go_on(scheduler, MINUTE)
-    ((job, run),) = life.world.engine.out
-    life.world.engine.out.clear()
-    life.world.engine.ended.append(Ended(job, run, Outcome(end, retry_after=HOUR)))
+    ((_, run),) = life.world.engine.out
+    end_with(life.world, Outcome(end, retry_after=HOUR))
     life.go_on(scheduler, 2 * MINUTE)
     log.close()
 

@@ -15,18 +15,12 @@ from echopilot_jobs.runs import CUT_OFF, Origin, Outcome, Run, State
 from echopilot_jobs.scheduler.retrying import is_wanted, retry_at
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
-from tests.worldkit import World, job
+from tests.worldkit import World, end_with, job
 
 
 @pytest.fixture
 def world(ledger: SqliteLedger, clock: FakeClock) -> World:
     return World(ledger, clock)
-
-
-def end_with(world: World, outcome: Outcome) -> None:
-    """Everything that is out ends like this."""
-    world.engine.ended += [Ended(each, run, outcome) for each, run in world.engine.out]
-    world.engine.out.clear()
 
 
 @pytest.mark.parametrize(

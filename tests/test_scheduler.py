@@ -18,7 +18,7 @@ from echopilot_jobs.scheduler.loop import LEDGER_PATIENCE_SECONDS
 from echopilot_jobs.scheduler.retrying import retry_at
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import Every
-from tests.worldkit import MINUTE, WORK, Recorder, World, job
+from tests.worldkit import MINUTE, WORK, Recorder, World, end_with, job
 
 
 @pytest.fixture
@@ -236,11 +236,10 @@ def test_a_run_that_a_stop_cuts_off_counts_as_one_that_did_not_do_its_work(world
 def test_a_bad_end_of_a_run_that_was_asked_to_stop_says_why_it_is_not_tried_again(world: World) -> None:
     scheduler = world.scheduler(job("stubborn", retries=3))
     world.run_for(scheduler, 31)
-    ((stubborn, run),) = world.engine.out
+    ((_, run),) = world.engine.out
 
     world.ledger.cancel(run.id, world.clock.now(), "ada")
-    world.engine.out.clear()
-    world.engine.ended.append(Ended(stubborn, run, Outcome(State.TIMED_OUT, error="ran too long")))
+    end_with(world, Outcome(State.TIMED_OUT, error="ran too long"))
     scheduler.beat(planning=False)
 
     ended = world.ledger.run(run.id)

@@ -9,7 +9,6 @@ import pytest
 
 from echopilot_jobs.accounting.backfilling import MOST, TooMany, choices
 from echopilot_jobs.accounting.why import Answer, why
-from echopilot_jobs.engines import Ended
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.runs import Outcome, State
@@ -18,7 +17,7 @@ from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every
 from tests.lifekit import DAY, HOUR, TICK, Life
-from tests.worldkit import MINUTE, WORK
+from tests.worldkit import MINUTE, WORK, end_with
 
 MINUTELY = Job("minutely", Every(MINUTE), TICK)
 DAILY = Job("daily", DailyAt(time(9)), WORK)
@@ -53,10 +52,9 @@ def test_a_slot_that_ran_says_which_run_and_how_late(life: Life) -> None:
 def test_a_slot_whose_run_failed_says_with_what(life: Life) -> None:
     scheduler = life.begin(replace(DAILY, retries=0))
     life.go_on(scheduler, 61 * MINUTE)
-    ((job, run),) = life.world.engine.out
+    assert len(life.world.engine.out) == 1
     assert asked(life, DAILY, "09:00").sentences[0].startswith("it ran: run 1 has been running for ")
-    life.world.engine.out.clear()
-    life.world.engine.ended.append(Ended(job, run, Outcome(State.FAILED, error="no route\x1b[31m")))
+    end_with(life.world, Outcome(State.FAILED, error="no route\x1b[31m"))
     life.go_on(scheduler, MINUTE)
 
     (sentence,) = asked(life, DAILY, "09:00").sentences
@@ -73,9 +71,7 @@ def test_a_slot_whose_run_waits_for_another_attempt_says_how_the_last_one_ended_
 ) -> None:
     scheduler = life.begin(replace(DAILY, retries=2))
     life.go_on(scheduler, 61 * MINUTE)
-    ((job, run),) = life.world.engine.out
-    life.world.engine.out.clear()
-    life.world.engine.ended.append(Ended(job, run, Outcome(end, error="bad luck", retry_after=HOUR)))
+    end_with(life.world, Outcome(end, error="bad luck", retry_after=HOUR))
     life.go_on(scheduler, MINUTE)
 
     sentence, *_ = asked(life, DAILY, "09:00").sentences
@@ -169,9 +165,8 @@ def test_an_overlap_names_the_run_at_work_and_none_between_attempts(life: Life) 
     slow = Job("slow", Every(MINUTE), WORK, retries=3)
     scheduler = life.begin(slow)
     life.go_on(scheduler, timedelta(seconds=40))
-    ((job, run),) = life.world.engine.out
-    life.world.engine.out.clear()
-    life.world.engine.ended.append(Ended(job, run, Outcome(State.FAILED, error="bad luck", retry_after=HOUR)))
+    ((_, run),) = life.world.engine.out
+    end_with(life.world, Outcome(State.FAILED, error="bad luck", retry_after=HOUR))
     by_hand, _ = life.ledger.request_run("slow", life.clock.now(), actor="cli:ann")
     life.go_on(scheduler, 2 * MINUTE)
 

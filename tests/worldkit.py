@@ -122,3 +122,9 @@ class World:
 
 def job(name: str = "j", action: Action = WORK, **limits: Any) -> Job:
     return Job(name=name, trigger=Every(MINUTE), action=action, **limits)
+
+
+def end_with(world: World, outcome: Outcome) -> None:
+    """Everything that is out ends like this."""
+    world.engine.ended += [Ended(each, run, outcome) for each, run in world.engine.out]
+    world.engine.out.clear()

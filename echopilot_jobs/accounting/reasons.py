@@ -181,7 +181,7 @@ def _open_at(ledger: Ledger, given: Given) -> Run | None:
     One that waited for another attempt hinders nobody.
     """
     later = ledger.dispositions(given.job_name, given.due, given.due + LOOK_BACK).runs
-    before = later[0][2] if later else None
+    before = min((row[2] for row in later), default=None)
     runs = ledger.runs(job_name=given.job_name, before_id=before, limit=LOOKED_AT_MOST)
     then = given.decided_at
     was_open = [run for run in runs if run.claimed_at <= then and (run.finished_at is None or run.finished_at >= then)]

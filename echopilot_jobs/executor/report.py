@@ -180,7 +180,7 @@ def _answer(facts: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"ok": facts["ok"] is True, "result": facts.get("result")}
     answer |= {key: clean(facts[key]) for key in ("error", "skipped", "trouble") if key in facts}
     if isinstance(facts.get("retry_after_s"), int | float):
-        answer["retry_after_s"] = float(min(facts["retry_after_s"], 1e15))
+        answer["retry_after_s"] = float(facts["retry_after_s"])
     return answer
 
 

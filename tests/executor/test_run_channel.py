@@ -104,19 +104,6 @@ def test_progress_that_is_no_number_of_anything_is_passed_over(project: Project)
     assert {each.note for each in told} <= {"half"}
 
 
-def test_a_wait_longer_than_any_float_does_not_fail_the_product(project: Project) -> None:
-    outcome = project.python(
-        """
-        from echopilot_jobs.context import RetryAfter
-        def run(ctx):
-            raise RetryAfter(10**400)
-        """
-    )
-
-    assert outcome.state is State.FAILED
-    assert "Traceback" not in (outcome.error or "")
-
-
 def test_what_a_run_prints_is_heard_while_it_goes_on_lines_of_its_log_among_it(project: Project) -> None:
     """The run waits until somebody has heard it."""
     heard_of = project.home / "heard"
