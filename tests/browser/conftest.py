@@ -54,6 +54,8 @@ class Window:
     def sign_in(self, site: Site) -> Page:
         """Sign in with the key; the dashboard is open."""
         self.page.goto(site.address + "/")
+        # Who types before the field has its autofocus takes that from it, and Chromium complains.
+        self.page.wait_for_selector("#key:focus")
         self.page.fill("#key", KEY)
         self.page.click("button.strong")
         self.page.wait_for_selector("main:not(:has(#key))")
