@@ -12,7 +12,7 @@ import os
 import select
 import signal as signals
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from echopilot_jobs.clock import SystemClock
@@ -115,11 +115,37 @@ def take_exit_words(var_dir: Path, program: str) -> str:
 
 
 def stack_owner(var_dir: Path) -> Owner | None:
-    """The living supervisord that holds the stack's lock in *var_dir*; None when none does, or its note is unreadable."""
+    """The living supervisord that holds the stack's lock in *var_dir*, even one deleted under it; None when none does."""
+    lock = var_dir / "stack.lock"
     with contextlib.suppress(OSError, ValueError):
-        owner = Owner.parse(read_whole(var_dir / "stack.lock").decode("ascii").strip())
-        return owner if is_alive(owner) else None
-    return None
+        owner = Owner.parse(read_whole(lock).decode("ascii").strip())
+        if is_alive(owner):
+            return owner
+    return keeper_of_deleted(lock)
+
+
+def keeper_of_deleted(path: Path) -> Owner | None:
+    """The oldest living process that still has a file open that was deleted at *path*; None as far as we may look."""
+    holders = filter(None, map(_stat, with_open({f"{path.parent.resolve() / path.name} (deleted)"})))
+    oldest = min(holders, key=lambda stat: stat.started, default=None)
+    return Owner(boot_id(), oldest.pid, oldest.started) if oldest is not None else None
+
+
+def with_open(names: set[str]) -> Iterator[int]:
+    """Pids of the living processes with a descriptor that leads to one of *names*, as the kernel spells them.
+
+    Takes milliseconds: it looks at all that the processes of this account have open, and may not look at others'.
+    """
+    return (pid for pid in _pids() if _has_open(PROC / str(pid) / "fd", names))
+
+
+def _has_open(descriptors: Path, names: set[str]) -> bool:
+    with contextlib.suppress(OSError):  # gone, or somebody else's
+        for descriptor in descriptors.iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if str(descriptor.readlink()) in names:
+                    return True
+    return False
 
 
 def ancestors(pid: int) -> list[int]:

@@ -47,6 +47,8 @@ class State(StrEnum):
 OPEN_STATES = frozenset({State.QUEUED, State.RUNNING, State.RETRY_WAIT})
 BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.ABANDONED})
 
+NEXT_SLOT = "the next slot"  # who cancels a run under `overlap = "cancel_previous"`; part of its error
+
 _ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.ABANDONED})
 
 # The only legal moves. A state without an entry on the right is an end, and ends never change (I6).
@@ -189,6 +191,11 @@ class Run:
         return self.state is State.SUCCEEDED or self.had_nothing_to_do
 
     @property
+    def was_cut_off(self) -> bool:
+        """Whether the next slot of its job ended it."""
+        return self.state is State.CANCELLED and NEXT_SLOT in (self.error or "")
+
+    @property
     def keeps_slot(self) -> bool:
         """Whether the run is what became of its slot. A retry repeats one that has its run; a backfill is for long ago."""
         return self.slot is not None and self.origin not in (Origin.RETRY, Origin.BACKFILL)
@@ -227,6 +234,12 @@ class Run:
     def words(self) -> str:
         """The state as a person reads it: nobody has cancelled what found nothing to do and said so."""
         return _words(self.state, self.error)
+
+    @property
+    def error_words(self) -> str:
+        """Its error for a person; while it runs again, which attempt ended so. Empty for none."""
+        is_earlier = self.state is State.RUNNING and self.error
+        return f"attempt {self.attempt - 1}: {self.error}" if is_earlier else self.error or ""
 
     def state_words(self, show: Callable[[datetime], str]) -> str:
         """The state for a person, with what is known of its end: `waiting to retry at 08:05 UTC`; *show* puts moments."""

@@ -231,7 +231,7 @@ def dashboard_key(settings: Settings) -> str:
     """The key in force: the setting, else the one in `var/dashboard_key`, which is made (0600) when there is none."""
     if settings.dashboard_key is not None:
         return settings.dashboard_key.get_secret_value()
-    path = settings.var_dir / "dashboard_key"
+    path = key_path(settings)
     try:
         settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
@@ -246,6 +246,11 @@ def dashboard_key(settings: Settings) -> str:
         problem = f"var/{path.name}: this is no key of ours; wanted: {wrong}"
         raise ConfigError([f"{problem}; delete the file to get a new one"])
     return kept
+
+
+def key_path(settings: Settings) -> Path:
+    """Where the key is kept that is made when none is set."""
+    return settings.var_dir / "dashboard_key"
 
 
 def _create_once(path: Path, text: str) -> None:

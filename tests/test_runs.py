@@ -56,3 +56,11 @@ def test_of_a_run_that_skipped_itself_no_person_reads_that_somebody_cancelled_it
     assert (skipped.words, skipped.state_words(at)) == ("skipped itself", "skipped itself")
     assert skipped.as_dict()["state"] == "cancelled"
     assert (cancelled.words, cancelled.state_words(at)) == ("cancelled", "cancelled")
+
+
+def test_the_error_of_the_attempt_before_is_told_as_that_while_a_run_runs_again() -> None:
+    waiting = ONCE.changed(state=State.RETRY_WAIT, attempt=2, error="no answer")
+
+    assert waiting.changed(state=State.RUNNING, attempt=3).error_words == "attempt 2: no answer"
+    assert waiting.error_words == "no answer"
+    assert waiting.changed(error=None).error_words == ""

@@ -48,7 +48,7 @@ def _runs_of(name: str) -> str | None:
     except EchoPilotError:
         return None  # what is wrong is told to whoever gives a number
     has = f"its newest is {newest[0].id}" if newest else "it has none yet"
-    return f"{has}, `echopilot runs --job {name}` lists them"
+    return f"{has}, `echopilot runs {name}` lists them"
 
 
 class OneOf(click.Choice[str]):

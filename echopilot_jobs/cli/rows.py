@@ -58,7 +58,7 @@ def state_words(run: Run, now: datetime) -> str:
 
 def brief_error(run: Run) -> str | None:
     """The run's error on one line, shortened; None for none."""
-    return brief(run.error) if run.error else None
+    return brief(run.error_words) if run.error else None
 
 
 def brief(reason: str) -> str:

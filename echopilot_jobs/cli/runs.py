@@ -13,6 +13,7 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import OneOf, past_moment, whole
 from echopilot_jobs.errors import unknown_name
+from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
 
@@ -24,7 +25,8 @@ MOST = 200
 
 
 @click.command("runs")
-@click.option("--job", shell_complete=job_names, metavar="NAME", help="Only runs of this job.")
+@click.argument("of", metavar="[JOB]", required=False, shell_complete=job_names)
+@click.option("--job", shell_complete=job_names, metavar="NAME", help="Only runs of this job; the same as JOB.")
 @click.option(
     "--state",
     "states",
@@ -55,6 +57,7 @@ MOST = 200
 @click.option("--open", "is_open", is_flag=True, help="Only what has not ended: queued, running, waiting to retry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
+    of: str | None,
     job: str | None,
     states: tuple[str, ...],
     limit: int,
@@ -66,13 +69,13 @@ def command(
     is_open: bool,
     as_json: bool,
 ) -> None:
-    """List runs, newest first.
+    """List runs, of JOB or of every job, newest first.
 
     A page of at most 200; `--before` with the last number of a page shows the next.
 
     Example: echopilot runs --failed --since yesterday
     """
-    now = sight.now()
+    now, job = sight.now(), _one(of, job)
     wanted = Wanted(
         states=_states(states, failed=failed, is_open=is_open),
         origins=frozenset(map(Origin, origins)),
@@ -94,12 +97,21 @@ def command(
         out.say(f"no such runs; {_others(ledger, job)}")
 
 
+def _one(of: str | None, job: str | None) -> str | None:
+    """The job that was named, in whichever way."""
+    if of is not None and job is not None and of != job:
+        raise click.UsageError(
+            f"two jobs were given, '{shorten(plain(of), 80)}' and '{shorten(plain(job), 80)}'; give one"
+        )
+    return of if of is not None else job
+
+
 def _others(ledger: SqliteReading, job: str | None) -> str:
     """Whether there are any runs, or the filters leave all of them out."""
     newest, of = ledger.runs(job_name=job, limit=1), f" of {job}" if job else ""
     if not newest:
         return f"there are none{of} yet"
-    all_of_it = f"echopilot runs --job {job}" if job else "echopilot runs"
+    all_of_it = f"echopilot runs {job}" if job else "echopilot runs"
     return f"there are others{of}, the newest is run {newest[0].id}: `{all_of_it}` lists them"
 
 

@@ -20,6 +20,7 @@ from echopilot_jobs.runs import BAD_ENDS, State
 from echopilot_jobs.spans import ago, relative, span, stamped, until_words
 
 if TYPE_CHECKING:
+    from echopilot_jobs.accounting.cutoff import CutOff
     from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
@@ -54,6 +55,7 @@ class Sight:
     progresses: dict[int, Progress] = field(default_factory=dict)
     broken: list[Trouble] = field(default_factory=list)
     failing: list[Failing] = field(default_factory=list)
+    cut_off: list[CutOff] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
     paused: dict[str, Pause] = field(default_factory=dict)
     hold: Hold | None = None
@@ -109,6 +111,8 @@ def look(settings: Settings, now: datetime) -> Sight:
 
 def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight:
     """What the ledger tells."""
+    from echopilot_jobs.accounting.cutoff import cut_off
+
     registry, stint, hold = jobs_file.registry, ledger.stint(), ledger.waiting_hold()
     return Sight(
         now,
@@ -120,6 +124,7 @@ def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight
         open_counts=ledger.open_counts(hold.id if hold else None),
         progresses=ledger.progresses(),
         failing=troubles.failing(ledger, registry),
+        cut_off=cut_off(ledger, registry.values()),
         trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
         paused=rows.pauses_now(ledger, now),
         hold=hold,
@@ -182,6 +187,7 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
         "open_runs": [_open_run_json(run, seen) for run in seen.open_runs],
         "broken": [each.as_dict() for each in seen.broken],
         "failing": [each.as_dict() for each in seen.failing],
+        "cut_off": [{"job": each.job_name, "count": each.count} for each in seen.cut_off],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
 
@@ -281,6 +287,8 @@ def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
 
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
+    for each in seen.cut_off:
+        yield "cut off", f"{each.words}; {each.remedy}"
     for pause in seen.paused.values():
         ends = until_words(pause.until, lambda moment: stamped(moment, seen.now))
         note = f": {pause.note}" if pause.note else ""

@@ -79,7 +79,7 @@ def _newest_slot(ledger: SqliteLedger, name: str, defined: Job | None, now: date
         ) from None
     found = None if isinstance(rule, OnRequest) else newest(rule, now)
     if found is None:
-        raise WrongState(f"'{name}' ({rule}) has no slot up to now; its runs: `echopilot runs --job {name}`")
+        raise WrongState(f"'{name}' ({rule}) has no slot up to now; its runs: `echopilot runs {name}`")
     return found
 
 

@@ -17,7 +17,7 @@ from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
 from echopilot_jobs.processes import command_line
-from echopilot_jobs.settings import strangers, weak_key
+from echopilot_jobs.settings import key_path, strangers, weak_key
 from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
 
@@ -38,7 +38,7 @@ def dashboard_key(place: Place) -> Iterator[Finding]:
     if place.settings.dashboard_key is not None:
         yield Finding(OK, f"DASHBOARD_KEY is set ({len(place.settings.dashboard_key.get_secret_value())} characters)")
         return
-    path = place.settings.var_dir / "dashboard_key"
+    path = key_path(place.settings)
     if not path.exists():
         yield Finding(OK, "DASHBOARD_KEY is not set; the first start makes a key in `var/dashboard_key`")
         return

@@ -7,6 +7,7 @@ The child is a stranger's code: whatever is not such a line is passed over and c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
@@ -27,6 +28,7 @@ ARTEFACT_NAME = r"[A-Za-z0-9_][A-Za-z0-9 ._+()=,@-]{0,119}"
 FIELDS_MOST = 32
 TEXT_MOST = 2000
 LEVELS = ("debug", "info", "warning", "error")
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @record(frozen=True)
@@ -160,8 +162,14 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _said(facts: Mapping[str, Any]) -> Said:
     level = facts["level"] if facts["level"] in LEVELS else "info"
-    fields = {plain(key)[:80]: value for key, value in [*facts["fields"].items()][:FIELDS_MOST]}
+    fields = {plain(key)[:80]: _whole(value) for key, value in [*facts["fields"].items()][:FIELDS_MOST]}
     return Said(level, clean(facts["message"]), fields)
+
+
+def _whole(value: Any) -> Any:
+    """*value* with halves of surrogate pairs spelled out, as in a message: many a reader of JSON refuses the line else."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(_HALVES.sub(lambda half: f"U+{ord(half[0]):04X}", text)) if _HALVES.search(text) else value
 
 
 def _progress(facts: Mapping[str, Any], now: datetime) -> Progress:

@@ -19,7 +19,7 @@ from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
-from echopilot_jobs.runs import Generation, Hold, Origin, Outcome, Output, Pause, Progress, Run, State
+from echopilot_jobs.runs import NEXT_SLOT, Generation, Hold, Origin, Outcome, Output, Pause, Progress, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch
 
@@ -247,7 +247,7 @@ class SqlitePass:
             for row in self._sql.rows("give_way", job_id=job_id, now=self._now):
                 yield self._run(row["id"])
             for row in self._sql.rows("running_ids_of_job", job_id=job_id):
-                self._sql.do("want_cancelled", run_id=row["id"], actor="the next slot")
+                self._sql.do("want_cancelled", run_id=row["id"], actor=NEXT_SLOT)
 
     def _run(self, run_id: int) -> Run:
         return run_of(self._sql.one("run_by_id", run_id=run_id))

@@ -24,9 +24,11 @@ from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logreading import last_event
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
+    Owner,
     become_subreaper,
     die_with_stack,
     end_leftovers,
+    is_frozen,
     take_exit_words,
     this_process,
 )
@@ -128,18 +130,30 @@ def collect_seldom() -> None:
 
 
 def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
-    """Wait for the lock; False when asked to stop meanwhile. Only a second stack on one folder ever waits here."""
-    told = False
+    """Wait for the lock; False when asked to stop meanwhile. Only a second stack on one folder ever waits here.
+
+    A leader that is frozen keeps its lock, and what its runs hold: taking it away would let two work at once. So it is told.
+    """
+    told = ""
     while not stop.asked:
         if lock.take(owner):
             return True
-        if not told:
+        if (words := _leader_words(lock.holder)) != told:
             # Not into scheduler.log: the leader is its only writer.
-            print(f"standby: '{lock.holder}' is the scheduler of this folder", flush=True)  # noqa: T201
-            told = True
+            print(f"standby: {words}", flush=True)  # noqa: T201
+            told = words
         with contextlib.suppress(InterruptedError):
             signal.sigtimedwait([], STANDBY_LOOK_SECONDS)
     return False
+
+
+def _leader_words(holder: str) -> str:
+    """Who keeps a standby waiting, by the text in the lock, and what helps if that one is frozen."""
+    words = f"'{holder}' is the scheduler of this folder"
+    with contextlib.suppress(ValueError):
+        if is_frozen(pid := Owner.parse(holder).pid):
+            return f"{words}, and it is frozen: `kill -CONT {pid}` wakes it, `kill -KILL {pid}` lets this one take over"
+    return words
 
 
 class _Process:

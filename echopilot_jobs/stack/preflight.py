@@ -103,6 +103,10 @@ class StackLock:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Refusal(self._taken(), EX_TEMPFAIL) from None
+        if elder := processes.keeper_of_deleted(self._path):
+            os.close(self.descriptor)
+            words = f"a stack is already running here, pid {elder.pid}, though its '{self._path}' was deleted"
+            raise Refusal(f"{words}; `bin/stack stop` ends it, then start again", EX_TEMPFAIL)
         try:
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, f"{processes.this_process()}\n".encode(), 0)
@@ -111,7 +115,7 @@ class StackLock:
             raise Refusal(f"cannot write '{self._path}': {error.strerror}; {fix}", EX_CANTCREAT) from None
 
     def holder(self) -> processes.Owner | None:
-        """Who has the lock now; None when nobody has, or the note in it is unreadable."""
+        """Who has the lock now, or had it when it was deleted; None when nobody has."""
         return processes.stack_owner(self._path.parent)
 
     def _taken(self) -> str:
@@ -182,19 +186,9 @@ def port(number: int) -> None:
 def _holder(number: int) -> str:
     inodes = {inode for local_port, inode in _listeners() if local_port == number}
     wanted = {f"socket:[{inode}]" for inode in inodes}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _holds(entry / "fd", wanted):
-            return f"pid {entry.name} ({processes.command_line(int(entry.name))[:120]})"
+    for pid in processes.with_open(wanted):
+        return f"pid {pid} ({processes.command_line(pid)[:120]})"
     return "a process this account cannot see"
-
-
-def _holds(descriptors: Path, wanted: set[str]) -> bool:
-    with contextlib.suppress(OSError):
-        for descriptor in descriptors.iterdir():
-            with contextlib.suppress(OSError):
-                if str(descriptor.readlink()) in wanted:
-                    return True
-    return False
 
 
 def _listeners() -> Iterator[tuple[int, str]]:

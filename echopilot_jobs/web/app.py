@@ -25,7 +25,7 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Supervisor
 from echopilot_jobs.web import api, entrance, guard, pages, problems, words
-from echopilot_jobs.web.auth import door
+from echopilot_jobs.web.auth import Doorkeeper
 from echopilot_jobs.web.health import DESK, HealthDesk
 from echopilot_jobs.web.services import NAME, GivenJobs, GivenLedger, LedgerFile, ProgramTable, Services
 from echopilot_jobs.web.services import services as _services
@@ -64,7 +64,7 @@ def services_for(
         clock=clock,
         jobs=Desk(settings) if registry is None else GivenJobs(registry),
         supervisor=supervisor or Supervisor(settings.supervisor_socket),
-        door=door(settings),
+        doorkeeper=Doorkeeper(settings),
         surroundings=surroundings or Surroundings.of(settings),
         source=GivenLedger(ledger) if ledger is not None else LedgerFile(settings.ledger_path),
         started_at=clock.now(),

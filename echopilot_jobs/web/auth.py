@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from echopilot_jobs.clock import from_ms, to_ms
-from echopilot_jobs.errors import EchoPilotError
+from echopilot_jobs.errors import ConfigError, EchoPilotError
 from echopilot_jobs.records import record
-from echopilot_jobs.settings import Settings, dashboard_key
+from echopilot_jobs.settings import Settings, dashboard_key, key_path
 
 IDLE_FOR = timedelta(hours=8)
 SESSION_FOR = timedelta(days=7)
@@ -209,6 +209,37 @@ def door(settings: Settings) -> Door:
     key = dashboard_key(settings)
     settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Door(settings.var_dir / "web.sqlite3", key)
+
+
+class Doorkeeper:
+    """The door of the stack in `settings.home`, always locked with the key in force now.
+
+    A key file that is deleted or replaced, with all of `var/` perhaps, counts from the next request on: the scheduler reads
+    it anew each time too, and a key that only a restart brings in would lock its owner out. Safe for threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seen = self._look()
+        self._door = door(settings)
+
+    def now(self) -> Door:
+        """That door. While the key file cannot be read, or its folder is away, it is the one before."""
+        seen = self._look()
+        if seen != self._seen and self._settings.var_dir.is_dir():
+            with suppress(ConfigError, OSError):
+                self._door = door(self._settings)
+                self._seen = seen
+        return self._door
+
+    def _look(self) -> tuple[int, int] | None:
+        """What tells one key file from another; None without a file, also where the key is a setting."""
+        if self._settings.dashboard_key is not None:
+            return None
+        with suppress(OSError):
+            found = key_path(self._settings).stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
 
 
 def _bounds(now: datetime) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from echopilot_jobs.accounting.cutoff import cut_off
 from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.jobs import Inline, Job, next_slot
@@ -137,6 +138,7 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
     waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
+    waits += never_done(ledger, services.registry.values())
     past = dark_hours(day, lost, causes(ledger, day), now)
     return Dashboard(
         now=now,
@@ -274,9 +276,10 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
 
 def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
     for run in ended:
-        if run.state not in BAD_ENDS:
+        if run.state in BAD_ENDS:
+            yield run
+        elif run.state is not State.CANCELLED or run.had_nothing_to_do:  # one that was cancelled mends nothing
             return
-        yield run
 
 
 def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
@@ -286,6 +289,13 @@ def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
     if found is not None:
         told.append(Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy))
     return told
+
+
+def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:
+    """The jobs whose runs are ended by their own next slot again and again."""
+    return [
+        Problem("warn", each.words, each.since, each.remedy, job_name=each.job_name) for each in cut_off(ledger, jobs)
+    ]
 
 
 def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None], now: datetime) -> list[Problem]:

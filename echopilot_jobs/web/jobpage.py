@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from echopilot_jobs.accounting.preview import Coming, coming
@@ -13,7 +13,7 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
 from echopilot_jobs.spans import day_clock, relative
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
-from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, plain_lines
+from echopilot_jobs.web.dashboard import JobLine, Problem, RunLine, Tone, failing, job_line, never_done, plain_lines
 from echopilot_jobs.web.defined import definition_words
 from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
@@ -58,9 +58,10 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
         _ = services.registry[name]  # raises with the nearest name
     line = _line(services, job, now, far) if job else None
     problem = failing(line, now) if line else None
+    undone = never_done(ledger, [job]) if job else []
     backlog = _backlog_of(services, name, now)
     held = backlog.counts[name] if backlog else 0
-    tone, words = _standing(line, problem, now, held)
+    tone, words = _standing(line, problem, now, held, undone)
     open_runs = ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST + held)
     gone = [each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name]
     return JobSheet(
@@ -101,11 +102,13 @@ def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
         yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
 
 
-def _standing(line: JobLine | None, problem: Problem | None, now: datetime, in_backlog: int) -> tuple[Tone | None, str]:
+def _standing(
+    line: JobLine | None, problem: Problem | None, now: datetime, in_backlog: int, undone: Sequence[Problem]
+) -> tuple[Tone | None, str]:
     """How the job stands, in one sentence: its trouble first, then what holds it, then what comes."""
     if line is None:
         return None, "no longer defined; what it did stays here until retention removes it"
-    held = "; ".join(filter(None, (_backlog_words(in_backlog), _held(line, now))))
+    held = "; ".join(filter(None, (_backlog_words(in_backlog), _held(line, now), *(each.what for each in undone))))
     if problem:
         return "bad", f"{problem.what}{f'; {held}' if held else ''}"
     if held:

@@ -20,7 +20,7 @@ from echopilot_jobs.ledger.identity import mark_path
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Program
-from echopilot_jobs.web.auth import Door
+from echopilot_jobs.web.auth import Door, Doorkeeper
 from echopilot_jobs.web.surroundings import Surroundings
 
 NAME = "echopilot"
@@ -104,7 +104,7 @@ class Services:
     clock: Clock
     jobs: Desk | GivenJobs
     supervisor: ProgramTable
-    door: Door
+    doorkeeper: Doorkeeper
     surroundings: Surroundings
     source: LedgerFile | GivenLedger
     started_at: datetime
@@ -121,6 +121,11 @@ class Services:
     def ledger(self) -> Ledger:
         """The ledger now. Raises `LedgerUnavailable`."""
         return self.source.open()
+
+    @property
+    def door(self) -> Door:
+        """Who may come in now."""
+        return self.doorkeeper.now()
 
     def free_bytes(self) -> int | None:
         """What is left on the tighter of the disks under `var/` and `logs/`; None when neither is there."""

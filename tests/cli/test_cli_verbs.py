@@ -143,9 +143,22 @@ def test_of_a_job_without_such_runs_it_is_said_whether_it_has_any(call, lived):
     narrow = call("runs", "--job", "heartbeat", "--failed")
     none = call("runs", "--job", "daily_report", "--failed")
 
-    others = f"there are others of heartbeat, the newest is run {newest}: `echopilot runs --job heartbeat` lists them"
+    others = f"there are others of heartbeat, the newest is run {newest}: `echopilot runs heartbeat` lists them"
     assert narrow == (0, "", f"no such runs; {others}\n")
     assert lived.runs(job_name="daily_report") or none == (0, "", "no such runs; there are none of daily_report yet\n")
+
+
+def test_runs_of_a_job_are_asked_for_as_everywhere_else(call, lived):
+    assert (
+        call("runs", "heartbeat")
+        == call("runs", "--job", "heartbeat")
+        == call("runs", "heartbeat", "--job", "heartbeat")
+    )
+
+    two = call("runs", "heartbeat", "--job", "ceo_brief")
+
+    assert two.code == 2
+    assert "two jobs were given, 'heartbeat' and 'ceo_brief'; give one" in two.err
 
 
 @pytest.mark.parametrize("verb", ["show", "cancel", "retry"])
@@ -158,7 +171,7 @@ def test_who_gives_a_jobs_name_for_a_runs_number_is_told_its_newest_run(call, li
     assert (answer.code, answer.out) == (2, "")
     assert (
         f"came 'heartbeat', which is a job; wanted: a run's number; its newest is {newest}, "
-        "`echopilot runs --job heartbeat` lists them"
+        "`echopilot runs heartbeat` lists them"
     ) in answer.err
     assert "came 'heartbaet'; wanted: a run's number, for example 12" in unknown.err
 

@@ -327,7 +327,7 @@ def test_why_without_a_time_of_a_job_without_slots_says_where_its_runs_are(call,
     answer = call("why", "export")
 
     assert answer.code == 3
-    assert "'export' (on request) has no slot up to now; its runs: `echopilot runs --job export`" in answer.err
+    assert "'export' (on request) has no slot up to now; its runs: `echopilot runs export`" in answer.err
 
 
 def test_why_of_a_job_that_no_scheduler_took_up_is_refused_with_3(call, life, registry):

@@ -300,3 +300,22 @@ def test_what_failed_this_second_failed_just_now(call: Call, house: House, monke
     monkeypatch.setattr("echopilot_jobs.cli.sight.now", lambda: NOW)
 
     assert f"ceo_brief: run {number} failed just now: no route to host" in call("status").out
+
+
+def test_a_job_that_its_own_slots_never_let_finish_is_named(call: Call, house: House) -> None:
+    (house.settings.home / "jobs.toml").write_text(
+        "[jobs.hurried]\nevery = '1m'\ncommand = ['true']\noverlap = 'cancel_previous'\n"
+    )
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.standings([definitions.in_force(house.settings).registry["hurried"]])
+    for _ in range(5):
+        end(house, "hurried", Outcome(State.CANCELLED, error="cancelled by the next slot"))
+
+    said = call("status").out
+
+    assert "cut off" in said
+    assert "'hurried' never gets done: its last 5 runs were each ended by the next slot; give it more time" in " ".join(
+        said.split()
+    )
+    assert json.loads(call("status", "--json").out)["status"]["cut_off"] == [{"job": "hurried", "count": 5}]

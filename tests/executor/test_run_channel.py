@@ -305,6 +305,18 @@ def test_garbage_in_the_report_is_passed_over_and_counted(line: bytes) -> None:
     assert [each.dropped for each in heard.said] == [1]
 
 
+def test_half_a_character_in_a_field_is_spelled_out_as_in_a_message_I23() -> None:
+    """Many a reader of JSON refuses the whole line otherwise."""
+    report = Report()
+    fields = b'{"k":"\\ud800","deep":[{"\\udfff":"\\u00e9 \\ud83d\\ude00"}],"n":1.5,"none":null}'
+
+    report.add(b'{"said":{"level":"info","message":"\\ud800","fields":' + fields + b"}}\n", NOON)
+    (said,) = report.heard().said
+
+    assert said.message == "U+D800"
+    assert said.fields == {"k": "U+D800", "deep": [{"U+DFFF": "é 😀"}], "n": 1.5, "none": None}
+
+
 @given(st.lists(st.binary(max_size=200), max_size=20), st.integers(1, 50))
 def test_no_bytes_upset_the_report_however_they_arrive(lines: list[bytes], at_once: int) -> None:
     report, whole = Report(), Report()

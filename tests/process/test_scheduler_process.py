@@ -220,6 +220,21 @@ def test_who_takes_over_from_a_frozen_scheduler_does_not_call_it_dead_F46_I12(lo
     assert lone.events("scheduler.died") == []
 
 
+def test_a_standby_says_that_the_leader_is_frozen_and_takes_over_once_it_is_killed_F46(lone: Lone) -> None:
+    first = lone.start("exit 0")
+    eventually(lambda: lone.runs("beat"))
+    second = lone.start("exit 0")
+    eventually(lambda: "standby:" in lone.said(second))
+
+    first.send_signal(signal.SIGSTOP)
+    eventually(lambda: f"and it is frozen: `kill -CONT {first.pid}` wakes it" in lone.said(second))
+    first.kill()
+    first.wait()
+    eventually(lambda: len(lone.events("startup")) == 2)
+
+    assert lone.said(second).count("standby:") == 2
+
+
 def test_a_standby_leaves_when_asked(lone: Lone) -> None:
     lone.start("exit 0")
     eventually(lambda: lone.events("startup"))

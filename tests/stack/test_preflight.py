@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import socket
 import stat
 import subprocess
@@ -82,6 +83,28 @@ def test_a_lock_is_free_again_when_its_holder_was_killed(home: Path, holder: sub
 
     assert StackLock(home).holder() is None
     StackLock(home).take()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("lost", ["stack.lock", "."])
+def test_a_stack_whose_lock_was_deleted_is_still_the_stack_of_its_folder_F47(
+    home: Path, holder: subprocess.Popen[bytes], lost: str
+) -> None:
+    """Also after a later start made a new lock file, wrote its name in and left again."""
+    place = home / "var" / lost
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    preflight.folders(home)
+
+    for _ in range(2):
+        with pytest.raises(
+            Refusal, match=f"pid {holder.pid}, though its '.*' was deleted; `bin/stack stop`"
+        ) as refused:
+            StackLock(home).take()
+        assert refused.value.exit_code == 75
+    known = StackLock(home).holder()
+
+    assert known is not None
+    assert known.pid == holder.pid
 
 
 def test_a_lock_file_full_of_nonsense_is_no_obstacle(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock
-from echopilot_jobs.web.auth import Door, SessionsUnavailable, new_login_link
+from echopilot_jobs.web.auth import Door, Doorkeeper, SessionsUnavailable, new_login_link
 
 from .conftest import KEY
 
@@ -221,6 +222,33 @@ def test_the_link_of_a_generated_key_works_too(home: Settings, clock: FakeClock)
 
     assert link.startswith("/login?token=")
     assert (home.var_dir / "dashboard_key").exists()
+
+
+def test_a_key_file_that_is_made_anew_counts_from_the_next_request_on_S6(home: Settings, clock: FakeClock) -> None:
+    """Deleted to change the key, or with all of `var/`: the scheduler reads it anew as well."""
+    keyless = replace(home, dashboard_key=None)
+    keeper, file = Doorkeeper(keyless), home.var_dir / "dashboard_key"
+    first = file.read_text().strip().encode()
+    ticket = keeper.now().begin_session(clock.now()).ticket
+
+    file.unlink()
+    keeper.now()
+    second = file.read_text().strip().encode()
+    doors = [keeper.now(), Doorkeeper(keyless).now()]
+    file.write_text("a-key-of-one's-own-1234567890\n")
+    third = keeper.now()
+    file.write_text("short\n")
+    same = keeper.now()
+    session = doors[0].session(ticket, clock.now())
+    shutil.rmtree(home.var_dir)
+
+    assert first != second
+    assert all(door.key_fits(second) and not door.key_fits(first) for door in doors)
+    assert session is None
+    assert third.key_fits(b"a-key-of-one's-own-1234567890")
+    assert same is third
+    assert keeper.now() is third
+    assert not home.var_dir.exists()
 
 
 @pytest.mark.process

@@ -108,6 +108,40 @@ def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browse
     assert "Do: next try at 08:00:00 UTC; read the run" in seen(banner)
 
 
+def test_a_run_that_was_cancelled_mends_no_bad_row(browser: Browser, stack: Stack) -> None:
+    for outcome in (FAILED, Outcome(State.CANCELLED, error="cancelled by the next slot"), FAILED):
+        stack.carry_out("ceo_brief", outcome)
+    twice = seen(browser.client.get("/jobs/ceo_brief").text)
+    stack.carry_out("ceo_brief", Outcome(State.CANCELLED, error="cancelled by cli:ann"))
+    still = seen(browser.client.get("/").text)
+    stack.carry_out("ceo_brief", Outcome(State.SUCCEEDED))
+
+    assert "'ceo_brief' ended badly 2 times in a row: no answer" in twice
+    assert "'ceo_brief' ended badly 2 times in a row: no answer" in still
+    assert "ended badly" not in seen(browser.client.get("/").text)
+
+
+def test_a_job_that_its_own_slots_never_let_finish_is_said_to_get_nothing_done(
+    make_app: Callable[..., Flask], stack: Stack
+) -> None:
+    hurried = Job("hurried", Every(timedelta(minutes=1)), Command(("true",)), overlap="cancel_previous")
+    with stack.ledger.leading(stack.lease, stack.clock.now()) as leading:
+        leading.standings([hurried])
+    browser = Browser(make_app(registry=Registry([hurried])))
+    for _ in range(4):
+        stack.carry_out("hurried", Outcome(State.CANCELLED, error="cancelled by the next slot"))
+    before = seen(browser.client.get("/").text)
+    stack.carry_out("hurried", Outcome(State.CANCELLED, error="gave way to the next slot"))
+    said = "'hurried' never gets done: its last 5 runs were each ended by the next slot"
+    pages = [seen(browser.client.get(path).text) for path in ("/", "/jobs/hurried")]
+    stack.carry_out("hurried", Outcome(State.SUCCEEDED))
+
+    assert "never gets done" not in before
+    assert all(said in page for page in pages)
+    assert "Do: give it more time between its slots, or another overlap" in pages[0]
+    assert "never gets done" not in seen(browser.client.get("/").text)
+
+
 def test_the_next_try_of_a_failing_job_that_is_paused_comes_after_its_pause(
     browser: Browser, stack: Stack, clock: FakeClock
 ) -> None:
