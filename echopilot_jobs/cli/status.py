@@ -213,9 +213,11 @@ def _program_json(program: Program) -> dict[str, Any]:
 
 
 def _programs(settings: Settings) -> tuple[list[Program], str | None]:
+    from echopilot_jobs.processes import stack_owner
+
     if not settings.home.is_dir():
         return [], "its folder does not exist"
-    if not settings.supervisor_socket.exists():  # spares the import of the client when nothing runs
+    if not settings.supervisor_socket.exists() and stack_owner(settings.var_dir) is None:  # spares the client's import
         return [], f"no supervisord at '{settings.supervisor_socket}'; start the stack with `bin/stack`"
     from echopilot_jobs.supervision import Supervisor
 

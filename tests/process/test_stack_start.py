@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -112,6 +113,26 @@ def test_a_deleted_socket_does_not_open_the_door_to_a_second_stack(stack: Stack)
     assert stack.run("supervisorctl", "status").returncode == 4
     assert stack.run("stack", "stop").returncode == 0
     assert stack.process.wait(WAIT) == 0
+
+
+def test_a_stack_that_lost_all_of_var_is_found_told_and_ended_F47(stack: Stack) -> None:
+    """Nothing in the folder tells of it any more, and a second start must not end the programs of a living supervisord."""
+    owners = stack.owners()
+    shutil.rmtree(stack.home / "var", ignore_errors=True)  # a program may write into it meanwhile
+
+    second = stack.run("stack")
+    status = stack.run("supervisorctl", "status")
+    told = stack.run("echopilot", "status")
+    alive = processes.is_alive(owners[0])
+    stopped = stack.run("stack", "stop")
+
+    assert (second.returncode, f"pid {stack.process.pid}" in second.stderr) == (75, True), second.stderr
+    assert (status.returncode, f"pid {stack.process.pid}" in status.stderr) == (4, True), status.stderr
+    assert f"supervisord lives (pid {stack.process.pid})" in told.stdout
+    assert alive
+    assert stopped.returncode == 0, stopped.stderr
+    assert stack.process.wait(WAIT) == 0
+    assert gone(owners)
 
 
 def test_a_taken_port_is_refused_and_its_holder_named(new_stack: NewStack) -> None:
