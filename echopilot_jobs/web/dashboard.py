@@ -306,7 +306,7 @@ def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None]
     known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
     why = f": {'; '.join(known)}" if known else ""
     earlier = f" since {clock_text(since, now)}" if since < day.start else ""
-    cost = f"{counted(slots, 'slot')}{earlier} had no run of their own"
+    cost = f"{counted(slots, 'slot')}{earlier} had no run of {'its' if slots == 1 else 'their'} own"
     what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
     do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
     do += ["the list below says what it cost"] if slots else []

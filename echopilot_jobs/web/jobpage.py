@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from echopilot_jobs.accounting.preview import Coming, coming
 from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.jobs import Job
+from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
@@ -57,11 +58,10 @@ def job_sheet(services: Services, name: str, now: datetime) -> JobSheet:
     if job is None and name not in ledger.first_seen():
         _ = services.registry[name]  # raises with the nearest name
     line = _line(services, job, now, far) if job else None
-    problem = failing(line, now) if line else None
-    undone = never_done(ledger, [job]) if job else []
+    problem = _problem(ledger, line, now) if line else None
     backlog = _backlog_of(services, name, now)
     held = backlog.counts[name] if backlog else 0
-    tone, words = _standing(line, problem, now, held, undone)
+    tone, words = _standing(line, problem, now, held)
     open_runs = ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST + held)
     gone = [each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name]
     return JobSheet(
@@ -102,15 +102,17 @@ def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
         yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
 
 
-def _standing(
-    line: JobLine | None, problem: Problem | None, now: datetime, in_backlog: int, undone: Sequence[Problem]
-) -> tuple[Tone | None, str]:
+def _problem(ledger: Ledger, line: JobLine, now: datetime) -> Problem | None:
+    return failing(line, now) or next(iter(never_done(ledger, [line.job])), None)
+
+
+def _standing(line: JobLine | None, problem: Problem | None, now: datetime, in_backlog: int) -> tuple[Tone | None, str]:
     """How the job stands, in one sentence: its trouble first, then what holds it, then what comes."""
     if line is None:
         return None, "no longer defined; what it did stays here until retention removes it"
-    held = "; ".join(filter(None, (_backlog_words(in_backlog), _held(line, now), *(each.what for each in undone))))
+    held = "; ".join(filter(None, (_backlog_words(in_backlog), _held(line, now))))
     if problem:
-        return "bad", f"{problem.what}{f'; {held}' if held else ''}"
+        return problem.tone, f"{problem.what}{f'; {held}' if held else ''}"
     if held:
         return "warn", held
     tone: Tone | None = "good" if line.last else None  # of one that never ran nobody knows whether it would go well
