@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from echopilot_jobs.clock import iso
 
+SCHEDULER_LOG = "scheduler.log"  # in `logs/`, written by whoever leads
 BLOCK = 64 * 1024
 LINE_MOST = 256 * 1024
 HEAD_MOST = 4096

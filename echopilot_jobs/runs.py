@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain
 from echopilot_jobs.records import record
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import span
-
-if TYPE_CHECKING:
-    pass
 
 LATE_AFTER = timedelta(seconds=60)
 

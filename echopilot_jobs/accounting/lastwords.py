@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from echopilot_jobs.logreading import Parts, older_than
+from echopilot_jobs.logreading import SCHEDULER_LOG, Parts, older_than
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 
@@ -39,7 +39,7 @@ class Loss:
 
 def read_last_words(logs_dir: Path, since: datetime) -> list[Word]:
     """The newest such lines later than *since*, oldest first; a line that cannot be read is passed over."""
-    with Parts(logs_dir / "scheduler.log") as parts:
+    with Parts(logs_dir / SCHEDULER_LOG) as parts:
         lines = parts.last_lines(MOST, lambda line: any(name in line for name in _NAMES), older_than(since))
     return [word for line in lines if (word := _word(line))]
 

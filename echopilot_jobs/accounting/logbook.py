@@ -14,9 +14,9 @@ from sys import intern
 from echopilot_jobs.accounting.owed import seconds_of
 from echopilot_jobs.clock import iso
 from echopilot_jobs.ledger.restores import Restore
+from echopilot_jobs.logreading import SCHEDULER_LOG
 from echopilot_jobs.runs import OPEN_STATES
 
-CURRENT = "scheduler.log"
 _WANTED = (b'"slot.claimed"', b'"run.finished"')
 
 
@@ -86,7 +86,7 @@ def _files(logs_dir: Path, since: datetime) -> list[Path]:
     """Rotated files carry the moment of their rotation in their names, so that names sort by age; the current one is last."""
     rotated = sorted(path for path in logs_dir.glob("scheduler.*.log*") if path.is_file())
     young = [path for path in rotated if path.stat().st_mtime >= since.timestamp()]
-    current = logs_dir / CURRENT
+    current = logs_dir / SCHEDULER_LOG
     return [*young, current] if current.is_file() else young
 
 

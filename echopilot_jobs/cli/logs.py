@@ -21,7 +21,7 @@ from echopilot_jobs.cli.show import show_output
 from echopilot_jobs.clock import iso
 from echopilot_jobs.context import line_of_event
 from echopilot_jobs.errors import LedgerUnavailable, unknown_name
-from echopilot_jobs.logreading import Follower, Keep, Parts
+from echopilot_jobs.logreading import SCHEDULER_LOG, Follower, Keep, Parts
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 from echopilot_jobs.settings import Settings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_SECONDS = 0.2
 LINES_MOST = 100_000
 PROGRAMS = {
-    "scheduler": "scheduler.log",
+    "scheduler": SCHEDULER_LOG,
     "web": "web.log",
     "console": "console-scheduler.log",
     "supervisord": "supervisord.log",

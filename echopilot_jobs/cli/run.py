@@ -103,9 +103,9 @@ def command(
 
 def _listening(settings: Settings) -> Follower:
     """From before the run is asked for, so that nothing it says is missed."""
-    from echopilot_jobs.logreading import Follower
+    from echopilot_jobs.logreading import SCHEDULER_LOG, Follower
 
-    log = Follower(settings.logs_dir / "scheduler.log")
+    log = Follower(settings.logs_dir / SCHEDULER_LOG)
     click.get_current_context().call_on_close(log.close)
     return log
 

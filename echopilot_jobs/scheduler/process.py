@@ -21,7 +21,7 @@ from echopilot_jobs.executor.pings import Pings
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.logreading import last_event
+from echopilot_jobs.logreading import SCHEDULER_LOG, last_event
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
     Owner,
@@ -49,7 +49,6 @@ DRAIN_SECONDS = 8.0
 DRAIN_ORPHANED_SECONDS = 2.0
 LAST_WORDS_SECONDS = 5.0
 LAST_PINGS_SECONDS = 1.0
-LOG_NAME = "scheduler.log"
 STANDBY_LOOK_SECONDS = 1.0
 REFUSED_LOOK_SECONDS = 10.0
 
@@ -71,7 +70,7 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     identity = Identity(str(this), this.boot_id, platform.node(), code_revision())
     if not _stand_by(lock, identity.owner, stop):
         return 0
-    log = SchedulerLog(settings.logs_dir / LOG_NAME, clock, console=sys.stdout)
+    log = SchedulerLog(settings.logs_dir / SCHEDULER_LOG, clock, console=sys.stdout)
     waiter = Waiter(settings.wake_path)
     try:
         reloading = None
@@ -288,7 +287,7 @@ class _Process:
     def _could_not_write(self, since: datetime) -> bool:
         """Whether the log's last word on the ledger, later than *since*, is that it could not be written."""
         words = ("ledger.unreachable", "ledger.reachable")
-        return last_event(self._settings.logs_dir / LOG_NAME, words, since) == "ledger.unreachable"
+        return last_event(self._settings.logs_dir / SCHEDULER_LOG, words, since) == "ledger.unreachable"
 
     def _tick(self, _run: Run) -> Outcome:
         self._ticks += 1
