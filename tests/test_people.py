@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from echopilot_jobs.accounting.audit import audit
 from echopilot_jobs.errors import WrongState
-from echopilot_jobs.jobs import Inline, Job, slots
+from echopilot_jobs.jobs import Inline, Job, Registry, slots
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.runs import HoldAnswer, Origin, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock
-from echopilot_jobs.triggers import Every
+from echopilot_jobs.triggers import DailyAt, Every
 from tests.worldkit import MINUTE, WORK, World, job
 
 HOUR = timedelta(hours=1)
@@ -250,3 +251,58 @@ def test_new_times_leave_what_the_old_ones_owed_skipped_as_superseded_I32(world:
     world.run_for(world.scheduler(changed, owner="b:2:2"), 5)
 
     assert reasons(world) == [SkipReason.SUPERSEDED]
+
+
+def test_what_a_job_owed_before_it_was_removed_is_skipped_as_superseded_I2(world: World) -> None:
+    """Removed while nobody planned, or beside a working scheduler: every slot up to then has its row, none after it."""
+    every_minute, other = Job(name="j", trigger=Every(MINUTE), action=WORK), Job("k", Every(HOUR), WORK)
+    world.run_for(world.scheduler(every_minute, other), 5)
+    world.clock.sleep(600)
+
+    second = world.scheduler(other, owner="b:2:2")
+    world.run_for(second, 5)
+    gone_at = world.clock.now()
+    world.clock.sleep(600)
+    world.run_for(world.scheduler(every_minute, other, owner="b:3:3"), 5)
+
+    skips = world.ledger.skips_between(EIGHT - HOUR, world.clock.now())
+    assert [(skip.slot.due_at, skip.reason) for skip in skips if skip.slot.job_name == "j"] == [
+        (EIGHT + n * MINUTE, SkipReason.SUPERSEDED) for n in range(10)
+    ]
+    assert all(skip.decided_at <= gone_at for skip in skips)
+    assert audit(world.ledger, world.clock.now()).is_green
+
+
+def test_a_job_removed_and_added_again_before_anybody_planned_is_one_that_was_never_away_I2(world: World) -> None:
+    minutely = Job(name="j", trigger=Every(MINUTE), action=WORK, catch_up="all", catch_up_window=HOUR)
+    world.run_for(world.scheduler(minutely), 5)
+    world.clock.sleep(150)
+
+    world.ledger.set_defined([], world.clock.now())
+    world.run_for(world.scheduler(minutely, owner="b:2:2"), 5)
+
+    assert [run.slot.due_at for run in reversed(world.ledger.runs()) if run.slot] == [
+        EIGHT,
+        EIGHT + MINUTE,
+        EIGHT + 2 * MINUTE,
+    ]
+    assert not reasons(world)
+
+
+def test_a_clock_nobody_trusts_removes_no_slots_of_a_calendar_job_that_is_gone_I18(world: World) -> None:
+    other = Job("k", Every(HOUR), WORK)
+    scheduler = world.scheduler(Job(name="j", trigger=DailyAt(time(9)), action=WORK), other)
+    world.run_for(scheduler, 5)
+
+    world.clock.step(3 * 86_400)
+    scheduler.beat()
+    assert scheduler.adopt(Registry([other]))
+    world.run_for(scheduler, 5)
+    held = world.ledger.skips_between(EIGHT - HOUR, world.clock.now())
+    world.clock.step(-3 * 86_400)
+    world.run_for(scheduler, 700)
+
+    assert not [skip for skip in held if skip.slot.job_name == "j"]
+    assert not [
+        skip for skip in world.ledger.skips_between(EIGHT - HOUR, world.clock.now()) if skip.slot.job_name == "j"
+    ]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import iso
-from echopilot_jobs.outages import IN_WORDS, Outage
+from echopilot_jobs.outages import IN_WORDS, SILENT_ABOVE, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State
@@ -36,7 +36,10 @@ class Given:
 def skip_words(ledger: Ledger, reason: SkipReason, given: Given, show: Show) -> str:
     """Why a slot was skipped, as one clause."""
     if reason in _PLAIN_WORDS:
-        return _PLAIN_WORDS[reason]
+        late = reason is SkipReason.DISABLED and given.decided_at - given.due > SILENT_ABOVE
+        return (
+            f"when it was decided, at {show(given.decided_at)}, the job was disabled" if late else _PLAIN_WORDS[reason]
+        )
     if reason is SkipReason.EXPIRED:
         return _expired(given, show)
     if reason is SkipReason.COALESCED:
@@ -46,14 +49,18 @@ def skip_words(ledger: Ledger, reason: SkipReason, given: Given, show: Show) -> 
     if reason is SkipReason.OVERLAP:
         other = _open_at(ledger, given)
         which = f"run {other.id} of the job" if other else "another run of the job"
-        return (
-            f"{which} was still open, and its overlap rule '{given.definition.get('overlap', 'skip')}' allows no more"
-        )
+        return f"{which} was still open, and its overlap rule '{_overlap(given.definition)}' allows no more"
     from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
 
     if given.definition.get("catch_up") == "all":
         return f"more slots were missed than are caught up at once ({CATCH_UP_MOST}), and this was an older one"
     return f"{WAITING_MOST} runs of the job waited already"
+
+
+def _overlap(definition: Mapping[str, Any]) -> str:
+    """The rule as it stands in a jobs file."""
+    rule = str(definition.get("overlap", "skip"))
+    return f"{rule}({definition['max_instances']})" if rule == "allow" and "max_instances" in definition else rule
 
 
 def _expired(given: Given, show: Show) -> str:
@@ -69,7 +76,7 @@ _PLAIN_WORDS: Mapping[SkipReason, str] = {
     SkipReason.DISABLED: "the job was disabled",
     SkipReason.CLOCK_HOLD: "calendar jobs waited then, because the machine's clock had stepped and nobody trusted it yet",
     SkipReason.DST_GAP: "no such local time existed that day",
-    SkipReason.SUPERSEDED: "the times of the job were changed before it was decided",
+    SkipReason.SUPERSEDED: "the times of the job were changed, or it was removed, before anybody decided about it",
     SkipReason.OPERATOR: "a person said so",
 }
 

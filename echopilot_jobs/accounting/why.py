@@ -163,8 +163,13 @@ class _Recorded:
     def _behind(self, reason: SkipReason, outage: Outage | None) -> Iterator[str]:
         if reason is SkipReason.PAUSED:
             yield from (f"it was {pause_words(pause, self._show)}" for pause in self._pauses())
-        if outage:
+        if outage := outage or self._outage_then():
             yield outage_words(outage, self._show)
+
+    def _outage_then(self) -> Outage | None:
+        """The outage the slot came due in, though it was not missed for it alone."""
+        found = self._ledger.outages_between(self._moment, self._moment + SECOND)
+        return next((each for each in found if each.since <= self._moment <= each.until), None)
 
     def _pauses(self) -> list[Pause]:
         return [pause for pause in self._ledger.pauses(self._moment, self._name) if pause.covers(self._moment)]
@@ -276,7 +281,10 @@ class _Unrecorded:
     def _not_planned(self) -> tuple[Verdict, tuple[str, ...]]:
         trigger = self._present()
         if trigger is None:
-            return "undefined", (f"{self._name} is no longer defined, and was not then",)
+            if self._name not in self._ledger.job_names():
+                return "undefined", (f"{self._name} is no longer defined, and was not then",)
+            gone = f"{self._name} is no longer defined; what it owed before is decided by the next scheduler"
+            return "not_planned", (gone, *self._nobody_leads())
         if not is_slot(trigger, self._moment):
             return "not_a_slot", self._not_a_slot()
         if self._now - self._moment <= SILENT_ABOVE and leader(self._ledger, self._now) is not None:
@@ -287,8 +295,7 @@ class _Unrecorded:
         """What planning waits for."""
         generation = self._ledger.generation()
         if leader(self._ledger, self._now) is None:
-            nobody = unplanned_words(planned_at(self._ledger), self._show)
-            yield f"{nobody}; start it with `bin/stack`, and it decides about the slot then"
+            yield from self._nobody_leads()
         elif (generation.held or generation.released) and not trigger.follows_real_time:
             yield (
                 f"calendar jobs wait because the machine's clock was set at {self._show(generation.began_at)}; "
@@ -298,6 +305,11 @@ class _Unrecorded:
             yield "its start is spread by jitter and may still come"
         else:
             yield "a scheduler leads and should have; see `echopilot audit` and `job.failed_to_plan` in logs/scheduler.log"
+
+    def _nobody_leads(self) -> Iterator[str]:
+        if leader(self._ledger, self._now) is None:
+            nobody = unplanned_words(planned_at(self._ledger), self._show)
+            yield f"{nobody}; the next one decides about the slot, and `echopilot status` says why there is none"
 
     def _uncovered(self) -> str:
         before = max((each.until for each in self._owed.obligations if each.until < self._moment), default=None)

@@ -38,7 +38,7 @@ class Patience:
         elif self._since is None:
             self._since = self._clock.monotonic()
         elif self._clock.monotonic() - self._since >= LED_WITHIN_SECONDS:
-            raise NobodyLeads(f"no scheduler leads; {_what_becomes(run)}; {sight.START}")
+            raise NobodyLeads(f"no scheduler leads; {_what_becomes(run)}; {sight.START_SCHEDULER}")
 
 
 def _what_becomes(run: Run) -> str:

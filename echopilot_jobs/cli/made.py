@@ -53,7 +53,8 @@ def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: d
     except NobodyLeads as error:
         if not _is_taken_back(ledger, run.id, sight.now()):
             raise NobodyLeads(f"{error}, {INSTEAD}") from None
-        raise NobodyLeads(f"no scheduler leads, so run {run.id} is cancelled again; {sight.START}, {INSTEAD}") from None
+        taken_back = f"no scheduler leads, so run {run.id} is cancelled again"
+        raise NobodyLeads(f"{taken_back}; {sight.START_SCHEDULER}; {INSTEAD}") from None
 
 
 def _is_taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> bool:

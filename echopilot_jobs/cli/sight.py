@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.settings import Settings
 
 START = "start it with `bin/stack`"
+START_SCHEDULER = f"{START}, or with `supervisorctl start scheduler` where the stack runs already"
 
 
 @record(frozen=True)
@@ -132,7 +133,7 @@ def say_unless_led(standing: Standing, so: str) -> None:
 
 def say_nobody_runs(standing: Standing, so: str) -> None:
     """A note that no scheduler is there; *so* says what that means."""
-    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {START}")
+    out.say(f"note: no scheduler is running ({standing.why}), so {so}; {START_SCHEDULER}")
 
 
 def _why_ended(stint: Stint) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from echopilot_jobs.clock import from_ms
-from echopilot_jobs.jobs import Job
+from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger.rows import to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, foreign, moment
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch, stretch_of
-from echopilot_jobs.triggers import trigger_of
+from echopilot_jobs.triggers import Trigger, trigger_of
 
 Skip = Callable[[Job, int, SkippedStretch], None]
 
@@ -58,6 +58,17 @@ class Definitions:
             self._redefine(job, row, generation)
         return self.rows([job.name])[0]
 
+    def retire(self, kept: Collection[str], generation: int) -> None:
+        """All but those *kept* owe nothing from now on; what they owed by now is skipped, and says so (I2)."""
+        for row in self._sql.rows("undefined_that_owe"):
+            if row["name"] in kept:  # away for a moment only, and about to be defined again
+                continue
+            before = definition(self._sql.one("newest_definition", job_id=row["id"])["definition"])
+            if "rule" in before:
+                gone = Job(name=row["name"], trigger=_rule(before["rule"]), action=Inline("gone"))
+                self._supersede(gone, row["id"], row["planned_through"], generation)
+            self._sql.do("close_obligation", job_id=row["id"])
+
     def owe_from(self, job_name: str, ms: int, *, only_if_beyond: bool = False) -> None:
         """Have a known job owe its slots again from *ms* on: the clock went back."""
         row = self._sql.maybe("job_by_name", name=job_name)
@@ -71,29 +82,34 @@ class Definitions:
 
     def _redefine(self, job: Job, row: JobRow, generation: int) -> None:
         before = definition(self._sql.one("newest_definition", job_id=row.id)["definition"])
-        same_times = bool(row.is_defined) and _same_times(before, job)
-        if row.is_defined and not same_times and "rule" in before:
-            self._supersede(job, row, before["rule"], generation)
+        owes = bool(row.is_defined) or row.id in {each["id"] for each in self._sql.rows("undefined_that_owe")}
+        same_times = owes and _same_times(before, job)
+        if owes and not same_times and "rule" in before:
+            old = replace(job, trigger=_rule(before["rule"]), jitter=timedelta(0))
+            self._supersede(old, row.id, row.planned_through, generation)
         owed_from = row.planned_through if same_times else max(self._now, row.planned_through)
         self._sql.do("close_obligation", job_id=row.id)
         self._sql.do("redefine_job", job_id=row.id, revision=job.version, owes_nothing_before=owed_from)
         self._put(job, row.id, owed_from=owed_from)
 
-    def _supersede(self, job: Job, row: JobRow, rule: Any, generation: int) -> None:
-        """New times owe nothing for the past; what the old ones owed by now is skipped, and says so (I32)."""
-        try:
-            old = replace(job, trigger=trigger_of(rule), jitter=timedelta(0))
-        except ValueError:
-            raise foreign("the rule of a job", rule) from None
-        owed = stretch_of(old, moment(row.planned_through), from_ms(self._now), generation, SkipReason.SUPERSEDED)
+    def _supersede(self, old: Job, job_id: int, planned_through: int, generation: int) -> None:
+        """New times owe nothing for the past; what the *old* ones owed by now is skipped, and says so (I32)."""
+        owed = stretch_of(old, moment(planned_through), from_ms(self._now), generation, SkipReason.SUPERSEDED)
         if owed is not None:
-            self._skip(old, row.id, owed)
-        self._sql.together("advance", [row.id], planned_through=self._now)
+            self._skip(old, job_id, owed)
+        self._sql.together("advance", [job_id], planned_through=self._now)
 
     def _put(self, job: Job, job_id: int, owed_from: int) -> None:
         facts = {"revision": job.version, "definition": to_json(job.definition()), "now": self._now}
         kept = self._sql.one("put_definition", job_id=job_id, **facts)
         self._sql.do("open_obligation", job_id=job_id, definition_id=kept["id"], from_at=owed_from)
+
+
+def _rule(kept: Any) -> Trigger:
+    try:
+        return trigger_of(kept)
+    except ValueError:
+        raise foreign("the rule of a job", kept) from None
 
 
 def _same_times(before: Mapping[str, Any], job: Job) -> bool:

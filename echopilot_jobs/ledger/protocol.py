@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -54,6 +54,13 @@ class Pass(Protocol):
 
     def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
         """By name, what the planner needs to know about *jobs* (registered on first sight, owing nothing for the past)."""
+        ...
+
+    def retire(self, kept: Collection[str]) -> None:
+        """Skip, as superseded, what jobs owed by now that are no longer defined; from now on they owe nothing (I2).
+
+        One among those *kept* is about to be defined again, and goes on owing its slots.
+        """
         ...
 
     def record_outage(self, outage: Outage) -> int:
@@ -228,6 +235,7 @@ class Ledger(Protocol):
     def set_defined(self, names: Sequence[str], now: datetime, lease: Lease | None = None) -> list[Run]:
         """Mark every job not among *names* as no longer defined: its history stays, its open runs end.
 
+        What it owed until now is written down by `Pass.retire`.
         Returns the runs that were cancelled. A run of it that still goes on ends by itself. Raises `LeaseLost` when a
         *lease* is given and another scheduler leads by now.
         """

@@ -77,7 +77,6 @@ class SqliteLedger(SqliteReading):
                 _see_lease(sql, lease)
             for row in sql.rows("defined_job_ids"):
                 if row["name"] not in kept:
-                    sql.do("close_obligation", job_id=row["id"])
                     sql.do("undefine_job", job_id=row["id"])
             rows = sql.rows("cancel_undefined", now=to_ms(now), note="its job is no longer defined")
             return [self.run(row["id"]) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
@@ -110,6 +110,9 @@ class SqlitePass:
             if row := self._definitions.define(job, self._rows.get(job.name), number):
                 self._rows[job.name] = row
         return {job.name: self._standing(self._rows[job.name], number) for job in jobs}
+
+    def retire(self, kept: Collection[str]) -> None:
+        self._definitions.retire(kept, self.generation().number)
 
     def _standing(self, row: JobRow, generation: int) -> Standing:
         through = moment(row.planned_through)

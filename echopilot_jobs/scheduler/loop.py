@@ -48,6 +48,7 @@ class PassDone:
     to_cancel: list[tuple[int, str]] = field(default_factory=list)
     held_until: datetime | None = None
     settled: Hold | None = None
+    retired: bool = False
 
 
 class Scheduler:
@@ -86,6 +87,7 @@ class Scheduler:
         self._pump = Pump(registry.values(), clock.now())
         self._unplanned = set(registry)  # every job is looked at once at the start, for the gap before it
         self._startup_owed = [name for name, job in registry.items() if job.on_startup and job.enabled]
+        self._may_retire = True  # jobs may have gone since somebody last planned
         self._unrecorded: list[Ended] = []
         self._progress: dict[int, Progress] = {}
         self._outputs: dict[int, Output] = {}
@@ -121,6 +123,7 @@ class Scheduler:
         self._registry, self._limits = registry, _limits(registry)
         self._unplanned = {name for name in self._unplanned if name in registry}.union(fresh)
         self._startup_owed = [name for name in self._startup_owed if name in registry]
+        self._may_retire = True
         return True
 
     # -- one pass
@@ -229,6 +232,9 @@ class Scheduler:
 
     def _plan(self, leading: Pass, now: datetime, footing: Footing, done: PassDone) -> None:
         done.settled = leading.settle_holds()
+        done.retired = self._may_retire and not footing.held  # a clock nobody trusts says of no slot that it came due
+        if done.retired:
+            leading.retire(self._registry)
         names = self._registry if footing.replan else self._unplanned
         due = [job for name in sorted(names) if (job := self._plannable(name, footing))]
         if due:
@@ -291,6 +297,7 @@ class Scheduler:
             self._in_doubt = False
             self._unplanned.difference_update([job.name for job, _ in done.plans], done.failed)
             self._startup_owed.clear()
+            self._may_retire = self._may_retire and not done.retired
             self._pace(done, reading.wall)
         self._teller.tell(done)
         for item, run in done.ended:

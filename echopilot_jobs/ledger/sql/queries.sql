@@ -196,6 +196,10 @@ select id, name from jobs where is_defined = 1
 -- name: undefine_job
 update jobs set is_defined = 0 where id = :job_id
 
+-- name: undefined_that_owe
+select jobs.id, jobs.name, jobs.planned_through from jobs
+where is_defined = 0 and exists (select 1 from obligations where job_id = jobs.id and until_at is null)
+
 -- name: cancel_undefined
 update runs set state = 'cancelled', finished_at = :now, not_before = null, attempt_end = null, error = :note
 where state in ('queued', 'retry_wait') and job_id in (select id from jobs where is_defined = 0)
