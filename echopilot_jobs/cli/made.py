@@ -54,7 +54,7 @@ def _made_now(ledger: SqliteLedger, settings: Settings, job_name: str, params: d
         if not _is_taken_back(ledger, run.id, sight.now()):
             raise NobodyLeads(f"{error}, {INSTEAD}") from None
         taken_back = f"no scheduler leads, so run {run.id} is cancelled again"
-        raise NobodyLeads(f"{taken_back}; {sight.START_SCHEDULER}; {INSTEAD}") from None
+        raise NobodyLeads(f"{taken_back}; {sight.START_SCHEDULER}, {INSTEAD}") from None
 
 
 def _is_taken_back(ledger: SqliteLedger, run_id: int, now: datetime) -> bool:

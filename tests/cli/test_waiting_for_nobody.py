@@ -10,6 +10,7 @@ from housekit import everything_in, working
 
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli import backfill, following, leading, made
+from echopilot_jobs.cli.sight import START_SCHEDULER
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.runs import OPEN_STATES, State
@@ -45,7 +46,7 @@ def test_waiting_for_a_run_ends_with_3_when_no_scheduler_begins_to_lead_and_the_
     (run,) = lived.runs(states=OPEN_STATES)
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.splitlines()[-1] == (
-        f"error: no scheduler leads; run {run.id} stays queued and runs when a scheduler starts; start it with `bin/stack`"
+        f"error: no scheduler leads; run {run.id} stays queued and runs when a scheduler starts; {START_SCHEDULER}"
     )
 
 
@@ -84,7 +85,7 @@ def test_what_was_only_asked_for_to_be_shown_now_is_taken_back(call, lived, hast
     run = lived.runs(limit=1)[0]
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.splitlines()[-1] == (
-        f"error: no scheduler leads, so run {run.id} is cancelled again; start it with `bin/stack`, "
+        f"error: no scheduler leads, so run {run.id} is cancelled again; {START_SCHEDULER}, "
         "or give --last to show the newest one"
     )
     assert run.state is State.CANCELLED
@@ -107,7 +108,7 @@ def test_what_a_dead_scheduler_had_begun_is_left_to_the_next_one(call, lived, se
     assert answer.code == 3
     assert answer.err.splitlines()[-1] == (
         f"error: no scheduler leads; run {run.id} was running when it died, and the next one decides about it; "
-        "start it with `bin/stack`, or give --last to show the newest one"
+        f"{START_SCHEDULER}, or give --last to show the newest one"
     )
     assert (run.state, run.cancel_wanted) == (State.RUNNING, None)
 
