@@ -106,6 +106,20 @@ def test_the_other_limits_hold_from_the_next_pass_on(world: World) -> None:
     assert (alone, len(world.engine.taken)) == (1, 2)
 
 
+def test_a_run_of_a_job_that_is_gone_holds_its_place_in_its_group_until_it_ends_I8(world: World) -> None:
+    scheduler = world.scheduler(job("a", group="g"), job("b", group="g"), limits={"g": 1})
+    world.run_for(scheduler, 31)
+
+    assert scheduler.adopt(Registry([job("b", group="g")], {"g": 1}))
+    world.run_for(scheduler, 6)
+    alone = [run.job_name for _, run in world.engine.taken]
+    world.engine.end_all()
+    world.run_for(scheduler, 6)
+
+    assert alone == ["a"]
+    assert [run.job_name for _, run in world.engine.taken] == ["a", "b"]
+
+
 def test_a_ledger_out_of_reach_puts_the_adoption_off_and_the_old_set_goes_on_I28(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

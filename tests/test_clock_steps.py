@@ -6,12 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from echopilot_jobs.accounting.audit import audit
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.outages import Cause
 from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock, MemoryLedger
-from echopilot_jobs.triggers import DailyAt, Every
+from echopilot_jobs.triggers import Cron, DailyAt, Every, Trigger
 from tests.worldkit import World
 
 HOUR = 3600.0
@@ -45,6 +46,40 @@ def test_a_step_back_repeats_no_calendar_moment_and_silences_no_interval_job_I1_
     assert moments(world, "daily") == [EIGHT]
     assert len(moments(world, "beat")) - beats >= int((back + 300) // 60) - 1
     assert {run.slot.generation for run in world.ledger.runs(job_name="beat", limit=200) if run.slot} == {0, 1}
+
+
+@pytest.mark.parametrize("rule", [Every(6 * timedelta(hours=1)), Cron("0 */6 * * *"), Cron("0 * * * *")], ids=str)
+@pytest.mark.parametrize("steps", [[-20], [-120, 120, -45], [-20, -20, -20]], ids=str)
+def test_a_step_back_by_less_than_its_interval_repeats_no_moment_of_an_interval_job_I1_I18(
+    world: World, rule: Trigger, steps: list[int]
+) -> None:
+    long = Job(name="long", trigger=rule, action=Inline("tick"))
+    start = rule.after(world.clock.now())
+    first, second = next(start), next(start)
+    world.clock.sleep((first - world.clock.now()).total_seconds() - 30)
+    scheduler = world.scheduler(long)
+    world.run_for(scheduler, 40)
+
+    for step in steps:
+        world.clock.step(step)
+        world.run_for(scheduler, 5)
+    world.run_for(scheduler, (second - world.clock.now()).total_seconds() + 5)
+
+    assert moments(world, "long") == [first, second]
+    assert audit(world.ledger, world.clock.now()).is_green
+
+
+def test_many_small_steps_back_leave_no_new_moment_of_an_interval_job_without_a_run_I18(world: World) -> None:
+    scheduler = world.scheduler(BEAT)
+    world.run_for(scheduler, 60)
+    before = len(moments(world, "beat"))
+
+    for _ in range(100):
+        world.clock.step(-20)
+        world.run_for(scheduler, 30)
+
+    assert len(moments(world, "beat")) - before >= 1_000 // 60
+    assert audit(world.ledger, world.clock.now()).is_green
 
 
 def test_a_step_back_of_less_than_a_second_changes_nothing_F36(world: World) -> None:

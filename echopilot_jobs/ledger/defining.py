@@ -12,6 +12,7 @@ from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger.rows import to_json
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, foreign, moment
+from echopilot_jobs.outages import HOLD_ABOVE
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch, stretch_of
 from echopilot_jobs.triggers import Trigger, trigger_of
@@ -68,6 +69,18 @@ class Definitions:
                 gone = Job(name=row["name"], trigger=_rule(before["rule"]), action=Inline("gone"))
                 self._supersede(gone, row["id"], row["planned_through"], generation)
             self._sql.do("close_obligation", job_id=row["id"])
+
+    def keep_beat(self, job: Job, step: timedelta) -> None:
+        """Have a known interval job owe its slots in the clock generation that a *step* of the clock begins (I18).
+
+        Set back by less than its interval it goes on where it was: no moment comes twice, none is forgotten, and none is
+        later than after one interval more. Set back further it owes from now on, or it would be silent for that long.
+        """
+        row = self._sql.maybe("job_by_name", name=job.name)
+        if row is not None:
+            ahead = timedelta(milliseconds=row["planned_through"] - self._now)
+            goes_on = step < timedelta(0) and ahead < min(job.trigger.period, HOLD_ABOVE)
+            self.owe_from(job.name, row["planned_through"] if goes_on else self._now)
 
     def owe_from(self, job_name: str, ms: int, *, only_if_beyond: bool = False) -> None:
         """Have a known job owe its slots again from *ms* on: the clock went back."""

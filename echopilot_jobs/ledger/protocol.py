@@ -41,8 +41,8 @@ class Pass(Protocol):
     def begin_generation(self, step: timedelta, away: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
         """Begin the next one after a *step* of the wall clock; *away* is how far it is from where it was last trusted.
 
-        The *rewound* jobs owe their slots from now on in it, and nothing more in those before. Runs that wait for a moment
-        wait as long as before.
+        The *rewound* jobs owe their slots from now on in it, and nothing more in those before; one whose interval is longer
+        than the clock went back goes on where it was planned to. Runs that wait for a moment wait as long as before.
         """
         ...
 

@@ -66,7 +66,7 @@ class SqlitePass:
         for pauses in ("end_past_pauses", "keep_pauses"):  # what held goes on, and what was over stays over
             self._sql.do(pauses, step_ms=step // _MILLISECOND, now=self._now)
         for job in rewound:
-            self._owe_from(job, self._now)
+            self._definitions.keep_beat(job, step)
         self._generation = None
         return self.generation()
 

@@ -120,7 +120,10 @@ class Scheduler:
             for run in cancelled:
                 self._log.event("run.cancelled", job=run.job_name, run=run.id, error=run.error)
         fresh = self._pump.replace(registry.values(), now)
+        gone = {name: group for name, group in self._limits.group_of.items() if name not in registry}
         self._registry, self._limits = registry, _limits(registry)
+        # A run of theirs may still be out, and holds its place in the group (I8).
+        self._limits = replace(self._limits, group_of={**gone, **self._limits.group_of})
         self._unplanned = {name for name in self._unplanned if name in registry}.union(fresh)
         self._startup_owed = [name for name in self._startup_owed if name in registry]
         self._may_retire = True

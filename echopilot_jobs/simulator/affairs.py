@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.simulator.evidence import HOLD, SETTLING, Evidence, G
+from echopilot_jobs.simulator.evidence import HOLD, SETTLING, Era, Evidence, G
 from echopilot_jobs.simulator.truth import Deed
 from echopilot_jobs.simulator.watch import Row, Sight
 
@@ -74,6 +74,28 @@ def reloads(record: Evidence) -> Iterator[str]:
         known = [s.row["revision"] for s in record.seen.jobs if s.row["name"] == deed.job and s.at <= until]
         if record.stayed(leader, until) and not {*wanted} & {*known[-1:]}:
             yield f"F64 {deed.job} was redefined and is not in force {SETTLING:g} s later"
+
+
+def removals(record: Evidence) -> Iterator[str]:
+    """I2: what a job owed before somebody removed it has a row once a scheduler has seen that."""
+    for gone in (each for each in record.truth.defined if each.job is None):
+        seen = [s for s in record.seen.jobs if s.row["name"] == gone.name and s.at >= gone.at]
+        era = record.era(gone.name, gone.at) if seen else None
+        if era is None or seen[0].row["is_defined"] or not record.one_clock(era.start - 1.0, gone.at):
+            continue
+        looked = seen[0].at + SETTLING
+        if record.steady(seen[0].at, looked) and record.stayed(record.leader(seen[0].at) or "", looked):
+            yield from _unaccounted(record, era, gone.at)
+
+
+def _unaccounted(record: Evidence, era: Era, until: float) -> Iterator[str]:
+    name, jitter = era.job.name, era.job.jitter.total_seconds()
+    rows = {sights[0].row["slot_at"] for sights in record.by_job[name]}
+    rows |= {sight.row["slot_at"] for sight in record.seen.skips if sight.row["job"] == name}
+    gaps = [sight.row for sight in record.seen.gaps if sight.row["job"] == name]
+    for slot in record.slots(era.job, record.wall(era.start), record.wall(until) - jitter - 1.0):
+        if slot not in rows and not any(gap["first_at"] <= slot <= gap["last_at"] for gap in gaps):
+            yield f"I2 {name}: nothing was written about slot {slot}, owed before it was removed"
 
 
 def deeds(record: Evidence) -> Iterator[str]:

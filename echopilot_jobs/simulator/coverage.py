@@ -32,6 +32,7 @@ RARE = {
     "deed:backfill": 0.02,
     "deed:pause": 0.02,
     "deed:redefine": 0.01,
+    "deed:remove": 0.01,
     "gap": 0.02,
     "trigger:Until": 0.02,
     "trigger:EveryBetween": 0.02,
@@ -74,7 +75,7 @@ def wanted() -> set[str]:
     found |= {f"trigger:{word}" for word in ("Every", "EveryBetween", "DailyAt", "Weekly", "Cron", "Until")}
     words = ("idempotent", "retries", "jitter", "group", "on_startup", "disabled", "window")
     found |= {f"job:{word}" for word in words} | {f"beast:{kind}" for kind in ZOO}
-    found |= {f"fault:{kind}" for kind in KINDS} | {f"deed:{kind}" for kind in DEEDS}
+    found |= {f"fault:{kind}" for kind in KINDS} | {f"deed:{kind}" for kind in (*DEEDS, "remove")}
     found |= {f"origin:{word}" for word in Origin} | {f"state:{word}" for word in State}
     return (found | {f"skip:{word}" for word in SkipReason} | {"hold", "gap", "web died"}) - NEVER
 

@@ -65,6 +65,20 @@ class Evidence:
         """Whether nobody set the wall clock in between."""
         return len({self.turn(start).offset} | {t.offset for t in self.truth.turns if start <= t.at <= end}) == 1
 
+    def reached(self, job: Job, at: float) -> float:
+        """Wall: how far an interval job was decided; a clock set back since by less than its interval repeats nothing."""
+        peak = -1e12
+        for turn, end in zip(self.truth.turns, [*self.starts[1:], self.truth.ended], strict=True):
+            if turn.at > at:
+                break
+            shift = self.base + turn.offset
+            if peak - shift - turn.at >= min(job.trigger.period.total_seconds(), FAR) + SETTLING:
+                peak = -1e12
+            if at < end:
+                break
+            peak = max(peak, shift + end)
+        return peak
+
     def latest_shown(self, at: float) -> float:
         """The latest moment the wall clock showed in the minute before: one set back since had still come that far."""
         ends = zip(self.truth.turns, [*self.starts[1:], self.truth.ended], strict=True)
@@ -123,6 +137,10 @@ class Evidence:
     def era(self, name: str, at: float) -> Era | None:
         """The definition in force."""
         return next((era for era in reversed(self.eras[name]) if era.start <= at), None)
+
+    def is_defined(self, name: str, at: float) -> bool:
+        """Whether the ledger had it among the jobs."""
+        return bool([s.row["is_defined"] for s in self.seen.jobs if s.row["name"] == name and s.at <= at][-1:] == [1])
 
     def slots(self, job: Job, after: float, until: float) -> range | list[int]:
         """Where slots ought to be in (after, until], wall; at most `SLOTS_MOST` of a rule that is no plain interval."""

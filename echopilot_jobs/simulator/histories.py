@@ -97,6 +97,7 @@ def history(seed: int) -> History:
     kinds = dice.sample(KINDS, dice.choice([1, 2, 3, 4, 6, len(KINDS)]))
     faults = tuple(draw(dice, kinds) for _ in range(dice.choice([0, 1, 1, 2, 2, 3, 4, 6, 9, 12])))
     intents = tuple(_intents(dice, jobs)) if dice.random() < 0.6 else ()
+    intents += tuple(_removal(seed, jobs))
     if dice.random() < 0.05:
         jobs, faults, intents = _with_backlog(dice, jobs, faults, intents)
     return History(seed, began_at, jobs, beasts, later, intents, faults, GROUP_LIMITS)
@@ -225,6 +226,13 @@ def _redefined(dice: random.Random, job: Job, began_at: datetime, zones: tuple[s
     if dice.random() < 0.5:
         return replace(job, trigger=other.trigger, jitter=other.jitter)
     return replace(other, trigger=job.trigger, jitter=job.jitter, action=job.action, timeout=job.timeout)
+
+
+def _removal(seed: int, jobs: tuple[Job, ...]) -> Iterator[Intent]:
+    """In one history of twelve somebody takes a job out of the jobs file; drawn apart, so that all others stay the same."""
+    dice = random.Random(f"removal:{seed}")
+    if dice.random() < 1 / 12:
+        yield Intent(dice.uniform(5, 240), "remove", dice.choice(jobs).name, dice.randrange(100))
 
 
 def _intents(dice: random.Random, jobs: tuple[Job, ...]) -> Iterator[Intent]:

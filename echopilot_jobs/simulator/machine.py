@@ -153,6 +153,11 @@ class Machine:
             self.jobs[job.name] = job
             self.truth.defined.append(Defined(self.world.true, job.name, job))
 
+    def remove(self, name: str) -> None:
+        """This job is no longer defined."""
+        del self.jobs[name]
+        self.truth.defined.append(Defined(self.world.true, name, None))
+
     def registry(self) -> Registry:
         """The definitions in force."""
         return Registry(self.jobs.values(), self.history.group_limits)

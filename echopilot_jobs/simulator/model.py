@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from echopilot_jobs.simulator.affairs import at_rest, deeds, definitions, leases, log, reloads
+from echopilot_jobs.simulator.affairs import at_rest, deeds, definitions, leases, log, reloads, removals
 from echopilot_jobs.simulator.evidence import FAR, HOLD, SETTLING, Era, Evidence, G
 from echopilot_jobs.simulator.nominal import SLOTS_MOST
 from echopilot_jobs.simulator.policies import claims, groups, instances, skips
@@ -31,6 +31,7 @@ def broken(record: Evidence) -> list[str]:
         *leases(record),
         *definitions(record),
         *reloads(record),
+        *removals(record),
         *deeds(record),
         *log(record),
         *at_rest(record),
@@ -75,7 +76,7 @@ def _owed(record: Evidence, era: Era) -> Iterator[tuple[float, float, float]]:
             continue
         if broke:  # an interval job may be silent for one interval; the calendar goes on where it was
             yield after, until, since
-            after = until = record.base + start + offset + (min(max(interval, G / 2), FAR) if real else G)
+            after = until = record.base + start + offset + (min(max(interval, G / 2), FAR) if real else 0.0) + G
             since, broke = (start - 3.0 if real and step < 0 else -1e9), False
         until = max(until, record.base + end + offset - SETTLING)
     yield after, until, since
@@ -115,7 +116,7 @@ def _late(record: Evidence, era: Era, singles: dict[int, list[float]], gaps: lis
         if not turn.healthy or end - start < SETTLING + wait + G:
             continue
         shift = record.base + offset
-        known = -1e12 if real else record.wall(era.start)  # even a clock set back owes nothing of before
+        known = record.reached(era.job, start) if real else record.wall(era.start)  # owes nothing of before
         for slot in record.slots(era.job, max(shift + start + SETTLING + wait, known), shift + end - slack - 1.0):
             least, most = slot - shift - 3.0 if real else -1e9, slot - shift + slack
             on_time = any(least <= at <= most for at in singles.get(slot, ()))

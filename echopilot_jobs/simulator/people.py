@@ -59,8 +59,8 @@ class People:
 
     def _do(self, intent: Intent, web: _Web) -> dict[str, Any] | None:
         """What was achieved, as the person was told; None when nothing was."""
-        if intent.kind == "redefine":
-            return self._redefine(intent)
+        if intent.kind in ("redefine", "remove"):
+            return self._redefine(intent) if intent.kind == "redefine" else self._remove(intent)
         ledger = SqliteLedger(self._machine.disk.path, create=False, connector=self._machine.disk.connector(web))
         deed: Callable[[SqliteLedger, Intent, datetime], dict[str, Any] | None] = getattr(self, f"_{intent.kind}")
         done = deed(ledger, intent, self._machine.clock.now())
@@ -97,8 +97,10 @@ class People:
         ledger.resume(intent.job, now, "ann")
         return {"now": now}
 
-    def _backfill(self, ledger: SqliteLedger, intent: Intent, now: datetime) -> dict[str, Any]:
-        job = self._machine.jobs[intent.job]
+    def _backfill(self, ledger: SqliteLedger, intent: Intent, now: datetime) -> dict[str, Any] | None:
+        job = self._machine.jobs.get(intent.job)
+        if job is None:
+            return None
         span = min(job.trigger.period * 3, timedelta(days=400))
         wanted = list(islice(slots(job, now - span, now), 3))
         runs = ledger.backfill(intent.job, wanted, "ann", now)
@@ -119,6 +121,15 @@ class People:
         live = intent.number % 2 == 0
         self._machine.reload(live=live)
         return {"trigger": str(found[0].trigger), "live": live}
+
+    def _remove(self, intent: Intent) -> dict[str, Any] | None:
+        """Somebody takes the job out of the jobs file."""
+        if intent.job not in self._machine.jobs:
+            return None
+        self._machine.remove(intent.job)
+        live = intent.number % 2 == 0
+        self._machine.reload(live=live)
+        return {"live": live}
 
 
 class _Web:

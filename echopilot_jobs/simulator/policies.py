@@ -118,7 +118,9 @@ def _is_true(record: Evidence, era: Era, sight: Sight) -> bool:
         "paused": lambda: (
             record.paused(job.name, slot, sight.at, in_doubt=True) or record.pause_written(job.name, slot)
         ),
-        "superseded": lambda: any(era.start == sight.at for era in record.eras[job.name]),
+        "superseded": lambda: (
+            any(era.start == sight.at for era in record.eras[job.name]) or not record.is_defined(job.name, sight.at)
+        ),
         "disabled": lambda: not job.enabled,
         "clock_hold": lambda: leapt and not job.trigger.follows_real_time,
     }

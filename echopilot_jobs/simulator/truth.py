@@ -47,7 +47,7 @@ class Turn:
 
 @record(frozen=True)
 class Deed:
-    """Something a person did and was told it worked: manual, cancel, pause, resume, backfill, redefine, answer."""
+    """Something a person did and was told it worked: manual, cancel, pause, resume, backfill, redefine, remove, answer."""
 
     at: float
     kind: str

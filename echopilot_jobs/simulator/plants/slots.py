@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from echopilot_jobs import planner, stretches
-from echopilot_jobs.ledger import sqlite_reading
+from echopilot_jobs.ledger import defining, sqlite_reading
 from echopilot_jobs.ledger.claiming import Claiming
+from echopilot_jobs.ledger.defining import Definitions
 from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.outages import Change
 from echopilot_jobs.scheduler import loop, timekeeping
@@ -223,6 +224,22 @@ def clock_never_believed(patches: Patches) -> None:
 @plant("runs that wait are left on the old wall clock after a step back")
 def waiting_runs_not_shifted(patches: Patches) -> None:
     patches.sql("shift_waiting_runs", r":step_ms", "0 * :step_ms")
+
+
+@plant("what a job owed before it was removed has no row")
+def removed_without_a_word(patches: Patches) -> None:
+    patches.put(Definitions, "retire", lambda _before: lambda _self, _kept, _generation: None)
+
+
+@plant("of what was superseded the first slot is forgotten")
+def superseded_one_short(patches: Patches) -> None:
+    def make(before: Any) -> Any:
+        def stretch(job: Any, after: Any, *rest: Any) -> Any:
+            return before(job, next(job.trigger.after(after), after), *rest)
+
+        return stretch
+
+    patches.put(defining, "stretch_of", make)
 
 
 @plant("jitter reaches beyond the next slot")
