@@ -15,6 +15,7 @@ from echopilot_jobs.cli.bars import bar, telling
 from echopilot_jobs.cli.files import file_name
 from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS
+from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ COLUMNS = (
     out.Column("WHEN OR WHY"),
     out.Column("MISSED IN", gives_way=True),
 )
+ENDS = {State.ABANDONED: "; an outage cut it off", State.RUNNING: "; it still runs when the record ends"}
 
 
 def _log(value: str) -> Path:
@@ -52,7 +54,8 @@ def command(file: Path, job: str, as_json: bool) -> int:
 
     FILE is a log of one JSON object a line, each with its time in "ts", for example one probe a minute. Where it is silent
     for three times its usual distance, the machine was dark. Nothing real is run, and no ledger of yours is touched. Exit
-    code 1 when a slot is lost.
+    code 1 when a slot is lost: it has neither a run nor a reason, which would be a bug of ours. A run that waits when the
+    record ends, or that an outage cut off, is told as such and is not lost.
 
     All jobs live, since they share places and pacing; --job only chooses whose slots are told. Jobs due at least every ten
     minutes live around outages only. A week with two outages and the built-in jobs takes some seconds, and every outage and
@@ -79,24 +82,46 @@ def command(file: Path, job: str, as_json: bool) -> int:
 
 
 def _show(found: Replay, job: str) -> None:
+    from echopilot_jobs.simulator.rehearsal import outcome_words
+
     total = found.ended_at - found.began_at
-    dark = f"{len(found.dark)} outage{'' if len(found.dark) == 1 else 's'}"
+    dark = _counted(len(found.dark), "outage")
     out.line(f"{iso(found.began_at)} to {iso(found.ended_at)}: {dark}, up {found.alive / total:.1%} of the time")
     out.table(COLUMNS, [_row(fate, found.dark) for fate in found.fates])
-    counts = Counter(fate.what for fate in found.fates)
+    counts = Counter(outcome_words(fate.outcome) for fate in found.fates)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
-    out.line(f"{len(found.fates)} slots of {job}: {told or 'none'}")
+    out.line(f"{_counted(len(found.fates), 'slot')} of {job}: {told or 'none'}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _row(fate: Fate, dark: Sequence[Dark]) -> list[object]:
-    return [iso(fate.slot_at), fate.what, _when_or_why(fate), _missed_in(fate, dark)]
+    from echopilot_jobs.simulator.rehearsal import outcome_words
+
+    return [iso(fate.slot_at), outcome_words(fate.outcome), _when(fate) or _why(fate), _missed_in(fate, dark)]
 
 
-def _when_or_why(fate: Fate) -> str:
+def _when(fate: Fate) -> str:
+    """When its run began, how late, and what cut it short; empty when none did."""
     if fate.run_at is None:
-        return fate.reason or "no row"
-    late = fate.run_at - fate.slot_at
-    return f"{iso(fate.run_at)}, {span(late)} late" if fate.what == "caught up" else iso(fate.run_at)
+        return ""
+    late = "" if fate.what == "ran" else f", {span(fate.run_at - fate.slot_at)} late"
+    return f"{iso(fate.run_at)}{late}{ENDS.get(fate.state, '') if fate.state else ''}"
+
+
+def _why(fate: Fate) -> str | None:
+    """Why no run of it began; None when one did."""
+    if fate.what == "lost":
+        return "neither a run nor a reason is in the ledger"
+    if fate.what != "waiting":
+        return fate.reason
+    if fate.state is None and fate.planned_at:
+        return f"its jitter has it begin {iso(fate.planned_at)}, after the record ends"
+    what = f"its run of {iso(fate.first_run_at)} was cut off, the repetition is" if fate.first_run_at else "its run is"
+    held = ", for its backlog waits for a person" if fate.is_held else ""
+    return f"{what} queued and has not begun when the record ends{held}"
 
 
 def _missed_in(fate: Fate, dark: Sequence[Dark]) -> str:
@@ -122,7 +147,8 @@ def _json(fate: Fate, dark: Sequence[Dark]) -> dict[str, Any]:
         "outcome": fate.what,
         "run_at": iso(fate.run_at) if fate.run_at else None,
         "state": fate.state.value if fate.state else None,
-        "reason": fate.reason,
+        "first_run_at": iso(fate.first_run_at) if fate.first_run_at else None,
+        "reason": _why(fate),
         "is_taken": fate.is_taken,
         "outage": {"since": iso(missed[0]), "until": iso(missed[1]), "cause": fate.outage.cause.value}
         if missed and fate.outage

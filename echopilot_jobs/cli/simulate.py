@@ -19,7 +19,6 @@ from echopilot_jobs.cli.bars import bar, telling
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
-from echopilot_jobs.runs import State
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
@@ -232,13 +231,10 @@ def _show_jumps(accounts: Sequence[Account], began_at: datetime, ended_at: datet
 
 
 def _became(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {_words(what)}" for what, count in counts.most_common()) or "no slot in these days"
+    from echopilot_jobs.simulator.rehearsal import outcome_words
 
-
-def _words(what: str) -> str:
-    """`ran, timed_out` as a person reads it, in a list that has commas of its own."""
-    lived, comma, state = what.partition(", ")
-    return f"{lived} and {State(state).words}" if comma else what
+    told = [f"{count:,} {outcome_words(what)}" for what, count in counts.most_common()]
+    return ", ".join(told) or "no slot in these days"
 
 
 def _alike(fates: Sequence[Fate]) -> Iterator[list[Fate]]:
@@ -262,8 +258,8 @@ def _odd_row(name: str, fates: Sequence[Fate], dark: Sequence[Dark]) -> list[obj
 def _outcome(fate: Fate) -> str:
     if fate.reason is not None:
         return f"skipped: {fate.reason}"
-    late = f", {span(fate.run_at - fate.slot_at)} late" if fate.run_at and fate.what == "caught up" else ""
-    return f"{fate.what}{late}" + (f", {fate.state.words}" if fate.state and fate.state is not State.SUCCEEDED else "")
+    late = f", {span(fate.run_at - fate.slot_at)} late" if fate.run_at and fate.what != "ran" else ""
+    return f"{fate.what}{late}" + (f", {fate.state.words}" if fate.state and fate.outcome != fate.what else "")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
 
-from echopilot_jobs.jobs import Job, Registry, slots
+from echopilot_jobs.jobs import Job, Registry, planned_at, slots
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.outages import Outage
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Run, State
+from echopilot_jobs.runs import Origin, Run, State
 from echopilot_jobs.simulator.engine import Beast
 from echopilot_jobs.simulator.glimpses import glimpses, is_seen, often, slots_per_day
 from echopilot_jobs.simulator.histories import History
@@ -40,22 +40,44 @@ Event = tuple[datetime, Callable[[], timedelta]]  # when, and what then happens;
 
 @record(frozen=True)
 class Fate:
-    """What became of one slot: when its run began, or why it has none, and in which outage it was missed."""
+    """What became of one slot: when its run began, or why it has none, and in which outage it was missed.
+
+    *run_at* and *state* are those of the repetition where the first run was cut off and begun once more.
+    """
 
     slot_at: datetime
-    what: str  # ran, caught up, skipped, lost
+    what: str  # ran, caught up, repeated, waiting, skipped, lost
     run_at: datetime | None = None
     state: State | None = None
     reason: str | None = None
     outage: Outage | None = None
     is_taken: bool = False
+    first_run_at: datetime | None = None  # when the run began that was cut off, where it is repeated or waits to be
+    planned_at: datetime | None = None  # when it was to be claimed, where a jitter moves that
+    is_held: bool = False  # it waits for a person's word on its backlog
+
+    @property
+    def outcome(self) -> str:
+        """What it is counted as: `ran`, `caught up`, `ran, abandoned`; `outcome_words` has it for a person."""
+        ended_well = self.run_at is None or self.state is State.SUCCEEDED
+        return self.what if ended_well else f"{self.what}, {self.state}"
 
     def missed_in(self, dark: Sequence[Dark]) -> Dark | None:
-        """The one of *dark* that its outage is, which the scheduler knows from its last sign of life on, a moment earlier."""
+        """The one of *dark* that holds it, if it was missed; in a life too short to plan, all the time nobody planned.
+
+        Its outage in the ledger may be longer: it goes on through lives that were too short for a scheduler.
+        """
         if self.outage is None:
             return None
-        since, until = self.outage.since, self.outage.until
-        return next(((start, end) for start, end in dark if start < until and since < end), (since, until))
+        planned_at = self.planned_at or self.slot_at
+        held = ((start, end) for start, end in dark if start - LAST_BREATH <= planned_at < end)
+        return next(held, (self.outage.since, self.outage.until))
+
+
+def outcome_words(outcome: str) -> str:
+    """The outcome of a fate as a person reads it, in a list that has commas of its own: `ran and timed out`."""
+    what, _, state = outcome.partition(", ")
+    return f"{what} and {State(state).words}" if state in {*State} else outcome
 
 
 @record(frozen=True)
@@ -127,7 +149,8 @@ def live(
     machine.renew_every = machine.checkpoint_every = SELDOM
     machine.disk.on_commit = lambda _writer, _tables: None  # nobody judges; what the ledger has at the end is enough
     machine.first.start()
-    outages: list[Event] = [(start - LAST_BREATH, partial(_go_dark, machine, end - start)) for start, end in dark]
+    nights = _joined(dark, 2 * LAST_BREATH)  # nearer to each other, no scheduler comes up between them
+    outages: list[Event] = [(start - LAST_BREATH, partial(_go_dark, machine, end - start)) for start, end in nights]
     the_end: Event = (ended_at + LINGER, lambda: ZERO)
     at = began_at
     for moment, act in [*sorted([*outages, *script], key=itemgetter(0)), the_end]:
@@ -169,9 +192,8 @@ def _account(job: Job, fates: Iterator[Fate]) -> Account:
     odd, taken = [], 0
     for fate in fates:
         taken += fate.is_taken
-        is_plain = fate.what == "ran" and fate.state is State.SUCCEEDED
-        counts[fate.reason or (fate.what if is_plain or fate.what != "ran" else f"ran, {fate.state}")] += 1
-        if not is_plain:
+        counts[fate.reason or fate.outcome] += 1
+        if fate.outcome != "ran":
             odd.append(fate)
     return Account(job, counts.total(), counts, tuple(odd), taken)
 
@@ -183,8 +205,11 @@ class Past:
         self._ledger = ledger
         self._lived = (began_at, ended_at)
         span = (began_at, ended_at + timedelta(seconds=1))
-        self._runs = {(run.job_name, run.slot.due_at): run for run in ledger.runs_between(*span) if run.slot}
+        of_slots = [(run, (run.job_name, run.slot.due_at)) for run in ledger.runs_between(*span) if run.slot]
+        self._runs = {key: run for run, key in of_slots if run.keeps_slot}
+        self._repetitions = {key: run for run, key in of_slots if run.origin is Origin.RETRY}
         self._skips = {(skip.slot.job_name, skip.slot.due_at): skip for skip in ledger.skips_between(*span)}
+        self._hold = ledger.waiting_hold()
         self._gaps: dict[str, list[Gap]] = defaultdict(list)
         for gap in ledger.gaps_between(*span):
             self._gaps[gap.job_name].append(gap)
@@ -195,12 +220,18 @@ class Past:
             due = slot.due_at
             if seen is not None and not is_seen(due, seen):
                 yield Fate(due, "ran", due, State.SUCCEEDED, is_taken=True)
-            else:
+            elif (start_at := planned_at(job, slot)) == due:
                 yield self._fate(job.name, due)
+            else:
+                yield self._jittered(replace(self._fate(job.name, due), planned_at=start_at), start_at)
+
+    def _jittered(self, fate: Fate, start_at: datetime) -> Fate:
+        """A slot that was to be claimed only after the end is not lost."""
+        return replace(fate, what="waiting") if fate.what == "lost" and start_at > self._lived[1] else fate
 
     def _fate(self, name: str, due: datetime) -> Fate:
         if run := self._runs.get((name, due)):
-            return self._of_run(run, due)
+            return self._of_run(run, self._repetitions.get((name, due)), due)
         if missed := self._skips.get((name, due)) or self._gap(name, due):
             return Fate(due, "skipped", reason=missed.reason.value, outage=missed.outage)
         return Fate(due, "lost")
@@ -208,14 +239,22 @@ class Past:
     def _gap(self, name: str, due: datetime) -> Gap | None:
         return next((gap for gap in self._gaps[name] if gap.first <= due <= gap.last), None)
 
-    def _of_run(self, run: Run, due: datetime) -> Fate:
-        ran = Fate(due, "ran", run_at=run.started_at, state=run.state)
-        if run.origin.value == "schedule":
-            return ran
-        missed = replace(ran, outage=self._ledger.outage_of(run.id))
-        if run.started_at is None and not run.is_open:  # its backlog was answered without it
-            return replace(missed, what="skipped", reason=run.error or run.state.value)
-        return replace(missed, what="caught up")
+    def _of_run(self, run: Run, repetition: Run | None, due: datetime) -> Fate:
+        what, is_late = "ran", run.origin is not Origin.SCHEDULE
+        outage, first_at = (self._ledger.outage_of(run.id) if is_late else None), None
+        if repetition and (repetition.started_at or repetition.is_open):  # else it was dropped: the first one stands
+            what, first_at, run = "repeated", run.started_at, repetition
+        elif is_late:
+            what = "caught up"
+        fate = Fate(due, what, run.started_at, run.state, outage=outage, first_run_at=first_at)
+        if run.started_at is not None:
+            return fate
+        if run.is_open:
+            return replace(fate, what="waiting", is_held=self._is_held(run))
+        return replace(fate, what="skipped", reason=run.error or run.state.value)  # by its backlog's answer, say
+
+    def _is_held(self, run: Run) -> bool:
+        return self._hold is not None and run.hold_id == self._hold.id
 
 
 def random_outages(count: int, seed: int, began_at: datetime, ended_at: datetime) -> list[Dark]:
@@ -231,13 +270,18 @@ def random_outages(count: int, seed: int, began_at: datetime, ended_at: datetime
 
 def apart(dark: Sequence[Dark]) -> list[Dark]:
     """The outages in order, those that meet or nearly meet made one, and too short ones left out."""
+    return [(start, end) for start, end in _joined(dark, SHORTEST) if end - start >= SHORTEST / 2]
+
+
+def _joined(dark: Sequence[Dark], nearer: timedelta) -> list[Dark]:
+    """The outages in order, those *nearer* to each other than that made one."""
     found: list[Dark] = []
     for start, end in sorted(dark):
-        if found and start - found[-1][1] < SHORTEST:
+        if found and start - found[-1][1] < nearer:
             found[-1] = found[-1][0], max(found[-1][1], end)
         else:
             found.append((start, end))
-    return [(start, end) for start, end in found if end - start >= SHORTEST / 2]
+    return found
 
 
 def affordable(

@@ -114,6 +114,18 @@ def test_a_backlog_that_nobody_answered_is_not_called_caught_up_I2() -> None:
     }
 
 
+def test_a_run_cut_off_is_counted_by_how_it_ended_and_one_begun_again_as_repeated_I2() -> None:
+    hour, cut = timedelta(hours=1), BEGAN + timedelta(hours=2, seconds=5)
+    once, again = (Job(name, Every(hour), Command(("true",)), idempotent=name == "again") for name in ("once", "again"))
+
+    accounts = rehearse(Registry([once, again]), [(cut, cut + 20 * MINUTE)], BEGAN, BEGAN + 4 * hour)
+
+    assert {each.job.name: dict(each.counts) for each in accounts} == {
+        "once": {"ran": 3, "ran, abandoned": 1},
+        "again": {"ran": 3, "repeated": 1},
+    }
+
+
 def test_jobs_that_share_a_group_cost_no_reading_of_the_ledger_each_and_few_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
