@@ -157,7 +157,7 @@ def test_an_overlap_names_the_run_that_was_open(life: Life) -> None:
     answer = asked(life, slow, "08:01")
 
     assert answer.sentences == (
-        "it was skipped: run 1 of the job was still open, and its overlap rule 'skip' allows no more",
+        "it was skipped: run 1 of the job was running, and its overlap rule 'skip' allows no more",
     )
 
 
@@ -173,7 +173,46 @@ def test_an_overlap_names_the_run_at_work_and_none_between_attempts(life: Life) 
     answer = asked(life, slow, "08:01")
 
     assert life.ledger.run(run.id).state is State.RETRY_WAIT
-    assert answer.sentences[0].startswith(f"it was skipped: run {by_hand.id} of the job was still open")
+    assert answer.sentences[0].startswith(f"it was skipped: run {by_hand.id} of the job was running, and")
+
+
+def test_an_overlap_with_a_run_that_had_not_started_says_that_it_waited_I32(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK)
+    life.world.engine.room = 0
+    life.go_on(life.begin(slow), 3 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:02").sentences
+
+    assert sentence == "it was skipped: run 1 of the job waited to start, and its overlap rule 'skip' allows no more"
+
+
+def test_an_overlap_of_queue_one_names_the_run_that_waited_already_I32(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK, overlap="queue_one")
+    life.go_on(life.begin(slow), 4 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:03").sentences
+
+    assert sentence == (
+        "it was skipped: run 2 of the job waited in the queue already, and its overlap rule 'queue_one' lets only one wait"
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (8, "runs 1 and 2 of the job were running"),
+        (1, "run 1 of the job was running and run 2 waited to start"),
+        (0, "runs 1 and 2 of the job waited to start"),
+    ],
+)
+def test_an_overlap_of_allow_names_every_run_that_was_open_I32(life: Life, places: int, said: str) -> None:
+    slow = Job("slow", Every(MINUTE), WORK, overlap="allow", max_instances=2)
+    life.world.engine.room = places
+    life.go_on(life.begin(slow), 4 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:03").sentences
+
+    assert sentence == f"it was skipped: {said}, and its overlap rule 'allow(2)' allows no more"
 
 
 def test_a_slot_that_has_just_come_due_beside_a_stopped_scheduler_says_so(life: Life) -> None:
