@@ -65,6 +65,15 @@ class Failing:
         return f"{self.run.job_name}: run {self.run.id} {self.run.words} {ended}: {reason}; {good}"
 
 
+def of_supervisor(settings: Settings, away: str | None) -> Iterator[Trouble]:
+    """A supervisord that lives though its socket is gone, in the words of why it is *away*."""
+    from echopilot_jobs.processes import unsteered
+
+    if away is not None and unsteered(settings.supervisor_socket) is not None:
+        what, _, do = away.rpartition("; ")  # an error ends with what to do
+        yield Trouble(what, do)
+
+
 def of_programs(
     programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool
 ) -> Iterator[Trouble]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.slots import Slot
@@ -250,6 +252,18 @@ def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) 
     assert first.startswith("! the stack is not running; its scheduler: stopped, ")
     assert first.endswith(" ago, because supervisord died, and the scheduler ended with it")
     assert answer.out.splitlines()[2] == "    -> start it with `bin/stack`"
+
+
+def test_a_supervisord_that_nobody_can_steer_is_broken_now_and_not_said_to_be_down(call: Call, house: House) -> None:
+    (house.settings.var_dir / "stack.lock").write_text(f"{this_process()}\n", encoding="ascii")
+
+    answer = call("status")
+
+    heading, what, do, *_ = answer.out.splitlines()
+    assert heading == "broken now"
+    assert what.endswith(f"is gone, though supervisord lives (pid {os.getpid()}): nobody can steer it")
+    assert do == "    -> end it with `bin/stack stop`, then start the stack with `bin/stack`"
+    assert "not running" not in answer.out
 
 
 def test_a_job_whose_repetition_is_under_way_is_not_told_to_be_repeated(call, house):
