@@ -177,8 +177,8 @@ class JobTable:
         ("skip", 1),
         "word",
         "What becomes of a slot that comes due while a run is still open: `skip`, `queue_one`, `queue_all`, "
-        "`cancel_previous`, or `allow(3)` for up to three at a time. A run that waits for one of the eight places that all jobs "
-        "share is open too.",
+        "`cancel_previous`, or `allow(3)` for up to three at a time. A run that waits for one of the eight places that all "
+        "jobs share is open too.",
         'overlap = "queue_one"',
         default_words='`"skip"`',
     )
