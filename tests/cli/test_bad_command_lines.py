@@ -62,6 +62,8 @@ LINES = [
     ("run export --key \u00e4", 2, "wanted: 1 to 200 printable ASCII"),
     ("run resting", 3, "'resting' is disabled; take `enabled = false` out"),
     ("run resting --wait --logs", 3, "'resting' is disabled"),
+    ("backfill resting --from 2h --to now", 3, "'resting' is disabled; take `enabled = false` out"),
+    ("backfill resting --from 2h --to now --dry-run", 3, "'resting' is disabled"),
     # -- prune
     ("prune", 2, "missing option '--older-than'"),
     ("prune --older-than 90", 2, "came '90'; wanted: a length such as"),

@@ -827,7 +827,10 @@ def test_a_backfill_of_runs_that_found_nothing_to_do_ends_well(call, life, monke
 def test_a_backfill_of_nothing_says_so(call, life):
     answer = call("backfill", "news", "--from", "95m", "--to", "95m")
 
+    tried = call("backfill", "news", "--from", "95m", "--to", "95m", "--dry-run")
+
     assert answer == (0, "", "news has no slots there; nothing was queued\n")
+    assert tried == (0, "", "news has no slots there; nothing would be queued\n")
 
 
 @pytest.fixture
