@@ -95,11 +95,11 @@ def in_force(settings: Settings) -> InForce:
     return _warned(definitions.in_force(settings))
 
 
-def as_written(settings: Settings) -> Registry:
+def as_written(settings: Settings) -> InForce:
     """The jobs that the jobs file as it is now comes to, whether or not they are in force yet; says what is wrong with it."""
     from echopilot_jobs import definitions
 
-    return _warned(definitions.as_written(settings)).registry
+    return _warned(definitions.as_written(settings))
 
 
 def _warned(found: InForce) -> InForce:

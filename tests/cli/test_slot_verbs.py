@@ -524,6 +524,37 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert "  unchanged: 0\n" in words
 
 
+def test_the_difference_of_a_removed_job_tells_the_slots_that_will_not_come(call, life, registry):
+    del registry["news"]
+
+    planned = call("timetable", "--diff", "--days", "3").out
+    lives_again(life, MINUTELY)
+    taken = call("timetable", "--diff", "news", "--days", "3").out
+    (found,) = json.loads(call("timetable", "--diff", "--days", "3", "--json").out)["differences"]
+
+    assert planned.startswith(
+        "news: removed; it was daily at 08:00 Europe/Riga\n  removed from the jobs file; no scheduler has taken it up yet\n"
+    )
+    assert re.search(r"^  removed [0-9: -]+Z \((\d+ s ago|just now)\)$", taken, re.MULTILINE)
+    assert all("\n  gone: 3\n    - " in words and "new" not in words.partition("\n")[2] for words in (planned, taken))
+    assert (found["after"], len(found["gone"]), found["new"]) == (None, 3, [])
+
+
+def test_the_difference_of_a_new_job_tells_the_slots_that_come_newly(call, life, registry):
+    gap = Job("gap", Every(HOUR), TICK)
+    registry["gap"] = gap
+
+    planned = call("timetable", "--diff", "--days", "1").out
+    lives_again(life, MINUTELY, NEWS, gap)
+    taken = call("timetable", "--diff", "gap", "--days", "1").out
+    (found,) = json.loads(call("timetable", "--diff", "--days", "1", "--json").out)["differences"]
+
+    assert planned.startswith("gap: new, every 1 h\n  added to the jobs file; no scheduler has taken it up yet\n")
+    assert re.search(r"^  added [0-9: -]+Z \(\d+ s ago\)$", taken, re.MULTILINE)
+    assert all("\n  new: 24\n    + " in words and "gone" not in words for words in (planned, taken))
+    assert (found["before"], found["gone"], len(found["new"])) == (None, [], 24)
+
+
 def test_days_on_which_clocks_jump_are_always_among_the_differences_F38(call, life, registry):
     night = Job("night", DailyAt(time(2, 30), "America/New_York"), TICK)
     lives_again(life, MINUTELY, NEWS, night)
