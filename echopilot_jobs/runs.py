@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -305,6 +305,15 @@ def retry_key(run_id: int) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
+
+
+def bad_row(ended: Iterable[Run]) -> Iterator[Run]:
+    """The bad ends in a row that runs of a job, *ended* and the newest first, begin with."""
+    for run in ended:
+        if run.state in BAD_ENDS:
+            yield run
+        elif run.state is not State.CANCELLED or run.had_nothing_to_do:  # one that was cancelled mends nothing
+            return
 
 
 @record(frozen=True)

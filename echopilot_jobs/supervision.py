@@ -17,7 +17,7 @@ from typing import Any
 from echopilot_jobs import rpc
 from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.processes import unsteered
+from echopilot_jobs.processes import stack_owner
 from echopilot_jobs.records import record
 
 ANSWER_SECONDS = 3.0
@@ -135,7 +135,7 @@ class Supervisor:
     def _why(self, error: Exception) -> str:
         where = f"'{self.socket}'"
         match error:
-            case FileNotFoundError() if owner := unsteered(self.socket):
+            case FileNotFoundError() if owner := stack_owner(self.socket.parent):
                 lost = f"{where} is gone, though supervisord lives (pid {owner.pid}): nobody can steer it"
                 return f"{lost}; end it with `bin/stack stop`, then start the stack with `bin/stack`"
             case FileNotFoundError():

@@ -148,7 +148,7 @@ def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None
         *troubles.of_disk(settings),
         *_of_stack(seen, settings),
         *troubles.of_ledger(settings, seen.absent),
-        *troubles.of_jobs_file(seen.jobs_file),
+        *troubles.of_jobs_file(seen.jobs_file, seen.now),
     ]
     if seen.clock is not None:
         found += troubles.of_clock(seen.clock, seen.now)
