@@ -208,6 +208,11 @@ class Run:
         return self.started_at - self.slot.due_at if self.slot and self.keeps_slot and self.started_at else None
 
     @property
+    def spread(self) -> timedelta:
+        """How much of its lateness its job's jitter asked for."""
+        return self.planned_at - self.slot.due_at if self.planned_at and self.slot else timedelta(0)
+
+    @property
     def took(self) -> timedelta | None:
         """How long all of it took, waits between attempts included; None before its end and where nobody saw that.
 

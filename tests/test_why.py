@@ -13,7 +13,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.slots import SkipReason, Slot
-from echopilot_jobs.spans import stamp
+from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every
 from tests.lifekit import DAY, HOUR, TICK, Life
@@ -47,6 +47,18 @@ def test_a_slot_that_ran_says_which_run_and_how_late(life: Life) -> None:
     assert answer.sentences[0].startswith("it ran: run 3 succeeded, started ")
     assert answer.sentences[0].endswith("after its moment")
     assert answer.facts["runs"][0]["id"] == 3
+
+
+def test_a_start_that_jitter_spread_is_not_told_as_lateness(life: Life) -> None:
+    spread = Job("spread", Every(10 * MINUTE), TICK, jitter=5 * MINUTE)
+    life.go_on(life.begin(spread), 40 * MINUTE)
+    run = max(life.ledger.runs(job_name="spread"), key=lambda run: run.lateness or timedelta(0))
+
+    assert run.slot is not None
+    (sentence,) = asked(life, spread, f"{run.slot.due_at:%H:%M}").sentences
+
+    assert run.spread > MINUTE
+    assert sentence.endswith(f" after its moment, {span(run.spread)} of it by its job's jitter")
 
 
 def test_a_slot_whose_run_failed_says_with_what(life: Life) -> None:

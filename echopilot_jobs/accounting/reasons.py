@@ -10,7 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS, SILENT_ABOVE, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State
+from echopilot_jobs.runs import LATE_AFTER, Hold, HoldAnswer, Origin, Pause, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import relative, span
 
@@ -153,7 +153,7 @@ def _caught_up(run: Run) -> str:
 
 
 def _state_words(run: Run, now: datetime) -> str:
-    started = f", started {_lag(run)}" if run.started_at else ""
+    started = f", started {lag_words(run) or 'by hand'}" if run.started_at else ""
     error = f": {shorten(plain(run.error), ERROR_MOST)}" if run.error else ""
     words = {
         State.QUEUED: "waits in the queue",
@@ -168,11 +168,14 @@ def _state_words(run: Run, now: datetime) -> str:
     return words.get(run.state, f"{run.words}{started}{error}")
 
 
-def _lag(run: Run) -> str:
+def lag_words(run: Run) -> str | None:
+    """How long after its slot's moment a run began, and how much of that is jitter; None where that is no question."""
     late = run.lateness
     if late is None:
-        return "by hand"
-    return f"{span(late)} after its moment{', which is late' if run.is_late else ''}"
+        return None
+    jitter = f", {span(run.spread)} of it by its job's jitter" if run.spread else ""
+    is_late = run.is_late and late - run.spread > LATE_AFTER  # what was asked for is not late
+    return f"{span(late)} after its moment{jitter}{', which is late' if is_late else ''}"
 
 
 def _newest_claim(ledger: Ledger, given: Given) -> Run | None:
