@@ -238,6 +238,14 @@ class Run:
         return _words(self.state, self.error)
 
     @property
+    def stands(self) -> str:
+        """The state behind a subject: `is running`, `succeeded`, `was abandoned`."""
+        if self.is_open:
+            return f"is {self.words}"
+        is_done_to = self.state in (State.CANCELLED, State.ABANDONED) and not self.had_nothing_to_do
+        return f"was {self.words}" if is_done_to else self.words
+
+    @property
     def error_words(self) -> str:
         """Its error for a person; while it runs again, which attempt ended so. Empty for none."""
         is_earlier = self.state is State.RUNNING and self.error

@@ -138,4 +138,5 @@ def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool
         out.emit_json("run", run.as_dict(), now)
         return
     known = f" (asked for before with the key '{known_by}')" if known_by else ""
-    out.line(f"run {run.id} of {run.job_name} is {run.words}{known}; follow it with `echopilot logs {run.id} -f`")
+    look = f"follow it with `echopilot logs {run.id} -f`" if run.is_open else f"see `echopilot show {run.id}`"
+    out.line(f"run {run.id} of {run.job_name} {run.stands}{known}; {look}")

@@ -298,7 +298,7 @@ def test_why_takes_and_answers_times_of_a_zone(call, life):
 
     utc = f"{moment:%H:%M}:30Z" if wall.date() == moment.date() else f"{moment:%Y-%m-%d %H:%M}:30Z"
     assert f"minutely at {wall:%Y-%m-%d %H:%M}:30 Asia/Kolkata ({utc}): " in answer.out
-    assert "is no slot of minutely (every 1 min)" in answer.out
+    assert ": that is no slot of minutely (every 1 min)\n" in answer.out
     assert answer.out.splitlines()[1].startswith("  its slots around that are ")
 
 
@@ -714,6 +714,28 @@ def test_a_pause_until_a_time_of_day_is_the_next_one(call, life):
     (pause,) = life.ledger.pauses(now)
 
     assert timedelta(hours=23) < pause.until - now < DAY
+
+
+def test_a_job_without_a_schedule_is_not_said_to_have_no_more_slots(call, life, registry):
+    registry["asked"] = Job("asked", OnRequest(), TICK)
+    lives_again(life, *registry.values())
+    call("pause", "asked")
+
+    answer = call("resume", "asked")
+
+    assert answer.out == "asked is no longer paused; no slot came due meanwhile; it has no schedule\n"
+
+
+def test_runs_tell_the_slot_of_each_beside_the_moment_it_began(call, life):
+    title, *lines = call("runs", "minutely").out.splitlines()
+    run = life.ledger.runs(job_name="minutely", limit=1)[0]
+    by_hand, _ = life.ledger.request_run("minutely", life.clock.now())
+    asked = call("runs", "minutely", "--origin", "manual").out.splitlines()[1]
+
+    assert run.slot is not None
+    assert title.split()[:6] == ["RUN", "JOB", "STATE", "ORIGIN", "SLOT", "WHEN"]
+    assert stamp(run.slot.due_at) in lines[0][title.index("SLOT") : title.index("WHEN")]
+    assert asked.split()[:5] == [str(by_hand.id), "minutely", "queued", "manual", "-"]
 
 
 # -- cancel, backfill, backlog, clock
