@@ -23,7 +23,7 @@ RUN_COLUMNS = (
     Column("JOB"),
     Column("STATE"),
     Column("ORIGIN"),
-    Column("SLOT", gives_way=True),
+    Column("SLOT", gives_way=True, spare=True),
     Column("WHEN", gives_way=True),
     Column("LATE", right=True),
     Column("TOOK", right=True),
