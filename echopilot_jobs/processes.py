@@ -124,6 +124,11 @@ def stack_owner(var_dir: Path) -> Owner | None:
     return keeper_of_deleted(lock)
 
 
+def unsteered(socket: Path) -> Owner | None:
+    """The supervisord that lives though its socket at *socket* is gone, so that nobody can steer it; None when none does."""
+    return None if socket.exists() else stack_owner(socket.parent)
+
+
 def keeper_of_deleted(path: Path) -> Owner | None:
     """The oldest living process that still has a file open that was deleted at *path*; None as far as we may look."""
     holders = filter(None, map(_stat, with_open({f"{path.parent.resolve() / path.name} (deleted)"})))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -208,6 +208,11 @@ class Run:
         return self.started_at - self.slot.due_at if self.slot and self.keeps_slot and self.started_at else None
 
     @property
+    def spread(self) -> timedelta:
+        """How much of its lateness its job's jitter asked for."""
+        return self.planned_at - self.slot.due_at if self.planned_at and self.slot else timedelta(0)
+
+    @property
     def took(self) -> timedelta | None:
         """How long all of it took, waits between attempts included; None before its end and where nobody saw that.
 
@@ -231,6 +236,14 @@ class Run:
     def words(self) -> str:
         """The state as a person reads it: nobody has cancelled what found nothing to do and said so."""
         return _words(self.state, self.error)
+
+    @property
+    def stands(self) -> str:
+        """The state behind a subject: `is running`, `succeeded`, `was abandoned`."""
+        if self.is_open:
+            return f"is {self.words}"
+        is_done_to = self.state in (State.CANCELLED, State.ABANDONED) and not self.had_nothing_to_do
+        return f"was {self.words}" if is_done_to else self.words
 
     @property
     def error_words(self) -> str:
@@ -305,6 +318,15 @@ def retry_key(run_id: int) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
+
+
+def bad_row(ended: Iterable[Run]) -> Iterator[Run]:
+    """The bad ends in a row that runs of a job, *ended* and the newest first, begin with."""
+    for run in ended:
+        if run.state in BAD_ENDS:
+            yield run
+        elif run.state is not State.CANCELLED or run.had_nothing_to_do:  # one that was cancelled mends nothing
+            return
 
 
 @record(frozen=True)

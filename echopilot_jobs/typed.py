@@ -53,7 +53,7 @@ def length(text: str) -> timedelta:
     """The length of time *text* names, more than zero and at most ten years. Raises `ValueError` with one line."""
     found = _length(text.strip())
     if found is None or not timedelta(0) < found <= LONGEST:
-        raise ValueError(f"came '{_shown(text)}'; wanted: {LENGTHS}, at most {LONGEST.days} days")
+        raise ValueError(f"came '{_shown(text)}'; wanted: {LENGTHS}, more than zero, at most {LONGEST.days} days")
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from echopilot_jobs import builtin
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.cli.door import VERBS
+from echopilot_jobs.engines import PLACES
 from echopilot_jobs.jobsfile import BadJobsFile, compose, read
 from echopilot_jobs.settings import Settings, known_settings
 
@@ -37,6 +38,15 @@ def test_the_mistake_that_the_readme_shows_is_told_in_these_very_words(settings:
         compose(builtin.document(settings), user, environ={})
 
     assert refused.value.problems == (shown,)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guarantees.md", "docs/jobs.md", "docs/slots.md"])
+def test_how_many_runs_go_on_at_a_time_is_said_where_people_look(document: str) -> None:
+    number = {8: "eight"}[PLACES]
+
+    text = (ROOT / document).read_text(encoding="utf-8").lower()
+
+    assert re.search(rf"\b{number} (runs|places)\b", text)
 
 
 def test_every_built_in_job_is_in_the_readme(settings: Settings) -> None:

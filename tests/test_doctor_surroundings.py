@@ -263,15 +263,18 @@ def test_a_program_whose_supervisord_listens_is_no_orphan(lived: Settings, progr
         assert [each.state for each in leavings.orphans(doctor.Place(lived, SystemClock().now(), {}))] == [OK]
 
 
-def test_a_supervisord_whose_socket_is_gone_is_told_from_one_that_died(lived: Settings) -> None:
+def test_a_supervisord_whose_socket_is_gone_is_told_from_one_that_died_and_nothing_else_says_otherwise(
+    lived: Settings,
+) -> None:
     (lived.var_dir / "stack.lock").write_text(f"{this_process()}\n", encoding="ascii")
 
-    (told,) = found("orphans")
+    (told,), orphans = found("supervisor"), found("orphans")
     with pytest.raises(SupervisorUnreachable, match="is gone, though supervisord lives") as refused:
         Supervisor(lived.supervisor_socket).programs()
 
     assert told.state == FAIL
     assert f"supervisord lives (pid {os.getpid()})" in told.finding
+    assert [each.state for each in orphans] == [OK]
     assert "end it with `bin/stack stop`" in str(told.fix)
     assert "bin/stack stop" in str(refused.value)
 

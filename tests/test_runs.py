@@ -39,6 +39,22 @@ def test_what_has_no_end_or_none_that_anybody_saw_took_nothing_yet(state: State)
     assert (run.took, run.took_words) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("state", "error", "said"),
+    [
+        (State.QUEUED, None, "is queued"),
+        (State.RETRY_WAIT, "bad luck", "is waiting to retry"),
+        (State.SUCCEEDED, None, "succeeded"),
+        (State.TIMED_OUT, "after 10 min", "timed out"),
+        (State.ABANDONED, "its scheduler died", "was abandoned"),
+        (State.CANCELLED, "cancelled by mia", "was cancelled"),
+        (State.CANCELLED, f"{SKIPPED}no orders today", "skipped itself"),
+    ],
+)
+def test_how_a_run_stands_reads_on_behind_its_number(state: State, error: str | None, said: str) -> None:
+    assert ONCE.changed(state=state, error=error).stands == said
+
+
 def test_states_are_words_and_a_wait_says_until_when() -> None:
     waits = ONCE.changed(state=State.RETRY_WAIT, not_before=BEGAN + timedelta(minutes=5))
     leaves = ONCE.changed(state=State.RUNNING, cancel_wanted="mia")

@@ -13,7 +13,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.slots import SkipReason, Slot
-from echopilot_jobs.spans import stamp
+from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Cron, DailyAt, Every
 from tests.lifekit import DAY, HOUR, TICK, Life
@@ -47,6 +47,18 @@ def test_a_slot_that_ran_says_which_run_and_how_late(life: Life) -> None:
     assert answer.sentences[0].startswith("it ran: run 3 succeeded, started ")
     assert answer.sentences[0].endswith("after its moment")
     assert answer.facts["runs"][0]["id"] == 3
+
+
+def test_a_start_that_jitter_spread_is_not_told_as_lateness(life: Life) -> None:
+    spread = Job("spread", Every(10 * MINUTE), TICK, jitter=5 * MINUTE)
+    life.go_on(life.begin(spread), 40 * MINUTE)
+    run = max(life.ledger.runs(job_name="spread"), key=lambda run: run.lateness or timedelta(0))
+
+    assert run.slot is not None
+    (sentence,) = asked(life, spread, f"{run.slot.due_at:%H:%M}").sentences
+
+    assert run.spread > MINUTE
+    assert sentence.endswith(f" after its moment, {span(run.spread)} of it by its job's jitter")
 
 
 def test_a_slot_whose_run_failed_says_with_what(life: Life) -> None:
@@ -120,7 +132,7 @@ def test_a_moment_inside_a_gap_that_is_no_slot_is_not_said_to_be_one(life: Life)
 
     assert answer.verdict == "not_a_slot"
     assert answer.sentences == (
-        "2026-03-02 10:00:30Z is no slot of minutely (every 1 min)",
+        "that is no slot of minutely (every 1 min)",
         "its slots around that are 2026-03-02 10:00:00Z and 2026-03-02 10:01:00Z",
     )
 
@@ -157,7 +169,7 @@ def test_an_overlap_names_the_run_that_was_open(life: Life) -> None:
     answer = asked(life, slow, "08:01")
 
     assert answer.sentences == (
-        "it was skipped: run 1 of the job was still open, and its overlap rule 'skip' allows no more",
+        "it was skipped: run 1 of the job was running, and its overlap rule 'skip' allows no more",
     )
 
 
@@ -173,7 +185,46 @@ def test_an_overlap_names_the_run_at_work_and_none_between_attempts(life: Life) 
     answer = asked(life, slow, "08:01")
 
     assert life.ledger.run(run.id).state is State.RETRY_WAIT
-    assert answer.sentences[0].startswith(f"it was skipped: run {by_hand.id} of the job was still open")
+    assert answer.sentences[0].startswith(f"it was skipped: run {by_hand.id} of the job was running, and")
+
+
+def test_an_overlap_with_a_run_that_had_not_started_says_that_it_waited_I32(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK)
+    life.world.engine.room = 0
+    life.go_on(life.begin(slow), 3 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:02").sentences
+
+    assert sentence == "it was skipped: run 1 of the job waited to start, and its overlap rule 'skip' allows no more"
+
+
+def test_an_overlap_of_queue_one_names_the_run_that_waited_already_I32(life: Life) -> None:
+    slow = Job("slow", Every(MINUTE), WORK, overlap="queue_one")
+    life.go_on(life.begin(slow), 4 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:03").sentences
+
+    assert sentence == (
+        "it was skipped: run 2 of the job waited in the queue already, and its overlap rule 'queue_one' lets only one wait"
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (8, "runs 1 and 2 of the job were running"),
+        (1, "run 1 of the job was running and run 2 waited to start"),
+        (0, "runs 1 and 2 of the job waited to start"),
+    ],
+)
+def test_an_overlap_of_allow_names_every_run_that_was_open_I32(life: Life, places: int, said: str) -> None:
+    slow = Job("slow", Every(MINUTE), WORK, overlap="allow", max_instances=2)
+    life.world.engine.room = places
+    life.go_on(life.begin(slow), 4 * MINUTE)
+
+    (sentence,) = asked(life, slow, "08:03").sentences
+
+    assert sentence == f"it was skipped: {said}, and its overlap rule 'allow(2)' allows no more"
 
 
 def test_a_slot_that_has_just_come_due_beside_a_stopped_scheduler_says_so(life: Life) -> None:

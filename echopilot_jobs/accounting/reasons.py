@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.outages import IN_WORDS, SILENT_ABOVE, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State
+from echopilot_jobs.runs import LATE_AFTER, Hold, HoldAnswer, Origin, Pause, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import relative, span
 
@@ -21,6 +21,7 @@ Show = Callable[[datetime], str]  # a moment as it is to be read, in whatever zo
 LOOK_BACK = timedelta(days=1)
 LOOKED_AT_MOST = 50
 ERROR_MOST = 200
+NAMED_MOST = 3
 
 
 @record(frozen=True)
@@ -47,9 +48,7 @@ def skip_words(ledger: Ledger, reason: SkipReason, given: Given, show: Show) -> 
         instead = f"; that was {show(newest.slot.due_at)}, run {newest.id}" if newest and newest.slot else ""
         return f"newer slots of the job had come due before anybody planned, and only the newest is run{instead}"
     if reason is SkipReason.OVERLAP:
-        other = _open_at(ledger, given)
-        which = f"run {other.id} of the job" if other else "another run of the job"
-        return f"{which} was still open, and its overlap rule '{_overlap(given.definition)}' allows no more"
+        return _overlap_words(_open_at(ledger, given), _overlap(given.definition))
     from echopilot_jobs.planner import CATCH_UP_MOST, WAITING_MOST
 
     if given.definition.get("catch_up") == "all":
@@ -154,7 +153,7 @@ def _caught_up(run: Run) -> str:
 
 
 def _state_words(run: Run, now: datetime) -> str:
-    started = f", started {_lag(run)}" if run.started_at else ""
+    started = f", started {lag_words(run) or 'by hand'}" if run.started_at else ""
     error = f": {shorten(plain(run.error), ERROR_MOST)}" if run.error else ""
     words = {
         State.QUEUED: "waits in the queue",
@@ -169,11 +168,14 @@ def _state_words(run: Run, now: datetime) -> str:
     return words.get(run.state, f"{run.words}{started}{error}")
 
 
-def _lag(run: Run) -> str:
+def lag_words(run: Run) -> str | None:
+    """How long after its slot's moment a run began, and how much of that is jitter; None where that is no question."""
     late = run.lateness
     if late is None:
-        return "by hand"
-    return f"{span(late)} after its moment{', which is late' if run.is_late else ''}"
+        return None
+    jitter = f", {span(run.spread)} of it by its job's jitter" if run.spread else ""
+    is_late = run.is_late and late - run.spread > LATE_AFTER  # what was asked for is not late
+    return f"{span(late)} after its moment{jitter}{', which is late' if is_late else ''}"
 
 
 def _newest_claim(ledger: Ledger, given: Given) -> Run | None:
@@ -182,18 +184,51 @@ def _newest_claim(ledger: Ledger, given: Given) -> Run | None:
     return ledger.run(rows[-1][2]) if rows else None
 
 
-def _open_at(ledger: Ledger, given: Given) -> Run | None:
-    """The run that was in the way when *given* was decided about: one at work, whoever asked for it, else one in the queue.
+@record(frozen=True)
+class _Open:
+    """The runs that stood in a slot's way, oldest first: those at work, and those that waited to start."""
 
-    One that waited for another attempt hinders nobody.
+    running: tuple[Run, ...]
+    waiting: tuple[Run, ...]
+
+
+def _overlap_words(found: _Open, rule: str) -> str:
+    """What stood in the way, as the ledger has it of that moment, and the rule it did so by."""
+    if rule == "queue_one" and found.waiting:
+        return f"{_called(found.waiting)} waited in the queue already, and its overlap rule '{rule}' lets only one wait"
+    many = len(found.running) > 1
+    running = f"{_called(found.running)} {'were' if many else 'was'} running" if found.running else ""
+    of_job = "" if running else " of the job"
+    waiting = f"{_called(found.waiting, of_job)} waited to start" if found.waiting else ""
+    open_then = " and ".join(filter(None, (running, waiting))) or "another run of the job was open"
+    return f"{open_then}, and its overlap rule '{rule}' allows no more"
+
+
+def _called(runs: Sequence[Run], of_job: str = " of the job") -> str:
+    """`run 4 of the job`, `runs 4, 5, 6 and 2 more of the job`."""
+    named = [str(run.id) for run in runs[:NAMED_MOST]]
+    rest = len(runs) - len(named)
+    last = f"{rest:,} more" if rest else named.pop() if len(runs) > 1 else ""
+    numbers = ", ".join(named) + (f" and {last}" if last else "")
+    return f"run{'s' if len(runs) > 1 else ''} {numbers}{of_job}"
+
+
+def _open_at(ledger: Ledger, given: Given) -> _Open:
+    """The runs that were in the way when *given* was decided about, whoever asked for those at work.
+
+    As the planner counts: of those in the queue only live slots. One that waited for another attempt hinders nobody.
     """
     later = ledger.dispositions(given.job_name, given.due, given.due + LOOK_BACK).runs
     before = min((row[2] for row in later), default=None)
     runs = ledger.runs(job_name=given.job_name, before_id=before, limit=LOOKED_AT_MOST)
     then = given.decided_at
     was_open = [run for run in runs if run.claimed_at <= then and (run.finished_at is None or run.finished_at >= then)]
-    newest_in = {_state_at(ledger, run, then): run for run in reversed(was_open)}
-    return newest_in.get(State.RUNNING) or newest_in.get(State.QUEUED)
+    stood = [(run, _state_at(ledger, run, then)) for run in reversed(was_open)]
+    queued = (run for run, state in stood if state is State.QUEUED)
+    return _Open(
+        tuple(run for run, state in stood if state is State.RUNNING),
+        tuple(run for run in queued if run.slot and run.origin not in (Origin.CATCH_UP, Origin.BACKFILL)),
+    )
 
 
 def _state_at(ledger: Ledger, run: Run, moment: datetime) -> State | None:

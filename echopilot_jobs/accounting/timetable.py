@@ -15,7 +15,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Pause
-from echopilot_jobs.triggers import Every, Trigger
+from echopilot_jobs.triggers import Every, OnRequest, Trigger
 from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant
 
@@ -135,12 +135,13 @@ def _moments_of_a_day(trigger: Trigger, after: datetime, last: datetime) -> tupl
 class Difference:
     """What a job's moments in (*start*, *end*] were by the definition before and are by the one after.
 
-    *notes* says of a moment what a jump of the clock does to it; *kept_noted* are those of the unchanged ones that have one.
+    A new job has no definition *before*, a removed one none *after*. *notes* says of a moment what a jump of the clock does
+    to it; *kept_noted* are those of the unchanged ones that have one.
     """
 
     job_name: str
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
     start: datetime
     end: datetime
     gone: tuple[datetime, ...]
@@ -152,7 +153,9 @@ class Difference:
 
     @property
     def others(self) -> dict[str, tuple[Any, Any]]:
-        """What else changed, by the field's name: (before, after)."""
+        """What else changed of an edited job, by the field's name: (before, after)."""
+        if self.before is None or self.after is None:
+            return {}
         told = {"trigger", "rule"}
         fields = [key for key in {**self.before, **self.after} if key not in told]
         pairs = {key: (self.before.get(key), self.after.get(key)) for key in fields}
@@ -162,8 +165,8 @@ class Difference:
         """JSON types only."""
         return {
             "job": self.job_name,
-            "before": dict(self.before),
-            "after": dict(self.after),
+            "before": None if self.before is None else dict(self.before),
+            "after": None if self.after is None else dict(self.after),
             "changed_at": iso(self.changed_at) if self.changed_at else None,
             "since": iso(self.start),
             "until": iso(self.end),
@@ -178,18 +181,19 @@ class Difference:
 
 
 def difference(
-    job_name: str, before: Mapping[str, Any], after: Mapping[str, Any], start: datetime, end: datetime
+    job_name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, start: datetime, end: datetime
 ) -> Difference:
     """Compare two definitions over (*start*, *end*]; over less where there would be too many moments to look at.
 
-    Raises `ValueError` for a definition whose rule was not kept.
+    None for the one that is not there. Raises `ValueError` for a definition whose rule was not kept.
     """
-    old, new = rule_of(before), rule_of(after)
-    period = min(old.period, new.period)
+    rules = [rule_of(each) if each is not None else OnRequest() for each in (before, after)]
+    period = min(rule.period for rule in rules)
     if (end - start) / period > COMPARED_MOST:
         end = start + period * COMPARED_MOST
-    was, will = (_of(trigger, facts, start, end) for trigger, facts in ((old, before), (new, after)))
-    notes = _both(notes_at(old, start, end), notes_at(new, start, end))
+    was, will = (_of(rule, each or {}, start, end) for rule, each in zip(rules, (before, after), strict=True))
+    old, new = (notes_at(rule, start, end) for rule in rules)
+    notes = _both(old, new)
     gone, fresh, kept = sorted(was - will), sorted(will - was), was & will
     return Difference(
         job_name,

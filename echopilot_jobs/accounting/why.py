@@ -324,7 +324,7 @@ class _Unrecorded:
     def _not_a_slot(self) -> tuple[str, ...]:
         trigger = self._in_force()
         rule = f" ({trigger})" if trigger else ""
-        return (f"{self._show(self._moment)} is no slot of {self._name}{rule}", *self._of_another_definition(trigger))
+        return (f"that is no slot of {self._name}{rule}", *self._of_another_definition(trigger))
 
     def _of_another_definition(self, in_force: Trigger | None) -> Iterator[str]:
         """Definitions by which it would be one: before an edit, or after it."""

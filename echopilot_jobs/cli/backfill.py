@@ -52,7 +52,7 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: 
 
     At most 1,000 slots, between two moments; the runs start one after another when nothing else waits. A slot that has a run,
     however it ended, is left alone. More than 100 are asked about first; `echopilot cancel --job JOB` takes back what still
-    waits.
+    waits. A disabled job is refused.
 
     Example: echopilot backfill ceo_brief --from 2026-03-01 --to now --dry-run
     """
@@ -62,12 +62,14 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: 
     first, last = past_moment("--from", start, now, tz), past_moment("--to", end, now, tz)
     if first > last:
         raise refused("--from", f"came {wall(first, tz)}, which is later than --to, {wall(last, tz)}")
-    registry, ledger = sight.registry(settings), sight.ledger(settings)
+    registry = sight.registry(settings)
+    defined = registry.switched_on(job)
+    ledger = sight.ledger(settings)
     acting.taken_up(registry, ledger, job)
     from echopilot_jobs.accounting.backfilling import TooMany, choices
 
     try:
-        found = choices(ledger, registry[job], first, last)
+        found = choices(ledger, defined, first, last)
     except TooMany as error:
         raise click.UsageError(str(error)) from None
     slots = [each.slot for each in found if each.is_queued and not dry_run]
@@ -77,7 +79,9 @@ def command(job: str, start: str, end: str, tz: str | None, dry_run: bool, yes: 
     queued = ledger.backfill(job, slots, acting.actor(), now) if slots else []
     if queued:
         acting.wake(ledger, settings, now, "the runs wait in the queue until one starts")
-    if dry_run and not as_json:
+    if not found and not as_json:
+        out.say(f"{job} has no slots there; nothing {'would be' if dry_run else 'was'} queued")
+    elif dry_run and not as_json:
         _show_choices(found, tz)
     elif not as_json:
         _show_queued(ledger, job, found, queued, now)
@@ -138,9 +142,8 @@ def _json(found: list[Choice], queued: list[Run], *, dry_run: bool) -> dict[str,
 
 def _show_choices(found: list[Choice], tz: str | None) -> None:
     rows = [[wall(each.slot.due_at, tz), _before(each), "queue" if each.is_queued else "leave"] for each in found]
-    if rows:
-        out.table(COLUMNS, rows)
-        out.line()
+    out.table(COLUMNS, rows)
+    out.line()
     wanted = sum(each.is_queued for each in found)
     out.line(f"{wanted:,} of {len(found):,} slots would be queued; nothing was changed")
 
@@ -152,9 +155,6 @@ def _before(each: Choice) -> str:
 
 
 def _show_queued(ledger: SqliteLedger, job: str, found: list[Choice], queued: list[Run], now: datetime) -> None:
-    if not found:
-        out.say(f"{job} has no slots there; nothing was queued")
-        return
     left = Counter(each.state for each in found if not each.is_queued)
     kept = (
         f"; {left.total():,} had runs already ({', '.join(f'{n} {state}' for state, n in left.items())})"

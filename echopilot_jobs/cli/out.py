@@ -33,11 +33,15 @@ STATE_STYLES = {
 
 @record(frozen=True)
 class Column:
-    """A column's heading; *gives_way* marks the one that is wrapped first when the terminal is narrow."""
+    """A column's heading; *gives_way* marks the one that is wrapped first when the terminal is narrow.
+
+    A *spare* one is left out of a table that is only too wide because of it.
+    """
 
     title: str
     right: bool = False
     gives_way: bool = False
+    spare: bool = False
 
 
 def say(text: str) -> None:
@@ -91,10 +95,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         _columns(columns, cells)
         return
     console = _console()
-    if _least_width(columns, cells) <= console.width:
-        _rich_table(console, columns, cells)
-    else:
-        _cards(console, columns, cells)
+    for shown in (range(len(columns)), [place for place, column in enumerate(columns) if not column.spare]):
+        kept, rest = [columns[place] for place in shown], [[row[place] for place in shown] for row in cells]
+        if _least_width(kept, rest) <= console.width:
+            _rich_table(console, kept, rest)
+            return
+    _cards(console, columns, cells)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:

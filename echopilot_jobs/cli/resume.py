@@ -13,6 +13,7 @@ from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped
+from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
@@ -86,7 +87,8 @@ def _words(pause: Pause, job: Job | None, through: datetime, now: datetime) -> s
         return f"{name} is no longer paused"
     passed, after = _around(pause, job, now)
     fill = f" ({_fill_words(pause, passed, through, now)})" if passed else ""
-    then = f"its next slot is {stamped(after, now)}" if after else "it has no more slots"
+    none = "it has no schedule" if isinstance(job.trigger, OnRequest) else "it has no more slots"
+    then = f"its next slot is {stamped(after, now)}" if after else none
     return f"{name} is no longer paused; {_count_words(passed)}{fill}; {then}"
 
 

@@ -9,7 +9,7 @@ from echopilot_jobs.cli.out import Column, is_terminal
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.runs import State
-from echopilot_jobs.spans import near, near_stamp, span, stamped
+from echopilot_jobs.spans import near, near_stamp, span, stamp, stamped
 from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ RUN_COLUMNS = (
     Column("JOB"),
     Column("STATE"),
     Column("ORIGIN"),
+    Column("SLOT", gives_way=True, spare=True),
     Column("WHEN", gives_way=True),
     Column("LATE", right=True),
     Column("TOOK", right=True),
@@ -44,11 +45,19 @@ def run_row(run: Run, now: datetime) -> list[object]:
         run.job_name,
         run.state_words(lambda moment: near(moment, now)),
         run.origin.value,
+        _slot(run, now),
         _moment(run.started_at or run.claimed_at, now),
         None if late is None else span(late),
         run.took_words,
         brief_error(run),
     ]
+
+
+def _slot(run: Run, now: datetime) -> str | None:
+    """The moment it is for: one that is caught up or repeated is of another day than WHEN."""
+    if run.slot is None:
+        return None
+    return near(run.slot.due_at, now) if is_terminal() else stamp(run.slot.due_at)
 
 
 def state_words(run: Run, now: datetime) -> str:

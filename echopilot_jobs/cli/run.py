@@ -65,6 +65,8 @@ def command(
 ) -> int:
     """Queue a run of JOB now.
 
+    One run by hand of each job waits at a time: as long as one does, another is refused.
+
     With --wait or --logs the exit code is the run's: 0 when it succeeded or skipped itself; of a command that failed its own
     exit status, when that is 1 to 125; otherwise 1. So a 3 may be the command's own: then standard output tells how the run
     ended, in a line or, with --json, in a document with `state` and `exit_status`. The 3 of a refusal, and of 30 seconds in
@@ -136,4 +138,5 @@ def _tell_queued(run: Run, known_by: str | None, now: datetime, *, as_json: bool
         out.emit_json("run", run.as_dict(), now)
         return
     known = f" (asked for before with the key '{known_by}')" if known_by else ""
-    out.line(f"run {run.id} of {run.job_name} is {run.words}{known}; follow it with `echopilot logs {run.id} -f`")
+    look = f"follow it with `echopilot logs {run.id} -f`" if run.is_open else f"see `echopilot show {run.id}`"
+    out.line(f"run {run.id} of {run.job_name} {run.stands}{known}; {look}")

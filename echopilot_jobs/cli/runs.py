@@ -11,11 +11,12 @@ import click
 
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import job_names
-from echopilot_jobs.cli.inputs import OneOf, past_moment, whole
+from echopilot_jobs.cli.inputs import OneOf, past_moment, refused, whole
 from echopilot_jobs.errors import unknown_name
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, OPEN_STATES, Origin, State
+from echopilot_jobs.spans import stamp
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteReading
@@ -82,6 +83,8 @@ def command(
         since=past_moment("--since", since, now) if since else None,
         until=past_moment("--until", until, now) if until else None,
     )
+    if wanted.since and wanted.until and wanted.since > wanted.until:
+        raise refused("--since", f"came {stamp(wanted.since)}, which is later than --until, {stamp(wanted.until)}")
     ledger = sight.reading(sight.settings())
     if job is not None:
         _known(ledger, job)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echopilot_jobs.accounting.reasons import outage_json, outage_words
+from echopilot_jobs.accounting.reasons import lag_words, outage_json, outage_words
 from echopilot_jobs.accounting.waiting import WAITING, waiting_words
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli.completion import runs
@@ -18,7 +18,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.plain import plain_lines
 from echopilot_jobs.runs import BAD_ENDS, retry_key
-from echopilot_jobs.spans import relative, span, stamp, stamped
+from echopilot_jobs.spans import relative, stamp, stamped
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import SqliteLedger
@@ -93,7 +93,7 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("queued", stamped(run.claimed_at, now)),
         ("not before", stamped(run.not_before, now) if run.not_before else None),
         ("started", stamped(run.started_at, now) if run.started_at else None),
-        ("late by", _lateness(run)),
+        ("began", lag_words(run)),
         ("ended", stamped(run.finished_at, now) if run.finished_at else None),
         ("took", run.took_words),
         ("attempt", run.attempt),
@@ -108,13 +108,6 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("error", run.error),
     ]
     return [(name, value) for name, value in pairs if value is not None]
-
-
-def _lateness(run: Run) -> str | None:
-    """How long after its moment it began; that this is in time has to be said, that it is late has been."""
-    if run.lateness is None:
-        return None
-    return f"{span(run.lateness)}{'' if run.is_late else ' (in time)'}"
 
 
 def run_json(run: Run, output: Output, events: list[Event]) -> dict[str, Any]:

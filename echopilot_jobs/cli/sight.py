@@ -10,7 +10,7 @@ from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.records import record
-from echopilot_jobs.spans import relative, span
+from echopilot_jobs.spans import ago, span
 
 if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
@@ -95,11 +95,11 @@ def in_force(settings: Settings) -> InForce:
     return _warned(definitions.in_force(settings))
 
 
-def as_written(settings: Settings) -> Registry:
+def as_written(settings: Settings) -> InForce:
     """The jobs that the jobs file as it is now comes to, whether or not they are in force yet; says what is wrong with it."""
     from echopilot_jobs import definitions
 
-    return _warned(definitions.as_written(settings)).registry
+    return _warned(definitions.as_written(settings))
 
 
 def _warned(found: InForce) -> InForce:
@@ -152,7 +152,7 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     age = (now - stint.beat_at).total_seconds()
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
-        return Standing("stopped", f"{relative(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
+        return Standing("stopped", f"{ago(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
     if age > LEASE_TTL.total_seconds():
         return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age, stint.started_at)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)

@@ -146,9 +146,9 @@ def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None
     """What does not work at this moment, causes before what follows from them."""
     found = [
         *troubles.of_disk(settings),
-        *troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None),
+        *_of_stack(seen, settings),
         *troubles.of_ledger(settings, seen.absent),
-        *troubles.of_jobs_file(seen.jobs_file),
+        *troubles.of_jobs_file(seen.jobs_file, seen.now),
     ]
     if seen.clock is not None:
         found += troubles.of_clock(seen.clock, seen.now)
@@ -156,6 +156,13 @@ def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None
         found += troubles.of_deaths(settings, ledger, seen.now)
         found += troubles.of_slots(ledger, seen.jobs_file, seen.paused, seen.now)
     return found
+
+
+def _of_stack(seen: Sight, settings: Settings) -> Iterator[Trouble]:
+    """A supervisord that nobody can steer leaves nothing to tell of its programs."""
+    if unsteered := list(troubles.of_supervisor(settings, seen.away)):
+        return iter(unsteered)
+    return troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None)
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
@@ -314,6 +321,9 @@ def _show_trouble(seen: Sight) -> None:
 
 
 def _away_words(seen: Sight) -> str:
+    told = [each.what for each in seen.broken if f"{each.what}; {each.do}" == seen.away]
+    if told:  # it lives, and what it needs is said above
+        return f"out of reach: {told[0]}"
     return f"{'out of reach' if seen.standing.leads else 'not running'}: {seen.away}"
 
 

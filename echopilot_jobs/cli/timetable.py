@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import click
@@ -16,11 +16,12 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import whole, zone
 from echopilot_jobs.cli.zoned import wall
-from echopilot_jobs.errors import LedgerUnavailable
+from echopilot_jobs.errors import LedgerUnavailable, unknown_name
 from echopilot_jobs.spans import ago
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.timetable import Day, Difference, Line
+    from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.ledger import SqliteLedger
     from echopilot_jobs.runs import Pause
@@ -48,17 +49,19 @@ CHANGES_SHOWN = 20
 def command(jobs: tuple[str, ...], more: tuple[str, ...], days: int, tz: str | None, diff: bool, as_json: bool) -> None:
     """Show the slots of the coming days, day by day.
 
-    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up:
-    the first 20 each of those that are gone and new, and all that a jump of the clock moves or doubles.
+    With --diff instead what the newest change of a definition changes in them, whether or not the scheduler has taken it up,
+    of a job that was added or removed all of them: the first 20 each of those that are gone and new, and all that a jump of
+    the clock moves or doubles.
 
     Example: echopilot timetable --days 7 --tz Europe/Riga
     """
     now, settings = sight.now(), sight.settings()
-    registry = sight.as_written(settings) if diff else sight.registry(settings)
-    chosen = [registry[name] for name in dict.fromkeys((*jobs, *more))]
+    names = list(dict.fromkeys((*jobs, *more)))
     if diff:
-        _differences(registry, chosen, now, days, tz, as_json)
+        _differences(sight.as_written(settings), names, now, days, tz, as_json)
         return
+    registry = sight.registry(settings)
+    chosen = [registry[name] for name in names]
     from echopilot_jobs.accounting.timetable import timetable
 
     table = timetable(chosen or registry.values(), now, days, tz or "UTC", _pauses(settings, now))
@@ -130,58 +133,114 @@ def _clock(moment: datetime, tz: str) -> str:
 # -- before and after
 
 
-def _differences(
-    registry: Registry, chosen: list[Job], now: datetime, days: int, tz: str | None, as_json: bool
-) -> None:
-    ledger = sight.ledger(sight.settings())
-    with contextlib.closing(ledger):
-        found = list(_changed(ledger, chosen or list(registry.values()), now, now + timedelta(days=days)))
+def _differences(found: InForce, names: list[str], now: datetime, days: int, tz: str | None, as_json: bool) -> None:
+    with contextlib.closing(sight.ledger(sight.settings())) as ledger:
+        chosen = _chosen(ledger, found, names)
+        changed = list(_changed(ledger, found.registry, chosen, now, now + timedelta(days=days)))
     if as_json:
-        out.emit_json("differences", [each.as_dict() for each in found], now)
+        out.emit_json("differences", [each.as_dict() for each in changed], now)
         return
-    if not found:
-        out.say("no definition has changed" if not chosen else "its definition has never changed")
-    for number, each in enumerate(found):
+    if not changed:
+        out.say("no definition has changed" if not names else "its definition has never changed")
+    for number, each in enumerate(changed):
         if number:
             out.line()
         _show_difference(each, now, tz)
 
 
-def _changed(ledger: SqliteLedger, jobs: list[Job], start: datetime, end: datetime) -> Iterator[Difference]:
+def _chosen(ledger: SqliteLedger, found: InForce, names: list[str]) -> list[str]:
+    """The jobs that were named, or all there are and were. Raises for a name that nobody ever knew."""
+    registry, seen = found.registry, ledger.first_seen()
+    for name in names:
+        if name not in registry and name not in seen:
+            raise unknown_name("job", name, list({**registry, **seen}))
+    gone = sorted(set(seen) - set(registry))
+    if found.problems:  # what the file comes to is not known: those alone that a scheduler took leave of
+        gone = sorted(set(gone) - set(ledger.job_names()))
+    return names or [*registry, *gone]
+
+
+class _Edit(NamedTuple):
+    """The newest change of a definition, and when it came into force; None as in `Difference`."""
+
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    changed_at: datetime | None
+
+
+def _changed(
+    ledger: SqliteLedger, registry: Registry, names: list[str], start: datetime, end: datetime
+) -> Iterator[Difference]:
     from echopilot_jobs.accounting.timetable import difference
 
-    for job in jobs:
-        kept = ledger.definitions(job.name)
-        stored = [definition for _, definition in kept]
-        present = job.definition()
-        changed_at = kept[-1][0] if kept and stored[-1] == present else None
-        known = [each for each in stored if each != present] if stored and stored[-1] == present else stored
-        if not known or ("rule" not in known[-1] and known[-1].get("trigger") == present["trigger"]):
-            continue  # unchanged, or kept by a release that did not keep rules
+    for name in names:
+        job = registry.get(name)
+        if (edit := _newest_edit(ledger, job) if job else _removal(ledger, name)) is None:
+            continue
         try:
-            yield replace(difference(job.name, known[-1], present, start, end), changed_at=changed_at)
+            found = difference(name, edit.before, edit.after, start, end)
+            yield replace(found, changed_at=edit.changed_at)
         except ValueError as error:
-            out.say(f"note: the definitions of {job.name} cannot be compared: {error}")
+            out.say(f"note: the definitions of {name} cannot be compared: {error}")
+
+
+def _newest_edit(ledger: SqliteLedger, job: Job) -> _Edit | None:
+    """How the definition of *job* came to be what it is; None for one that is what it was at first."""
+    kept = ledger.definitions(job.name)
+    stored = [definition for _, definition in kept]
+    present = job.definition()
+    if not stored:
+        return _Edit(None, present, None)
+    is_taken = stored[-1] == present
+    changed_at = kept[-1][0] if is_taken else None
+    known = [each for each in stored if each != present] if is_taken else stored
+    if not known:  # those of the very first set are no news
+        return _Edit(None, present, kept[0][0]) if kept[0][0] > min(ledger.first_seen().values()) else None
+    if "rule" not in known[-1] and known[-1].get("trigger") == present["trigger"]:
+        return None  # unchanged, or kept by a release that did not keep rules
+    return _Edit(known[-1], present, changed_at)
+
+
+def _removal(ledger: SqliteLedger, name: str) -> _Edit | None:
+    """That a job is no longer defined, and since when it owes nothing."""
+    kept = ledger.definitions(name)
+    if not kept:
+        return None
+    ends = [each.until for each in ledger.obligations(name)]
+    return _Edit(kept[-1][1], None, max(ends, default=None) if name not in ledger.job_names() else None)
 
 
 def _show_difference(found: Difference, now: datetime, tz: str | None) -> None:
-    before, after = found.before.get("trigger"), found.after.get("trigger")
-    out.heading(
-        f"{found.job_name}: {before} -> {after}" if before != after else f"{found.job_name}: {after}, as before"
-    )
-    if found.changed_at:
-        out.line(f"  changed {wall(found.changed_at, tz)} ({ago(found.changed_at, now)})")
+    was, rule = ((each or {}).get("trigger") for each in (found.before, found.after))
+    if found.before is None:
+        how, words = "added", f"new, {rule}"
+    elif found.after is None:
+        how, words = "removed", f"removed; it was {was}"
     else:
-        out.line("  changed in the jobs file; no scheduler has taken it up yet")
-    for words in _changes(found.others):
-        out.line(f"  {words}")
+        how, words = "changed", f"{was} -> {rule}" if was != rule else f"{rule}, as before"
+    out.heading(f"{found.job_name}: {words}")
+    if found.changed_at:
+        out.line(f"  {how} {wall(found.changed_at, tz)} ({ago(found.changed_at, now)})")
+    else:
+        where = "from" if how == "removed" else "in" if how == "changed" else "to"
+        out.line(f"  {how} {where} the jobs file; no scheduler has taken it up yet")
+    for change in _changes(found.others):
+        out.line(f"  {change}")
     out.line(f"  from {wall(found.start, tz)} to {wall(found.end, tz)}:")
-    out.line(f"  gone: {len(found.gone):,}")
-    _show_moments("-", found.gone, found, tz)
-    out.line(f"  new: {len(found.new):,}")
-    _show_moments("+", found.new, found, tz)
-    out.line(f"  unchanged: {found.unchanged:,}")
-    _show_moments("=", found.kept_noted, found, tz)
+    _show_parts(found, tz)
+
+
+def _show_parts(found: Difference, tz: str | None) -> None:
+    """What goes, what comes and what stays; of a job that is new or gone only the one there can be."""
+    if found.before is not None:
+        out.line(f"  gone: {len(found.gone):,}")
+        _show_moments("-", found.gone, found, tz)
+    if found.after is not None:
+        out.line(f"  new: {len(found.new):,}")
+        _show_moments("+", found.new, found, tz)
+    if found.before is not None and found.after is not None:
+        out.line(f"  unchanged: {found.unchanged:,}")
+        _show_moments("=", found.kept_noted, found, tz)
 
 
 def _changes(others: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:

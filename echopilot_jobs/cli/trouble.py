@@ -14,7 +14,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.disk import free_bytes, shortage
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import BAD_ENDS, retry_key
+from echopilot_jobs.runs import BAD_ENDS, bad_row, retry_key
 from echopilot_jobs.spans import ago, near, relative
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SETTLING = timedelta(seconds=60)  # how long a scheduler that was just started may be silent
 NAMED_MOST = 3
+ROW_MOST = 30
 
 
 @record(frozen=True)
@@ -42,15 +43,22 @@ class Trouble:
 
 @record(frozen=True)
 class Failing:
-    """A job whose newest end is a bad one, and when it last went well."""
+    """A job whose newest end is a bad one, and when it last went well.
+
+    *times* bad ends in a row, and more where there are `ROW_MOST`; the first of them was at *since*.
+    """
 
     run: Run
     succeeded_at: datetime | None
+    times: int = 1
+    since: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON types only."""
         last = iso(self.succeeded_at) if self.succeeded_at else None
-        return {"job": self.run.job_name, "run": self.run.as_dict(), "succeeded_at": last}
+        since = iso(self.since) if self.since else None
+        row = {"in_a_row": self.times, "since": since}
+        return {"job": self.run.job_name, "run": self.run.as_dict(), "succeeded_at": last, **row}
 
     @property
     def remedy(self) -> str:
@@ -58,11 +66,22 @@ class Failing:
         return f"`echopilot show {self.run.id}`, then `echopilot retry {self.run.id}`"
 
     def words(self, now: datetime) -> str:
-        """Its newest end and its last good one, in a line."""
+        """Its newest end, how often it ended badly since its last good one, and when that was, in a line."""
         ended = ago(self.run.finished_at or self.run.claimed_at, now)
         good = f"last success {ago(self.succeeded_at, now)}" if self.succeeded_at else "it never succeeded"
         reason = rows.brief_error(self.run) or "no reason kept"
-        return f"{self.run.job_name}: run {self.run.id} {self.run.words} {ended}: {reason}; {good}"
+        often = f"{self.times}{' or more' if self.times == ROW_MOST else ''} bad ends in a row"
+        row = f"; {often} since {near(self.since, now)}" if self.times > 1 and self.since else ""
+        return f"{self.run.job_name}: run {self.run.id} {self.run.words} {ended}: {reason}{row}; {good}"
+
+
+def of_supervisor(settings: Settings, away: str | None) -> Iterator[Trouble]:
+    """A supervisord that lives though its socket is gone, in the words of why it is *away*."""
+    from echopilot_jobs.processes import unsteered
+
+    if away is not None and unsteered(settings.supervisor_socket) is not None:
+        what, _, do = away.rpartition("; ")  # an error ends with what to do
+        yield Trouble(what, do)
 
 
 def of_programs(
@@ -113,10 +132,11 @@ def of_disk(settings: Settings) -> Iterator[Trouble]:
         yield Trouble(f"the disk is {short.word}: {short.what}", short.do)
 
 
-def of_jobs_file(found: InForce) -> Iterator[Trouble]:
-    """A jobs file that is not what runs."""
+def of_jobs_file(found: InForce, now: datetime) -> Iterator[Trouble]:
+    """A jobs file that is not what runs, and since when where a scheduler refused it."""
     if found.problems:
-        yield Trouble(sight.not_in_force(found), found.remedy)
+        since = f"; refused since {near(found.refused_at, now)}" if found.refused_at else ""
+        yield Trouble(f"{sight.not_in_force(found)}{since}", found.remedy)
 
 
 def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
@@ -153,6 +173,13 @@ def _goes_on(ledger: SqliteReading, run: Run) -> bool:
     return repetition is not None and repetition.is_open
 
 
+def _counted(ledger: SqliteReading, newest: Run, good: datetime | None) -> Failing:
+    """The job of a bad end, with how many there are in a row."""
+    runs = ledger.runs(job_name=newest.job_name, before_id=newest.id, limit=ROW_MOST - 1)
+    row = list(bad_row([newest, *(run for run in runs if not run.is_open)]))
+    return Failing(newest, good, len(row), row[-1].finished_at)
+
+
 def failing(ledger: SqliteReading, names: Iterable[str]) -> list[Failing]:
     """The jobs among *names* that ended badly after their last success, the newest end first."""
     ends = ledger.last_ends()
@@ -161,5 +188,5 @@ def failing(ledger: SqliteReading, names: Iterable[str]) -> list[Failing]:
         good, bad = ends.get(name, (None, None))
         if bad is not None and (good is None or bad > good):
             newest = ledger.runs(job_name=name, states=BAD_ENDS, limit=1)
-            found += [Failing(run, good) for run in newest if not _goes_on(ledger, run)]
+            found += [_counted(ledger, run, good) for run in newest if not _goes_on(ledger, run)]
     return sorted(found, key=lambda each: each.run.id, reverse=True)

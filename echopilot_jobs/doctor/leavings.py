@@ -118,15 +118,9 @@ def _stale_pid_files(folder: Path) -> Iterator[Finding]:
 def orphans(place: Place) -> Iterator[Finding]:
     """Programs of a supervisord that died without them: they answer and plan, and nobody restarts them."""
     socket_file = place.settings.supervisor_socket
-    if _listens(socket_file):
+    # That nobody can steer a living one is said of supervisord itself.
+    if _listens(socket_file) or processes.stack_owner(place.settings.var_dir):
         yield Finding(OK, "the programs that run here have their supervisord")
-        return
-    if owner := processes.stack_owner(place.settings.var_dir):
-        yield Finding(
-            FAIL,
-            f"supervisord lives (pid {owner.pid}), but its socket '{socket_file.name}' is gone, so nobody can steer it",
-            "end it with `bin/stack stop`, then start the stack with `bin/stack`",
-        )
         return
     spared = {os.getpid(), *processes.ancestors(os.getpid())}
     found = [pid for pid in processes.marked("SUPERVISOR_SERVER_URL", f"unix://{socket_file}") if pid not in spared]

@@ -16,7 +16,7 @@ from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
-from echopilot_jobs.processes import command_line
+from echopilot_jobs.processes import command_line, unsteered
 from echopilot_jobs.settings import key_path, strangers, weak_key
 from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
@@ -113,13 +113,15 @@ def supervisor(place: Place) -> Iterator[Finding]:
             f"the socket's path has {length} bytes, more than {LONGEST_SOCKET_PATH}: plain `supervisord` cannot bind it",
             "start with `bin/stack` and ask with `bin/supervisorctl`, or set ECHOPILOT_HOME to a shorter folder",
         )
-    if not path.exists():
+    if not path.exists() and unsteered(path) is None:
         yield Finding(OK, "supervisord is not running here")
         return
     try:
         programs = Supervisor(path).programs()
     except SupervisorUnreachable as error:
-        yield Finding(FAIL, str(error), "see `logs/supervisord.log`")
+        what, _, do = str(error).rpartition("; ")  # an error ends with what to do
+        log = "see `logs/supervisord.log`"
+        yield Finding(FAIL, what or do, f"{do}; {log}" if what else log)
         return
     yield Finding(OK, f"supervisord answers; {', '.join(f'{each.name} {each.state}' for each in programs)}")
     for each in programs:

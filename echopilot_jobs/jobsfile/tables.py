@@ -177,7 +177,8 @@ class JobTable:
         ("skip", 1),
         "word",
         "What becomes of a slot that comes due while a run is still open: `skip`, `queue_one`, `queue_all`, "
-        "`cancel_previous`, or `allow(3)` for up to three at a time.",
+        "`cancel_previous`, or `allow(3)` for up to three at a time. A run that waits for one of the eight places that all "
+        "jobs share is open too.",
         'overlap = "queue_one"',
         default_words='`"skip"`',
     )
@@ -192,7 +193,8 @@ class JobTable:
         whole(-PRIORITY_MOST, PRIORITY_MOST),
         0,
         "whole number",
-        f"Of jobs that wait for a place the higher starts first, -{PRIORITY_MOST} to {PRIORITY_MOST}.",
+        "Of jobs that wait for a place the higher starts first, "
+        f"-{PRIORITY_MOST} to {PRIORITY_MOST}. Eight runs go on at a time, of all jobs together.",
         "priority = 10",
     )
     env: Mapping[str, Any] = key(

@@ -18,7 +18,7 @@ from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
+from echopilot_jobs.runs import Pause, Progress, Run, State, bad_row
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest
@@ -260,7 +260,7 @@ def _causes_first(failing: Sequence[Check]) -> list[Check]:
 def failing(line: JobLine, now: datetime) -> Problem | None:
     """The problem of a job whose newest ended run ended badly: how often in a row, since when, and with what."""
     ended = [run for run in reversed(line.marks) if not run.is_open]
-    row = list(_bad_row(ended))
+    row = list(bad_row(ended))
     if not row:
         return None
     newest, oldest = row[0], row[-1]
@@ -272,14 +272,6 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     do = f"{coming}read the run, mend the cause, run it again"
     what, may_retry = f"'{line.job.name}' {times}{words}", line.can_be_asked_for
     return Problem("bad", what, oldest.finished_at, do, newest.id, line.job.name, may_retry)
-
-
-def _bad_row(ended: Iterable[Run]) -> Iterable[Run]:
-    for run in ended:
-        if run.state in BAD_ENDS:
-            yield run
-        elif run.state is not State.CANCELLED or run.had_nothing_to_do:  # one that was cancelled mends nothing
-            return
 
 
 def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:

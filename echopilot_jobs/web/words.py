@@ -24,7 +24,7 @@ SIGNS = {
 REASONS = {
     SkipReason.EXPIRED: "missed, and not caught up",
     SkipReason.COALESCED: "a newer slot stood in",
-    SkipReason.OVERLAP: "the run before was still going",
+    SkipReason.OVERLAP: "the run before had not ended",
     SkipReason.PAUSED: "paused",
     SkipReason.DISABLED: "disabled",
     SkipReason.CAP: "over the catch-up limit",

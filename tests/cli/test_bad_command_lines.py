@@ -62,6 +62,8 @@ LINES = [
     ("run export --key \u00e4", 2, "wanted: 1 to 200 printable ASCII"),
     ("run resting", 3, "'resting' is disabled; take `enabled = false` out"),
     ("run resting --wait --logs", 3, "'resting' is disabled"),
+    ("backfill resting --from 2h --to now", 3, "'resting' is disabled; take `enabled = false` out"),
+    ("backfill resting --from 2h --to now --dry-run", 3, "'resting' is disabled"),
     # -- prune
     ("prune", 2, "missing option '--older-than'"),
     ("prune --older-than 90", 2, "came '90'; wanted: a length such as"),
@@ -118,6 +120,9 @@ LINES = [
     ("restore", 2, "wanted: a FILE to restore, or --accept"),
     ("restore nowhere.sqlite3", 2, "there is no file"),
     ("restore . ", 2, "is a folder"),
+    ("runs --since now --until yesterday", 2, "'--since': came "),
+    ("runs --since now --until yesterday", 2, ", which is later than --until, "),
+    ("simulate --takes 0s", 2, "came '0s'; wanted: a length such as '90s', '15m', '2h', '3d' or '1h30m', more than zero,"),
     ("runs --failed --state queued", 2, "give one of --state, --failed and --open"),
     ("runs --job exprot", 2, "did you mean 'export'?"),
     ("logs exprot", 2, "no job, run or program named 'exprot'"),

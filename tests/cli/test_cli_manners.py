@@ -222,6 +222,14 @@ def test_a_table_never_passes_the_edge_and_loses_no_cell(lived, environment):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(("width", "shown"), [(60, "slot: "), (80, ""), (120, " SLOT ")])
+def test_the_slots_of_runs_are_shown_where_there_is_room_for_them(lived, environment, width, shown):
+    screen = COLOURS.sub("", on_terminal(["runs", "heartbeat"], environment, width)[1])
+
+    assert [word for word in ("slot: ", " SLOT ") if word in screen] == ([shown] if shown else [])
+
+
+@pytest.mark.process
 def test_colour_is_for_terminals_and_no_color_is_honoured(lived, environment, spawn):
     _, coloured = on_terminal(["runs"], environment, 200)
     _, bare = on_terminal(["runs"], {**environment, "NO_COLOR": "1"}, 200)

@@ -41,6 +41,7 @@ def test_the_same_key_is_the_same_run_even_after_it_ended_I24(call, house):
     with working(house.ledger, house.registry, lambda _run: Outcome(State.SUCCEEDED)):
         waited = call("run", "export", "--key", "2026-03-01", "--wait")
     ended = call("run", "export", "--key", "2026-03-01", "--wait", "--timeout", "1")
+    known = call("run", "export", "--key", "2026-03-01").out
 
     assert again.code == 0
     assert f"run {first} of export is queued (asked for before with the key '2026-03-01')" in again.out
@@ -48,6 +49,9 @@ def test_the_same_key_is_the_same_run_even_after_it_ended_I24(call, house):
     assert (waited.code, ended.code) == (0, 0)
     assert f"run {first} of export succeeded" in waited.out
     assert f"run {first} of export succeeded" in ended.out
+    assert known == (
+        f"run {first} of export succeeded (asked for before with the key '2026-03-01'); see `echopilot show {first}`\n"
+    )
 
 
 def test_a_key_that_comes_with_other_parameters_is_refused_with_3_I24(call, house):

@@ -298,7 +298,7 @@ def test_why_takes_and_answers_times_of_a_zone(call, life):
 
     utc = f"{moment:%H:%M}:30Z" if wall.date() == moment.date() else f"{moment:%Y-%m-%d %H:%M}:30Z"
     assert f"minutely at {wall:%Y-%m-%d %H:%M}:30 Asia/Kolkata ({utc}): " in answer.out
-    assert "is no slot of minutely (every 1 min)" in answer.out
+    assert ": that is no slot of minutely (every 1 min)\n" in answer.out
     assert answer.out.splitlines()[1].startswith("  its slots around that are ")
 
 
@@ -524,6 +524,37 @@ def test_the_difference_of_an_edited_definition_is_shown_before_and_after_it_is_
     assert "  unchanged: 0\n" in words
 
 
+def test_the_difference_of_a_removed_job_tells_the_slots_that_will_not_come(call, life, registry):
+    del registry["news"]
+
+    planned = call("timetable", "--diff", "--days", "3").out
+    lives_again(life, MINUTELY)
+    taken = call("timetable", "--diff", "news", "--days", "3").out
+    (found,) = json.loads(call("timetable", "--diff", "--days", "3", "--json").out)["differences"]
+
+    assert planned.startswith(
+        "news: removed; it was daily at 08:00 Europe/Riga\n  removed from the jobs file; no scheduler has taken it up yet\n"
+    )
+    assert re.search(r"^  removed [0-9: -]+Z \((\d+ s ago|just now)\)$", taken, re.MULTILINE)
+    assert all("\n  gone: 3\n    - " in words and "new" not in words.partition("\n")[2] for words in (planned, taken))
+    assert (found["after"], len(found["gone"]), found["new"]) == (None, 3, [])
+
+
+def test_the_difference_of_a_new_job_tells_the_slots_that_come_newly(call, life, registry):
+    gap = Job("gap", Every(HOUR), TICK)
+    registry["gap"] = gap
+
+    planned = call("timetable", "--diff", "--days", "1").out
+    lives_again(life, MINUTELY, NEWS, gap)
+    taken = call("timetable", "--diff", "gap", "--days", "1").out
+    (found,) = json.loads(call("timetable", "--diff", "--days", "1", "--json").out)["differences"]
+
+    assert planned.startswith("gap: new, every 1 h\n  added to the jobs file; no scheduler has taken it up yet\n")
+    assert re.search(r"^  added [0-9: -]+Z \(\d+ s ago\)$", taken, re.MULTILINE)
+    assert all("\n  new: 24\n    + " in words and "gone" not in words for words in (planned, taken))
+    assert (found["before"], found["gone"], len(found["new"])) == (None, [], 24)
+
+
 def test_days_on_which_clocks_jump_are_always_among_the_differences_F38(call, life, registry):
     night = Job("night", DailyAt(time(2, 30), "America/New_York"), TICK)
     lives_again(life, MINUTELY, NEWS, night)
@@ -685,6 +716,28 @@ def test_a_pause_until_a_time_of_day_is_the_next_one(call, life):
     assert timedelta(hours=23) < pause.until - now < DAY
 
 
+def test_a_job_without_a_schedule_is_not_said_to_have_no_more_slots(call, life, registry):
+    registry["asked"] = Job("asked", OnRequest(), TICK)
+    lives_again(life, *registry.values())
+    call("pause", "asked")
+
+    answer = call("resume", "asked")
+
+    assert answer.out == "asked is no longer paused; no slot came due meanwhile; it has no schedule\n"
+
+
+def test_runs_tell_the_slot_of_each_beside_the_moment_it_began(call, life):
+    title, *lines = call("runs", "minutely").out.splitlines()
+    run = life.ledger.runs(job_name="minutely", limit=1)[0]
+    by_hand, _ = life.ledger.request_run("minutely", life.clock.now())
+    asked = call("runs", "minutely", "--origin", "manual").out.splitlines()[1]
+
+    assert run.slot is not None
+    assert title.split()[:6] == ["RUN", "JOB", "STATE", "ORIGIN", "SLOT", "WHEN"]
+    assert stamp(run.slot.due_at) in lines[0][title.index("SLOT") : title.index("WHEN")]
+    assert asked.split()[:5] == [str(by_hand.id), "minutely", "queued", "manual", "-"]
+
+
 # -- cancel, backfill, backlog, clock
 
 
@@ -827,7 +880,10 @@ def test_a_backfill_of_runs_that_found_nothing_to_do_ends_well(call, life, monke
 def test_a_backfill_of_nothing_says_so(call, life):
     answer = call("backfill", "news", "--from", "95m", "--to", "95m")
 
+    tried = call("backfill", "news", "--from", "95m", "--to", "95m", "--dry-run")
+
     assert answer == (0, "", "news has no slots there; nothing was queued\n")
+    assert tried == (0, "", "news has no slots there; nothing would be queued\n")
 
 
 @pytest.fixture

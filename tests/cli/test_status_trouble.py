@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from daykit import live, well
 
 from echopilot_jobs import definitions
-from echopilot_jobs.cli import status, trouble
+from echopilot_jobs.cli import sight, status, trouble
 from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
-from echopilot_jobs.clock import SystemClock
+from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.slots import Slot
+from echopilot_jobs.spans import near
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
@@ -35,11 +38,11 @@ def program(name: str, state: str, *, age: int = 3_600) -> Program:
     return Program(name, state, 7, NOW - timedelta(seconds=age), None, "its own words")
 
 
-def end(house: House, job: str, outcome: Outcome) -> int:
-    """The number of a run of *job* that ended so, just now."""
-    run, _ = house.ledger.request_run(job, NOW)
-    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
-    with house.ledger.leading(lease, NOW) as work:
+def end(house: House, job: str, outcome: Outcome, at: datetime = NOW) -> int:
+    """The number of a run of *job* that ended so, just now unless *at* another moment."""
+    run, _ = house.ledger.request_run(job, at)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", at)
+    with house.ledger.leading(lease, at) as work:
         work.start_ready(Limits(5))
         work.finish(house.ledger.run(run.id), outcome)
     return run.id
@@ -117,6 +120,29 @@ def test_a_job_that_went_well_since_is_not_failing_any_more_but_its_bad_end_is_t
     assert "\nfailing\n" not in answer.out
     assert "bad ends in the last 24 h, newest first" in answer.out
     assert json.loads(call("status", "--json").out)["status"]["failing"] == []
+
+
+def test_a_failing_job_says_how_often_in_a_row_and_since_when(call: Call, house: House) -> None:
+    end(house, "export", Outcome(State.SUCCEEDED), NOW - timedelta(hours=1))
+    first, *_, last = [end(house, "export", Outcome(State.FAILED, error="no route")) for _ in range(3)]
+
+    answer = call("status")
+    (failing,) = json.loads(call("status", "--json").out)["status"]["failing"]
+
+    since = house.ledger.run(first).finished_at
+    assert since is not None
+    assert f"export: run {last} failed" in answer.out
+    assert f": no route; 3 bad ends in a row since {near(since, NOW)}; last success 1 h ago" in answer.out
+    assert (failing["in_a_row"], failing["since"]) == (3, iso(since))
+
+
+def test_a_refused_jobs_file_says_since_when(call: Call, house: House) -> None:
+    (house.settings.home / "jobs.toml").write_text("[jobs.export]\nevery = 'sometimes'\n")
+    definitions.begin(house.settings, NOW)
+
+    answer = call("status")
+
+    assert f"; refused since {near(NOW, NOW)}\n" in answer.out
 
 
 def test_slots_that_nobody_planned_are_overdue(call: Call, house: House) -> None:
@@ -250,6 +276,26 @@ def test_a_stack_that_is_down_is_the_first_thing_said(call: Call, house: House) 
     assert first.startswith("! the stack is not running; its scheduler: stopped, ")
     assert first.endswith(" ago, because supervisord died, and the scheduler ended with it")
     assert answer.out.splitlines()[2] == "    -> start it with `bin/stack`"
+
+
+def test_a_supervisord_that_nobody_can_steer_is_broken_now_and_not_said_to_be_down(call: Call, house: House) -> None:
+    (house.settings.var_dir / "stack.lock").write_text(f"{this_process()}\n", encoding="ascii")
+
+    answer = call("status")
+
+    heading, what, do, *_ = answer.out.splitlines()
+    assert heading == "broken now"
+    assert what.endswith(f"is gone, though supervisord lives (pid {os.getpid()}): nobody can steer it")
+    assert do == "    -> end it with `bin/stack stop`, then start the stack with `bin/stack`"
+    assert "not running" not in answer.out
+
+
+def test_a_scheduler_that_stopped_this_second_stopped_just_now(house: House) -> None:
+    house.ledger.end_stint(house.ledger.take_lease("boot:1:1", "host", "rev", NOW), "stopped", NOW)
+
+    standing = sight.standing(house.ledger.stint(), NOW)
+
+    assert (standing.state, standing.sentence) == ("stopped", f"just now; {sight.START}")
 
 
 def test_a_job_whose_repetition_is_under_way_is_not_told_to_be_repeated(call, house):

@@ -351,9 +351,7 @@ def test_single_skips_in_a_row_share_a_line(browser: Browser, stack: Stack, cloc
         made = Plan(clock.now(), (), (stretch(SkipReason.OVERLAP, slots),))
         dispose(transaction, stack.registry["heartbeat"], made)
 
-    assert "40 slots heartbeat the run before was still going 07:19:00 to 07:58:00" in seen(
-        browser.client.get("/").text
-    )
+    assert "40 slots heartbeat the run before had not ended 07:19:00 to 07:58:00" in seen(browser.client.get("/").text)
 
 
 def test_the_day_is_covered_without_a_hole(stack: Stack, clock: FakeClock) -> None:
