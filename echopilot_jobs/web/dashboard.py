@@ -21,9 +21,9 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Pause, Progress, Run, State
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
-from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.triggers import OnRequest, without_schedule
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
-from echopilot_jobs.web.health import Check, Health
+from echopilot_jobs.web.health import SCHEDULER, Check, Health
 from echopilot_jobs.web.history import Missed, Piece, Strip, causes, missed, strip
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
@@ -94,6 +94,11 @@ class JobLine:
     def is_by_hand(self) -> bool:
         """Whether it has no schedule at all."""
         return isinstance(self.job.trigger, OnRequest)
+
+    @property
+    def without_schedule(self) -> str:
+        """When one without a schedule runs: what the command line says too."""
+        return without_schedule(on_startup=self.job.on_startup)
 
     @property
     def is_own_duty(self) -> bool:
@@ -234,11 +239,12 @@ def verdict(
 
     *waits* is what goes on or stands still until a person does something; *past* is what happened to the scheduler lately.
     """
-    broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
+    checks = list(map(of_check, _causes_first(health)))
+    broken = [problem for problem in checks if problem.tone == "bad"]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
     broken += [problem for problem in waits if problem.tone == "bad"]
     watch = [problem for problem in waits if problem.tone == "warn"]
-    watch += [_of_check("warn", check) for check in health.checks if check.level == "warn"]
+    watch += [problem for problem in checks if problem.tone == "warn"]
     watch += past
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
@@ -247,14 +253,19 @@ def verdict(
     return Verdict("good", _all_well(jobs, health))
 
 
-def _of_check(tone: Tone, check: Check) -> Problem:
-    return Problem(tone, check.what, check.since, check.do, mistakes=check.mistakes)
+def of_check(check: Check) -> Problem:
+    """What a check found that did not go well, as it is told to a person."""
+    return Problem(
+        "bad" if check.level == "fail" else "warn", check.what, check.since, check.do, mistakes=check.mistakes
+    )
 
 
-def _causes_first(failing: Sequence[Check]) -> list[Check]:
-    """Processes before what follows from them; what cannot be known is no finding of its own."""
-    known = [check for check in failing if check.word != "unknown"]
-    return sorted(known, key=lambda check: not check.name.startswith("program "))
+def _causes_first(health: Health) -> list[Check]:
+    """Whether anybody leads, then processes, then what follows; what cannot be known is no finding of its own."""
+    leading = health.leading
+    told = (SCHEDULER, f"program {SCHEDULER}") if leading else ()
+    others = [each for each in health.checks if each.level != "ok" and each.word != "unknown" and each.name not in told]
+    return [*([leading] if leading else []), *sorted(others, key=lambda check: not check.name.startswith("program "))]
 
 
 def failing(line: JobLine, now: datetime) -> Problem | None:

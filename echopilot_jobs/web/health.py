@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -62,6 +63,21 @@ class Health:
     def failing(self) -> list[Check]:
         """The failed checks."""
         return [check for check in self.checks if check.level == "fail"]
+
+    @property
+    def leading(self) -> Check | None:
+        """That no scheduler leads, or that one comes up: once, by its program where that is down. None while one leads."""
+        beat = self.named(SCHEDULER)
+        if beat is None or beat.level == "ok" or beat.word == "unknown":
+            return None
+        program = self.named(f"program {SCHEDULER}")
+        if program is None or program.level != "fail":
+            return beat
+        return replace(beat, what=f"{program.what}; no scheduler leads, so nothing starts", do=program.do)
+
+    def named(self, name: str) -> Check | None:
+        """The check of that name, if it was made."""
+        return next((check for check in self.checks if check.name == name), None)
 
 
 class HealthDesk:
@@ -142,9 +158,10 @@ def beat(stint: Stint | None, now: datetime, coming_up: Program | None = None) -
         return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
     age = now - stint.beat_at
     if age > LEASE_TTL:
-        return Check("scheduler", "fail", "stale", f"the last beat is {span(age)} old", stint.beat_at, restart)
+        silent = "the scheduler is silent: no beat of it, so nothing is planned or started"
+        return Check("scheduler", "fail", "stale", silent, stint.beat_at, restart)
     if -age > LEASE_TTL:
-        what = f"the last beat lies {span(-age)} in the future: the clock was set back"
+        what = f"the scheduler's last beat lies {span(-age)} in the future: the clock was set back"
         return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
     return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)
 

@@ -83,7 +83,7 @@ def job(name: str) -> Response:
 def _job(name: str, given: Mapping[str, str] | None = None, error: EchoPilotError | None = None) -> Response:
     """The page of a job; with *error* the form to hold it comes back with what was *given*."""
     now = services().clock.now()
-    sheet = job_sheet(services(), name, now)
+    sheet = job_sheet(services(), name, desk().now(), now)
     page = _page(
         "job.html",
         sheet=sheet,

@@ -132,14 +132,47 @@ def test_a_failed_job_is_named_with_its_error_and_what_to_do(browser: Browser, s
 def test_several_problems_are_counted_and_listed_causes_first(
     browser: Browser, stack: Stack, table: Table, clock: FakeClock
 ) -> None:
+    stack.carry_out("ceo_brief", Outcome(State.FAILED, error="no answer"))
     table.programs_now = [table.program("scheduler", "FATAL"), table.program("web")]
     clock.sleep(60)
 
     text = seen(browser.client.get("/").text)
 
     assert "2 things are broken" in text
-    assert text.index("supervisord has given up") < text.index("the last beat is 1 min old")
+    assert text.index("supervisord has given up") < text.index("'ceo_brief' failed: no answer")
     assert "Do: supervisorctl start scheduler" in text
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/heartbeat"])
+def test_a_stopped_scheduler_is_one_fault_with_the_remedy_that_starts_it(
+    browser: Browser, stack: Stack, table: Table, clock: FakeClock, path: str
+) -> None:
+    stack.carry_out("heartbeat", Outcome(State.SUCCEEDED))
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+    table.programs_now = [table.program("scheduler", "STOPPED"), table.program("web")]
+
+    page = browser.client.get(path).text
+    text = seen(page)
+
+    assert (
+        "'scheduler' was stopped by an operator; no scheduler leads, so nothing starts since 07:59:30"
+        in text.replace(" as of 07:59:30 UTC", "")
+    )
+    assert "Do: supervisorctl start scheduler; its last words: supervisorctl tail scheduler" in text
+    assert "no other one leads" not in text
+    assert "supervisorctl restart" not in text
+    assert "verdict--bad" in page
+
+
+def test_a_frozen_scheduler_is_said_to_be_silent_and_since_when(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    clock.sleep(29)
+
+    text = seen(browser.client.get("/").text)
+
+    assert "The scheduler is silent: no beat of it, so nothing is planned or started" in text
+    assert "since 07:59:30, 29 s ago" in text
 
 
 def test_a_restart_that_is_under_way_is_told_and_no_alarm(
