@@ -24,7 +24,7 @@ from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest, without_schedule
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
 from echopilot_jobs.web.health import SCHEDULER, Check, Health
-from echopilot_jobs.web.history import Missed, Piece, Strip, causes, missed, strip
+from echopilot_jobs.web.history import Missed, Piece, Strip, missed, newest_outage, strip
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
@@ -144,7 +144,7 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     lost = missed(ledger, now - DAY, now)
     waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
     waits += never_done(ledger, services.registry.values())
-    past = dark_hours(day, lost, causes(ledger, day), now)
+    past = dark_hours(day, lost, newest_outage(ledger, day), now)
     return Dashboard(
         now=now,
         verdict=verdict(health, jobs, waits, past),
@@ -309,17 +309,17 @@ def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:
     ]
 
 
-def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None], now: datetime) -> list[Problem]:
-    """What the last day without a scheduler cost, if there was such a time, and why; *whys* as `causes` gives them."""
+def dark_hours(day: Strip, lost: Sequence[Missed], newest: Outage | None, now: datetime) -> list[Problem]:
+    """What the last day without a scheduler cost, if there was such a time; of several the *newest* has its cause told."""
     if day.dark < timedelta(minutes=1):
         return []
     slots, since = _cost(lost, day)
-    known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
-    why = f": {'; '.join(known)}" if known else ""
+    why = f": {newest.why}" if newest else ""
+    goes_on = day.darks[-1].end == day.end  # why is told where it is told that none leads
     earlier = f" since {clock_text(since, now)}" if since < day.start else ""
     cost = f"{counted(slots, 'slot')}{earlier} had no run of {'its' if slots == 1 else 'their'} own"
     what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
-    do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
+    do = ["why may be in `logs/supervisord.log`"] if not goes_on and _log_may_tell(newest) else []
     do += ["the list below says what it cost"] if slots else []
     return [Problem("warn", what, None, "; ".join(do))]
 

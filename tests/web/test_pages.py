@@ -283,10 +283,8 @@ def test_why_no_scheduler_ran_is_told_and_the_log_named_only_where_it_may_know(
     assert (LOG in text) is log_is_named
 
 
-def test_each_cause_of_dark_time_is_told_once_the_newest_first(
-    browser: Browser, stack: Stack, clock: FakeClock
-) -> None:
-    for cause in (Cause.SUSPEND, Cause.STOPPED, Cause.SUSPEND):
+def test_of_several_outages_only_the_last_one_s_cause_is_told(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    for cause in (Cause.UNKNOWN, Cause.SUSPEND, Cause.STOPPED):
         begun = clock.now()
         clock.sleep(600)
         stack.lead()
@@ -299,7 +297,29 @@ def test_each_cause_of_dark_time_is_told_once_the_newest_first(
 
     last = f"{begun:%H:%M:%S} to {begun + timedelta(seconds=600):%H:%M:%S}"
     assert f"no scheduler ran 3 times in the last 24 h, 30 min in all, the last time from {last}: " in text
-    assert ": the machine was suspended; somebody stopped it; 0 slots" in text
+    assert f"the last time from {last}: somebody stopped it; 0 slots" in text
+    assert "suspended" not in text
+    assert LOG not in text
+
+
+def test_an_outage_that_goes_on_is_not_told_with_the_cause_of_one_before(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    begun = clock.now()
+    clock.sleep(600)
+    stack.lead()
+    with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+        transaction.record_outage(Outage(begun, clock.now(), Cause.UNKNOWN, "the ledger is a restored copy"))
+    clock.sleep(60)
+    ended = clock.now()
+    stack.ledger.end_stint(stack.lease, "stopped", ended)
+    clock.sleep(120)
+
+    text = seen(browser.client.get("/").text)
+
+    assert f"2 times in the last 24 h, 12 min in all, the last time since {ended:%H:%M:%S}; 0 slots" in text
+    assert "restored copy" not in text
+    assert LOG not in text
 
 
 def test_a_time_without_scheduler_that_began_before_the_last_day_is_told_as_such(
