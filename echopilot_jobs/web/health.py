@@ -12,11 +12,12 @@ from flask import current_app
 
 from echopilot_jobs.definitions import InForce
 from echopilot_jobs.disk import amount, shortage
-from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorLost, SupervisorUnreachable
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.outages import IN_WORDS, Cause, end_words
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
@@ -185,8 +186,11 @@ def _programs(services: Services, now: datetime) -> tuple[list[Program], list[Ch
     try:
         programs = services.supervisor.programs()
     except SupervisorUnreachable as error:
-        # The application may be served without supervisord, so this alone is no failure.
-        return [], [Check("supervisor", "warn", "unreachable", str(error), do="start the stack with `bin/stack`")]
+        what, do = remedy_apart(str(error))
+        # The application may be served without supervisord, so that there is none is no failure. One that lives and can be
+        # neither asked nor steered is: whether its programs are well nobody knows, and only a person ends that.
+        level: Level = "fail" if isinstance(error, SupervisorLost) else "warn"
+        return [], [Check("supervisor", level, "unreachable", what, do=do or "see `echopilot doctor`")]
     judged = [_program(program, now) for program in programs]
     return programs, [Check("supervisor", "ok", "ok", f"{len(programs)} programs"), *judged]
 
