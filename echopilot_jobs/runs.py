@@ -343,7 +343,10 @@ HoldAnswer = Literal["latest", "all", "drop"]
 
 @record(frozen=True)
 class Hold:
-    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*."""
+    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*.
+
+    *count*: how many of them wait, or waited when it was answered.
+    """
 
     id: int
     decided_at: datetime
