@@ -495,7 +495,7 @@ def test_a_run_shows_its_facts_its_moves_and_its_output(browser: Browser, stack:
 
     assert "Run 1 of ceo_brief failed" in text
     assert "OSError: no space" in text
-    assert "-9 (signal 9)" in text
+    assert "-9 (killed by SIGKILL)" in text
     assert "… 1,234 bytes dropped …" in text
     assert "queued" in text
     assert "running" in text
@@ -655,3 +655,29 @@ def test_refusals_have_a_page_for_people(browser: Browser) -> None:
     assert "no run 99 To the runs there are" in seen(unknown_run.text)
     assert missing.headers["X-Request-Id"] in missing.text
     assert "Sign out" in missing.text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/runs?before=abc", "before 'abc' is no run's number"), ("/runs/abc", "no run 'abc'")],
+)
+def test_what_is_no_run_is_refused_in_words_for_whoever_asks(
+    browser: Browser, api: FlaskClient, path: str, words: str
+) -> None:
+    """A person is led to the list of runs, a program to the API."""
+    person, program = seen(browser.client.get(path).text), api.get("/api" + path).json
+
+    assert f"{words} To the runs there are" in person
+    assert "/api/runs" not in person
+    assert "next_before" not in person
+    assert program is not None
+    assert "wanted: " in program["error"]
+
+
+def test_a_run_that_has_not_started_has_no_attempt(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    run, _ = stack.ledger.request_run("ceo_brief", clock.now())
+    queued = browser.client.get(f"/runs/{run.id}").text
+    stack.start()
+
+    assert "<dt>Attempt</dt>" not in queued
+    assert "<dt>Attempt</dt><dd>1</dd>" in browser.client.get(f"/runs/{run.id}").text
