@@ -11,8 +11,9 @@ from typing import Literal
 
 from echopilot_jobs.accounting.cutoff import cut_off
 from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.accounting.waiting import full
 from echopilot_jobs.builtin import BRIEF, REPORT
-from echopilot_jobs.jobs import Inline, Job, next_slot
+from echopilot_jobs.jobs import Inline, Job, Registry, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
@@ -143,7 +144,7 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
     waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
-    waits += never_done(ledger, services.registry.values())
+    waits += [*crowded(ledger, services.registry, now), *never_done(ledger, services.registry.values())]
     past = dark_hours(day, lost, newest_outage(ledger, day), now)
     return Dashboard(
         now=now,
@@ -300,6 +301,14 @@ def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
     if found is not None:
         told.append(Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, found.remedy))
     return told
+
+
+def crowded(ledger: Ledger, registry: Registry, now: datetime) -> list[Problem]:
+    """That runs wait because others hold every place there is."""
+    if (found := full(ledger, registry, now)) is None:
+        return []
+    first, words = found.holders[0], found.words(lambda moment: clock_text(moment, now))
+    return [Problem("warn", words, found.since, found.remedy, first.id, first.job_name)]
 
 
 def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:

@@ -14,12 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs.clock import EPOCH
+from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, Run, State
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.triggers import Every
 from echopilot_jobs.web.history import strip
 from tests.schedulekit import dispose, stretch
 
@@ -395,6 +397,33 @@ def test_a_scheduler_that_dies_again_and_again_is_a_warning_also_while_one_leads
     assert f"the scheduler died 2 times within the last hour, last at {last:%H:%M:%S}" in seen(page)
     assert page.index("the scheduler died 2 times") < page.index("daily_report is paused by test")
     assert "supervisorctl tail scheduler" in page
+    assert "verdict--warn" in page
+
+
+def test_that_every_place_is_taken_is_a_warning_on_the_dashboard_with_the_run_that_holds_one_longest(
+    make_app: Callable[..., Flask], stack: Stack, clock: FakeClock
+) -> None:
+    jobs = [Job(f"j{number}", Every(timedelta(days=1)), Command(("true",))) for number in range(9)]
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        leading.standings(jobs)
+    for job in jobs[:8]:
+        stack.ledger.request_run(job.name, clock.now())
+        stack.start()
+    stack.ledger.request_run("j8", clock.now())
+    browser = Browser(make_app(registry=Registry(jobs)))
+    stack.beat()
+    before = seen(browser.client.get("/").text)
+    clock.sleep(70)
+    stack.beat()
+
+    page = browser.client.get("/").text
+
+    assert "places for runs" not in before
+    assert (
+        "all 8 places for runs are taken, 1 by j0 since 07:59:30, 1 by j1 since 07:59:30, 1 by j2 since 07:59:30 "
+        "and 5 other jobs; 1 run waits for one since 07:59:30, 1 min 10 s ago Do: echopilot cancel 1 frees"
+    ) in seen(page)
+    assert '<a href="/runs/1">Open run 1</a>' in page
     assert "verdict--warn" in page
 
 
