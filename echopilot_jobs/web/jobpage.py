@@ -83,18 +83,18 @@ def job_sheet(services: Services, name: str, health: Health, now: datetime) -> J
     problem = _problem(ledger, line, now) if line else None
     backlog = _backlog_of(services, name, now)
     held = backlog.counts[name] if backlog else 0
-    leaderless = of_check(health.leading) if health.leading else None
+    leaderless = of_check(health.leading) if line and health.leading else None
     tone, words = _standing(line, problem, now, held, leads=leaderless is None)
     open_runs = ledger.runs(job_name=name, states=OPEN_STATES, limit=OPEN_MOST + held)
     going = [run for run in open_runs if not _waits_in(backlog, run)][:OPEN_MOST]
     gone = [each for each in missed(ledger, now - LOOK_BACK, now) if each.job_name == name]
     return JobSheet(
         name=name,
-        tone=_worse(tone, leaderless) if line else tone,
+        tone=_worse(tone, leaderless),
         sentence=sentence(words),
         line=line,
         problem=problem,
-        leaderless=leaderless if line else None,
+        leaderless=leaderless,
         definition=tuple(_definition(services, job)) if job else (),
         next=tuple(coming(job, now, NEXT, pauses=ledger.pauses(now, name))) if job else (),
         going=tuple(Going(run, far.get(run.id), _waits(services, run, leaderless, now)) for run in going),
