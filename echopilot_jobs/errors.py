@@ -80,6 +80,10 @@ class SupervisorUnreachable(EchoPilotError):
     status = 503
 
 
+class SupervisorLost(SupervisorUnreachable):
+    """supervisord lives, and its socket was deleted: nobody can ask or order it until a person starts it anew."""
+
+
 def nearest_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:
     """At most so many of *known* that may have been meant, the likeliest first: what differs by case alone leads."""
     from difflib import get_close_matches

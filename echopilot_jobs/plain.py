@@ -41,6 +41,12 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:] if first.isalpha() else words
 
 
+def remedy_apart(message: str) -> tuple[str, str]:
+    """A message as (what came, what to do), which it ends with; of one that says no remedy the second is empty."""
+    what, _, do = message.rpartition("; ")
+    return (what, do) if what else (message, "")
+
+
 def shorten(text: str, limit: int) -> str:
     """At most *limit* characters of *text* and how many were left out: `the first wor… (+12)`.
 

@@ -193,6 +193,13 @@ class Run:
         return self.state is State.CANCELLED and NEXT_SLOT in (self.error or "")
 
     @property
+    def exit_words(self) -> str | None:
+        """Its exit status for a person: `3`, `-15 (killed by SIGTERM)`; None where there is none."""
+        if self.exit_status is None or self.exit_status >= 0:
+            return None if self.exit_status is None else str(self.exit_status)
+        return f"{self.exit_status} ({exit_words(self.exit_status)})"
+
+    @property
     def keeps_slot(self) -> bool:
         """Whether the run is what became of its slot. A retry repeats one that has its run; a backfill is for long ago."""
         return self.slot is not None and self.origin not in (Origin.RETRY, Origin.BACKFILL)
@@ -303,6 +310,18 @@ class Run:
         }
 
 
+def exit_words(status: int) -> str:
+    """How a process ended: `exit status 3`, `killed by SIGTERM`."""
+    import signal  # every command would wait for its tables, and few ask
+
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
 def _skipped_itself(state: State, why: str | None) -> bool:
     return state is State.CANCELLED and (why or "").startswith(SKIPPED)
 
@@ -365,7 +384,10 @@ HoldAnswer = Literal["latest", "all", "drop"]
 
 @record(frozen=True)
 class Hold:
-    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*."""
+    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*.
+
+    *count*: how many of them wait, or waited when it was answered.
+    """
 
     id: int
     decided_at: datetime

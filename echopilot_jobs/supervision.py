@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs import rpc
-from echopilot_jobs.errors import SupervisorUnreachable, WrongState, unknown_name
+from echopilot_jobs.errors import SupervisorLost, SupervisorUnreachable, WrongState, unknown_name
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import stack_owner
 from echopilot_jobs.records import record
@@ -125,19 +125,22 @@ class Supervisor:
                 connection.connect(path)
                 return rpc.call(connection, self._answer_seconds, f"supervisor.{method}", *arguments)
         except (OSError, rpc.BadAnswer) as error:
-            raise SupervisorUnreachable(self._why(error)) from None
+            raise self._unreachable(error) from None
         except rpc.Fault as fault:
             if fault.code != SHUTTING_DOWN:
                 raise
             # Whoever asks is told the same as a moment later, when nobody answers any more.
             raise SupervisorUnreachable("supervisord is shutting down; its programs stay as they are") from None
 
+    def _unreachable(self, error: Exception) -> SupervisorUnreachable:
+        if isinstance(error, FileNotFoundError) and (owner := stack_owner(self.socket.parent)):
+            lost = f"'{self.socket}' is gone, though supervisord lives (pid {owner.pid}): nobody can steer it"
+            return SupervisorLost(f"{lost}; end it with `bin/stack stop`, then start the stack with `bin/stack`")
+        return SupervisorUnreachable(self._why(error))
+
     def _why(self, error: Exception) -> str:
         where = f"'{self.socket}'"
         match error:
-            case FileNotFoundError() if owner := stack_owner(self.socket.parent):
-                lost = f"{where} is gone, though supervisord lives (pid {owner.pid}): nobody can steer it"
-                return f"{lost}; end it with `bin/stack stop`, then start the stack with `bin/stack`"
             case FileNotFoundError():
                 return f"no supervisord at {where}; the stack is not running here, start it with `bin/stack`"
             case ConnectionRefusedError():

@@ -237,7 +237,7 @@ def test_bad_ends_come_with_their_error_and_last_lines(memory, evening, settings
     assert data["verdict"] == "bad"
     assert f"run {failure['run']} timed out\n" in page
     assert "timed_out" not in page
-    assert ", signal 15</span>" in page
+    assert ", killed by SIGTERM</span>" in page
 
 
 def test_the_report_says_an_exit_status_once(memory, evening, settings):

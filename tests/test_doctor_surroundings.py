@@ -17,7 +17,7 @@ from echopilot_jobs import doctor
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, shortage
 from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, files, leavings, limits, machine, owners
-from echopilot_jobs.errors import SupervisorUnreachable
+from echopilot_jobs.errors import SupervisorLost
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.supervision import Supervisor
@@ -269,7 +269,7 @@ def test_a_supervisord_whose_socket_is_gone_is_told_from_one_that_died_and_nothi
     (lived.var_dir / "stack.lock").write_text(f"{this_process()}\n", encoding="ascii")
 
     (told,), orphans = found("supervisor"), found("orphans")
-    with pytest.raises(SupervisorUnreachable, match="is gone, though supervisord lives") as refused:
+    with pytest.raises(SupervisorLost, match="is gone, though supervisord lives") as refused:
         Supervisor(lived.supervisor_socket).programs()
 
     assert told.state == FAIL

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echopilot_jobs.accounting.waiting import crowd_words, waiting_words
+from echopilot_jobs.accounting.waiting import crowd_words, full, waiting_words
 from echopilot_jobs.engines import PLACES
 from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import Limits, SqliteLedger
@@ -145,3 +145,64 @@ def test_when_every_place_is_taken_the_oldest_three_are_named_and_the_rest_count
 
 def test_of_a_job_that_is_no_longer_defined_nothing_is_claimed() -> None:
     assert list(crowd_words(of(2, "removed", State.QUEUED), REGISTRY, [of(1, "removed", State.RUNNING)])) == []
+
+
+# -- all places taken
+
+HANGS = Job("hangs", DAILY, WORK, overlap="allow", max_instances=PLACES)
+CROWD = Registry([HANGS, ALONE, LIGHT, *(Job(f"j{number}", DAILY, WORK) for number in range(3))])
+
+
+def filled(world: World, count: int = PLACES) -> Scheduler:
+    """A scheduler under which so many runs of `hangs` hold a place each, since the third second."""
+    scheduler = world.scheduler(*CROWD.values())
+    world.run_for(scheduler, 2)
+    for _ in range(count):
+        asked(world, "hangs")
+        world.run_for(scheduler, 1)
+    return scheduler
+
+
+def test_runs_that_have_waited_a_minute_for_a_place_are_told_with_who_holds_the_places(world: World) -> None:
+    scheduler, alone = filled(world), asked(world, "alone")
+    world.run_for(scheduler, 50)
+    asked(world, "j0")
+    soon = full(world.ledger, CROWD, world.clock.now())
+    world.run_for(scheduler, 20)
+
+    found = full(world.ledger, CROWD, world.clock.now())
+    world.engine.end_all()
+    world.run_for(scheduler, 2)
+
+    assert soon is None
+    assert found is not None
+    assert (found.waiting, found.since, len(found.holders)) == (2, alone.claimed_at, PLACES)
+    since = stamp(found.holders[0].started_at or found.since)
+    assert found.words(stamp) == f"all 8 places for runs are taken, 8 by hangs since {since}; 2 runs wait for one"
+    assert found.remedy.startswith("`echopilot cancel 1` frees the place taken first; ")
+    assert full(world.ledger, CROWD, world.clock.now()) is None
+
+
+def test_where_a_place_is_free_or_something_else_holds_a_run_back_no_place_is_missed(world: World) -> None:
+    """A pause, the run's own job, a backfill that may wait for ever, and a run that needs no place."""
+    scheduler = filled(world)
+    asked(world, "light")
+    asked(world, "hangs")
+    world.ledger.pause("alone", world.clock.now(), None, "cli:ann", "")
+    world.ledger.request_run("alone", world.clock.now(), origin=Origin.RETRY, request_key="retry-of:7")
+    world.ledger.request_run("j0", world.clock.now(), origin=Origin.BACKFILL, request_key="backfill:1")
+
+    world.run_for(scheduler, 120)
+
+    assert full(world.ledger, CROWD, world.clock.now()) is None
+
+
+def test_while_no_scheduler_leads_nothing_waits_for_a_place(world: World) -> None:
+    scheduler = filled(world)
+    asked(world, "alone")
+    world.run_for(scheduler, 90)
+    led = full(world.ledger, CROWD, world.clock.now())
+    world.clock.sleep(60)
+
+    assert led is not None
+    assert full(world.ledger, CROWD, world.clock.now()) is None

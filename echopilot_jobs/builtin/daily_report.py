@@ -18,6 +18,7 @@ from echopilot_jobs.definitions import in_force
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import Ledger, SqliteLedger
 from echopilot_jobs.reporting import DAY, DayReport, gather, report
+from echopilot_jobs.runs import exit_words
 from echopilot_jobs.settings import Settings, load
 from echopilot_jobs.spans import span, stamp
 
@@ -85,6 +86,7 @@ def page_of(data: dict[str, Any], figures: DayReport, now: datetime) -> str:
     environment.filters["ms"] = _milliseconds
     environment.filters["clock"] = _clock
     environment.filters["moment"] = _moment
+    environment.filters["exit_words"] = exit_words
     strips = {job.name: strip(job, figures) for job in figures.jobs}
     return environment.get_template("daily_report.html").render(
         data=data, strips=strips, background=background(figures), made_at=stamp(now), dark_for=span(figures.dark_for)

@@ -16,7 +16,7 @@ from echopilot_jobs.cli.zoned import wall
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.records import record
 from echopilot_jobs.spans import relative
-from echopilot_jobs.triggers import Cron, OnRequest, without_end
+from echopilot_jobs.triggers import Cron, OnRequest, without_end, without_schedule
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
@@ -141,7 +141,7 @@ def _note_of(job: Job, slots: list[Coming], end: datetime | None, *, is_asked: b
         out.say(f"note: {job.name} is disabled; its slots pass unrun")
     elif isinstance(rule, OnRequest):  # it never has a slot: that is no news of one among many
         if is_asked:
-            how = "at start-up and by hand" if job.on_startup else "only by hand"
+            how = without_schedule(on_startup=job.on_startup)
             out.say(f"note: {job.name} has no slots: it runs {how}, with `echopilot run {job.name}`")
     elif not slots:
         out.say(f"note: {job.name} ({job.trigger}) has no {'slot up to then' if end else 'more slots'}")

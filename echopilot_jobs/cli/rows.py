@@ -10,7 +10,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import near, near_stamp, span, stamp, stamped
-from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.triggers import OnRequest, without_schedule
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -90,7 +90,7 @@ def _next_words(job: Job, next_at: datetime | None, now: datetime, pause: Pause 
     if next_at is None:
         if not isinstance(job.trigger, OnRequest):
             return "no more"
-        return "at start-up, and by hand" if job.on_startup else "only by hand"
+        return without_schedule(on_startup=job.on_startup)
     return _moment(next_at, now)
 
 

@@ -96,9 +96,9 @@ def run_facts(run: Run, now: datetime) -> list[tuple[str, object]]:
         ("began", lag_words(run)),
         ("ended", stamped(run.finished_at, now) if run.finished_at else None),
         ("took", run.took_words),
-        ("attempt", run.attempt),
+        ("attempt", run.attempt or None),  # one that never started has none
         ("to stop", f"asked by {run.cancel_wanted}" if run.cancel_wanted else None),
-        ("exit status", run.exit_status),
+        ("exit status", run.exit_words),
         ("http status", run.http_status),
         ("parameters", json.dumps(dict(run.params)) if run.params else None),
         ("result", json.dumps(run.result) if run.result is not None else None),

@@ -17,10 +17,11 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, State
-from echopilot_jobs.spans import ago, relative, span, stamped, until_words
+from echopilot_jobs.spans import ago, near, relative, span, stamped, until_words
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.cutoff import CutOff
+    from echopilot_jobs.accounting.waiting import Full
     from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Job, Registry
@@ -55,6 +56,7 @@ class Sight:
     progresses: dict[int, Progress] = field(default_factory=dict)
     broken: list[Trouble] = field(default_factory=list)
     failing: list[Failing] = field(default_factory=list)
+    full: Full | None = None
     cut_off: list[CutOff] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
     paused: dict[str, Pause] = field(default_factory=dict)
@@ -112,6 +114,7 @@ def look(settings: Settings, now: datetime) -> Sight:
 def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight:
     """What the ledger tells."""
     from echopilot_jobs.accounting.cutoff import cut_off
+    from echopilot_jobs.accounting.waiting import full
 
     registry, stint, hold = jobs_file.registry, ledger.stint(), ledger.waiting_hold()
     return Sight(
@@ -124,6 +127,7 @@ def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Sight
         open_counts=ledger.open_counts(hold.id if hold else None),
         progresses=ledger.progresses(),
         failing=troubles.failing(ledger, registry),
+        full=full(ledger, registry, now),
         cut_off=cut_off(ledger, registry.values()),
         trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
         paused=rows.pauses_now(ledger, now),
@@ -194,6 +198,7 @@ def as_data(seen: Sight, settings: Settings) -> dict[str, Any]:
         "open_runs": [_open_run_json(run, seen) for run in seen.open_runs],
         "broken": [each.as_dict() for each in seen.broken],
         "failing": [each.as_dict() for each in seen.failing],
+        "places": _full_json(seen.full) if seen.full else None,
         "cut_off": [{"job": each.job_name, "count": each.count} for each in seen.cut_off],
         "trouble": [run.as_dict() for run in seen.trouble],
     }
@@ -207,6 +212,10 @@ def _open_run_json(run: Run, seen: Sight) -> dict[str, Any]:
 
 def _backlog_json(hold: Hold) -> dict[str, Any]:
     return {"count": hold.count, "decided_at": iso(hold.decided_at), "expires_at": iso(hold.expires_at)}
+
+
+def _full_json(full: Full) -> dict[str, Any]:
+    return {"held_by": [run.id for run in full.holders], "waiting": full.waiting, "since": iso(full.since)}
 
 
 def _program_json(program: Program) -> dict[str, Any]:
@@ -296,6 +305,9 @@ def _waiting(seen: Sight) -> Iterator[tuple[str, str]]:
 
         unanswered = unanswered_words(seen.hold, seen.now)
         yield "backlog", f"{seen.hold.count:,} missed slots wait for a word; {unanswered}; see `echopilot backlog`"
+    if seen.full:
+        words = seen.full.words(lambda moment: near(moment, seen.now))
+        yield "places", f"{words} since {near(seen.full.since, seen.now)}; {seen.full.remedy}"
     for each in seen.cut_off:
         yield "cut off", f"{each.words}; {each.remedy}"
     for pause in seen.paused.values():

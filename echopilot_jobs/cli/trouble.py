@@ -13,6 +13,7 @@ from echopilot_jobs.cli import rows, sight
 from echopilot_jobs.clock import iso
 from echopilot_jobs.disk import free_bytes, shortage
 from echopilot_jobs.ledger.refusing import refusal
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, bad_row, retry_key
 from echopilot_jobs.spans import ago, near, relative
@@ -80,8 +81,7 @@ def of_supervisor(settings: Settings, away: str | None) -> Iterator[Trouble]:
     from echopilot_jobs.processes import unsteered
 
     if away is not None and unsteered(settings.supervisor_socket) is not None:
-        what, _, do = away.rpartition("; ")  # an error ends with what to do
-        yield Trouble(what, do)
+        yield Trouble(*remedy_apart(away))
 
 
 def of_programs(
@@ -121,8 +121,8 @@ def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
     if refused := refusal(settings.ledger_path):
         yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
     elif absent and (settings.ledger_path.exists() or not settings.home.is_dir()):
-        what, _, do = absent.rpartition("; ")  # an error ends with what to do
-        yield Trouble(what or absent, do if what else "see `echopilot doctor`")
+        what, do = remedy_apart(absent)
+        yield Trouble(what, do or "see `echopilot doctor`")
 
 
 def of_disk(settings: Settings) -> Iterator[Trouble]:

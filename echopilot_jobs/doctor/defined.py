@@ -13,7 +13,7 @@ from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import ConfigError
 from echopilot_jobs.jobsfile.advice import UNSET, fillable
 from echopilot_jobs.placeholders import names_in
-from echopilot_jobs.plain import plain, shorten
+from echopilot_jobs.plain import plain, remedy_apart, shorten
 from echopilot_jobs.settings import known_settings
 
 SHOWN_MOST = 5
@@ -44,8 +44,7 @@ def jobs_file(place: Place) -> Iterator[Finding]:
         )
         yield Finding(OK, f"{said}; `echopilot check` also tries their imports")
     if other := definitions.not_read(place.settings):
-        said, _, advice = other.rpartition("; ")
-        yield Finding(WARN, said, advice)
+        yield Finding(WARN, *remedy_apart(other))
     yield from _open_to_others(place)
 
 

@@ -16,6 +16,7 @@ from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.processes import command_line, unsteered
 from echopilot_jobs.settings import key_path, strangers, weak_key
 from echopilot_jobs.spans import span, stamp
@@ -119,9 +120,9 @@ def supervisor(place: Place) -> Iterator[Finding]:
     try:
         programs = Supervisor(path).programs()
     except SupervisorUnreachable as error:
-        what, _, do = str(error).rpartition("; ")  # an error ends with what to do
+        what, do = remedy_apart(str(error))
         log = "see `logs/supervisord.log`"
-        yield Finding(FAIL, what or do, f"{do}; {log}" if what else log)
+        yield Finding(FAIL, what, f"{do}; {log}" if do else log)
         return
     yield Finding(OK, f"supervisord answers; {', '.join(f'{each.name} {each.state}' for each in programs)}")
     for each in programs:

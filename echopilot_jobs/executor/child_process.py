@@ -23,7 +23,7 @@ from echopilot_jobs.executor.starting import Begun, CannotStart, ForkServer, all
 from echopilot_jobs.jobs import Command, Job, Python
 from echopilot_jobs.processes import MARK, end_marked, end_tree, owner_of, signal_tree, wait_for_exit
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import SKIPPED, Artefact, Outcome, State
+from echopilot_jobs.runs import SKIPPED, Artefact, Outcome, State, exit_words
 
 GRACE_SECONDS = 10.0
 SHUTDOWN_GRACE_SECONDS = 4.0  # also after a cancel: `echopilot cancel` says so
@@ -309,28 +309,19 @@ def _command_outcome(status: int, answer: Mapping[str, Any] | None, evidence: di
     if status == 0:
         return Outcome(State.SUCCEEDED, **evidence)
     trouble = (answer or {}).get("trouble")  # only a command that never began has anything to report
-    return Outcome(State.FAILED, error=trouble or _exit_words(status), **evidence)
+    return Outcome(State.FAILED, error=trouble or exit_words(status), **evidence)
 
 
 def _python_outcome(status: int, answer: Mapping[str, Any] | None, evidence: dict[str, Any]) -> Outcome:
     """Success needs the function's own answer: a process that merely exits with 0 has not returned (I11)."""
     if answer is None:
         advice = "; to end well, return instead of exiting" if status == 0 else ""
-        return Outcome(State.FAILED, error=f"ended without an answer: {_exit_words(status)}{advice}", **evidence)
+        return Outcome(State.FAILED, error=f"ended without an answer: {exit_words(status)}{advice}", **evidence)
     if "skipped" in answer:
         return Outcome(State.CANCELLED, error=f"{SKIPPED}{answer['skipped']}", **evidence)
     if not answer["ok"]:
         error = answer.get("trouble") or answer.get("error")
         return Outcome(State.FAILED, error=error, retry_after=wait_of(answer.get("retry_after_s")), **evidence)
     if status != 0:
-        return Outcome(State.FAILED, error=f"returned, and then ended badly: {_exit_words(status)}", **evidence)
+        return Outcome(State.FAILED, error=f"returned, and then ended badly: {exit_words(status)}", **evidence)
     return Outcome(State.SUCCEEDED, result=answer["result"], **evidence)
-
-
-def _exit_words(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"

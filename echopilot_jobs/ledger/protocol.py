@@ -217,7 +217,7 @@ class Ledger(Protocol):
         ...
 
     def waiting_hold(self) -> Hold | None:
-        """The backlog that waits for somebody's word, if there is one."""
+        """The backlog that waits for somebody's word, if there is one; none when all of its runs were cancelled."""
         ...
 
     def answer_hold(self, answer: HoldAnswer, actor: str, now: datetime) -> Hold:

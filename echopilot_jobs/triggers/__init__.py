@@ -2,7 +2,7 @@
 
 from echopilot_jobs.triggers.calendar import DailyAt, Weekly
 from echopilot_jobs.triggers.cron import Cron
-from echopilot_jobs.triggers.ends import OnRequest, Until, without_end
+from echopilot_jobs.triggers.ends import OnRequest, Until, without_end, without_schedule
 from echopilot_jobs.triggers.facts import trigger_of
 from echopilot_jobs.triggers.intervals import Every, EveryBetween, jitter_of
 from echopilot_jobs.triggers.protocol import Trigger
@@ -21,5 +21,6 @@ __all__ = [
     "offsets_of",
     "trigger_of",
     "without_end",
+    "without_schedule",
     "zone_named",
 ]

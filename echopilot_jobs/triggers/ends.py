@@ -36,6 +36,11 @@ class OnRequest:
         return "on request"
 
 
+def without_schedule(*, on_startup: bool) -> str:
+    """When a job without a schedule runs, in words."""
+    return "at start-up and by hand" if on_startup else "only by hand"
+
+
 def without_end(trigger: Trigger) -> Trigger:
     """The rule itself, whether it has an end or not."""
     return trigger.trigger if isinstance(trigger, Until) else trigger

@@ -20,7 +20,7 @@ from echopilot_jobs.disk import amount
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.plain import coded_parts, plain
+from echopilot_jobs.plain import coded_parts, plain, sentence
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.spans import relative, span
 from echopilot_jobs.supervision import Supervisor
@@ -101,6 +101,7 @@ def _enter(state: BlueprintSetupState, services: Services) -> None:
         printed=words.printed,
         excerpt=words.excerpt,
         coded_parts=coded_parts,
+        sentence=sentence,
         clock_text=words.clock_text,
         state_words=words.state_words,
         milliseconds=words.milliseconds,

@@ -11,8 +11,9 @@ from typing import Literal
 
 from echopilot_jobs.accounting.cutoff import cut_off
 from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.accounting.waiting import full
 from echopilot_jobs.builtin import BRIEF, REPORT
-from echopilot_jobs.jobs import Inline, Job, next_slot
+from echopilot_jobs.jobs import Inline, Job, Registry, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
@@ -21,10 +22,10 @@ from echopilot_jobs.records import record
 from echopilot_jobs.runs import Pause, Progress, Run, State, bad_row
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
-from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.triggers import OnRequest, without_schedule
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
-from echopilot_jobs.web.health import Check, Health
-from echopilot_jobs.web.history import Missed, Piece, Strip, causes, missed, strip
+from echopilot_jobs.web.health import SCHEDULER, Check, Health
+from echopilot_jobs.web.history import Missed, Piece, Strip, missed, newest_outage, strip
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
@@ -96,6 +97,11 @@ class JobLine:
         return isinstance(self.job.trigger, OnRequest)
 
     @property
+    def without_schedule(self) -> str:
+        """When one without a schedule runs: what the command line says too."""
+        return without_schedule(on_startup=self.job.on_startup)
+
+    @property
     def is_own_duty(self) -> bool:
         """Whether the scheduler does it itself, as it does the heartbeat."""
         return isinstance(self.job.action, Inline)
@@ -138,8 +144,8 @@ def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     day = strip(ledger, now - DAY, now)
     lost = missed(ledger, now - DAY, now)
     waits = [*dead_lately(ledger, services.settings.logs_dir, now), *waiting(ledger, list(paused.values()), now)]
-    waits += never_done(ledger, services.registry.values())
-    past = dark_hours(day, lost, causes(ledger, day), now)
+    waits += [*crowded(ledger, services.registry, now), *never_done(ledger, services.registry.values())]
+    past = dark_hours(day, lost, newest_outage(ledger, day), now)
     return Dashboard(
         now=now,
         verdict=verdict(health, jobs, waits, past),
@@ -234,11 +240,12 @@ def verdict(
 
     *waits* is what goes on or stands still until a person does something; *past* is what happened to the scheduler lately.
     """
-    broken = [_of_check("bad", check) for check in _causes_first(health.failing)]
+    checks = list(map(of_check, _causes_first(health)))
+    broken = [problem for problem in checks if problem.tone == "bad"]
     broken += [problem for line in jobs if (problem := failing(line, health.at))]
     broken += [problem for problem in waits if problem.tone == "bad"]
     watch = [problem for problem in waits if problem.tone == "warn"]
-    watch += [_of_check("warn", check) for check in health.checks if check.level == "warn"]
+    watch += [problem for problem in checks if problem.tone == "warn"]
     watch += past
     if broken:
         return Verdict("bad", _headline(broken), tuple(broken + watch))
@@ -247,14 +254,19 @@ def verdict(
     return Verdict("good", _all_well(jobs, health))
 
 
-def _of_check(tone: Tone, check: Check) -> Problem:
-    return Problem(tone, check.what, check.since, check.do, mistakes=check.mistakes)
+def of_check(check: Check) -> Problem:
+    """What a check found that did not go well, as it is told to a person."""
+    return Problem(
+        "bad" if check.level == "fail" else "warn", check.what, check.since, check.do, mistakes=check.mistakes
+    )
 
 
-def _causes_first(failing: Sequence[Check]) -> list[Check]:
-    """Processes before what follows from them; what cannot be known is no finding of its own."""
-    known = [check for check in failing if check.word != "unknown"]
-    return sorted(known, key=lambda check: not check.name.startswith("program "))
+def _causes_first(health: Health) -> list[Check]:
+    """Whether anybody leads, then processes, then what follows; what cannot be known is no finding of its own."""
+    leading = health.leading
+    told = (SCHEDULER, f"program {SCHEDULER}") if leading else ()
+    others = [each for each in health.checks if each.level != "ok" and each.word != "unknown" and each.name not in told]
+    return [*([leading] if leading else []), *sorted(others, key=lambda check: not check.name.startswith("program "))]
 
 
 def failing(line: JobLine, now: datetime) -> Problem | None:
@@ -283,6 +295,14 @@ def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
     return told
 
 
+def crowded(ledger: Ledger, registry: Registry, now: datetime) -> list[Problem]:
+    """That runs wait because others hold every place there is."""
+    if (found := full(ledger, registry, now)) is None:
+        return []
+    first, words = found.holders[0], found.words(lambda moment: clock_text(moment, now))
+    return [Problem("warn", words, found.since, found.remedy, first.id, first.job_name)]
+
+
 def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:
     """The jobs whose runs are ended by their own next slot again and again."""
     return [
@@ -290,17 +310,17 @@ def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:
     ]
 
 
-def dark_hours(day: Strip, lost: Sequence[Missed], whys: Sequence[Outage | None], now: datetime) -> list[Problem]:
-    """What the last day without a scheduler cost, if there was such a time, and why; *whys* as `causes` gives them."""
+def dark_hours(day: Strip, lost: Sequence[Missed], newest: Outage | None, now: datetime) -> list[Problem]:
+    """What the last day without a scheduler cost, if there was such a time; of several the *newest* has its cause told."""
     if day.dark < timedelta(minutes=1):
         return []
     slots, since = _cost(lost, day)
-    known = dict.fromkeys(outage.why for outage in reversed(whys) if outage)  # the newest first, each once
-    why = f": {'; '.join(known)}" if known else ""
+    why = f": {newest.why}" if newest else ""
+    goes_on = day.darks[-1].end == day.end  # why is told where it is told that none leads
     earlier = f" since {clock_text(since, now)}" if since < day.start else ""
     cost = f"{counted(slots, 'slot')}{earlier} had no run of {'its' if slots == 1 else 'their'} own"
     what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
-    do = ["why may be in `logs/supervisord.log`"] if any(map(_log_may_tell, whys)) else []
+    do = ["why may be in `logs/supervisord.log`"] if not goes_on and _log_may_tell(newest) else []
     do += ["the list below says what it cost"] if slots else []
     return [Problem("warn", what, None, "; ".join(do))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,11 +12,12 @@ from flask import current_app
 
 from echopilot_jobs.definitions import InForce
 from echopilot_jobs.disk import amount, shortage
-from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorUnreachable
+from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorLost, SupervisorUnreachable
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import LEASE_TTL, Ledger
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.outages import IN_WORDS, Cause, end_words
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.spans import span
@@ -62,6 +64,21 @@ class Health:
     def failing(self) -> list[Check]:
         """The failed checks."""
         return [check for check in self.checks if check.level == "fail"]
+
+    @property
+    def leading(self) -> Check | None:
+        """That no scheduler leads, or that one comes up: once, by its program where that is down. None while one leads."""
+        beat = self.named(SCHEDULER)
+        if beat is None or beat.level == "ok" or beat.word == "unknown":
+            return None
+        program = self.named(f"program {SCHEDULER}")
+        if program is None or program.level != "fail":
+            return beat
+        return replace(beat, what=f"{program.what}; no scheduler leads, so nothing starts", do=program.do)
+
+    def named(self, name: str) -> Check | None:
+        """The check of that name, if it was made."""
+        return next((check for check in self.checks if check.name == name), None)
 
 
 class HealthDesk:
@@ -142,9 +159,10 @@ def beat(stint: Stint | None, now: datetime, coming_up: Program | None = None) -
         return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
     age = now - stint.beat_at
     if age > LEASE_TTL:
-        return Check("scheduler", "fail", "stale", f"the last beat is {span(age)} old", stint.beat_at, restart)
+        silent = "the scheduler is silent: no beat of it, so nothing is planned or started"
+        return Check("scheduler", "fail", "stale", silent, stint.beat_at, restart)
     if -age > LEASE_TTL:
-        what = f"the last beat lies {span(-age)} in the future: the clock was set back"
+        what = f"the scheduler's last beat lies {span(-age)} in the future: the clock was set back"
         return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
     return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)
 
@@ -168,8 +186,11 @@ def _programs(services: Services, now: datetime) -> tuple[list[Program], list[Ch
     try:
         programs = services.supervisor.programs()
     except SupervisorUnreachable as error:
-        # The application may be served without supervisord, so this alone is no failure.
-        return [], [Check("supervisor", "warn", "unreachable", str(error), do="start the stack with `bin/stack`")]
+        what, do = remedy_apart(str(error))
+        # The application may be served without supervisord, so that there is none is no failure. One that lives and can be
+        # neither asked nor steered is: whether its programs are well nobody knows, and only a person ends that.
+        level: Level = "fail" if isinstance(error, SupervisorLost) else "warn"
+        return [], [Check("supervisor", level, "unreachable", what, do=do or "see `echopilot doctor`")]
     judged = [_program(program, now) for program in programs]
     return programs, [Check("supervisor", "ok", "ok", f"{len(programs)} programs"), *judged]
 

@@ -78,10 +78,10 @@ def strip(ledger: Ledger, start: datetime, end: datetime) -> Strip:
     return Strip(start, end, tuple(_pieces(stints, known_from, start, end)))
 
 
-def causes(ledger: Ledger, day: Strip) -> list[Outage | None]:
-    """What the ledger holds of each dark stretch of *day*, oldest first; None where that is nothing."""
+def newest_outage(ledger: Ledger, day: Strip) -> Outage | None:
+    """What the ledger holds of the newest dark stretch of *day*; None where that is nothing, as while it goes on."""
     outages = ledger.outages_between(day.start, day.end)
-    return [_outage_in(piece, outages) for piece in day.darks]
+    return _outage_in(day.darks[-1], outages) if day.darks else None
 
 
 def _outage_in(piece: Piece, outages: Sequence[Outage]) -> Outage | None:

@@ -57,10 +57,13 @@ def no_more_than(fields: Mapping[str, Any], allowed: Sequence[str]) -> None:
             raise BadInput(f"unknown field '{shown(name)}'; wanted: {', '.join(allowed) or 'none at all'}")
 
 
-def run_id(text: str) -> int:
-    """A run's number from a path. Raises `UnknownName`: whatever is no number is no run either."""
+def run_id(text: str, *, advice: str = "; wanted: a number, see /api/runs for those there are") -> int:
+    """A run's number from a path. Raises `UnknownName`: whatever is no number is no run either.
+
+    *advice* is for programs, unless the caller has one for a person.
+    """
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise UnknownName(f"no run '{shown(text)}'; wanted: a number, see /api/runs for those there are")
+        raise UnknownName(f"no run '{shown(text)}'{advice}")
     return int(text)
 
 
@@ -72,13 +75,15 @@ def page_limit(query: Mapping[str, str], default: int = 50) -> int:
     return int(text)
 
 
-def before(query: Mapping[str, str]) -> int | None:
-    """`before` of a query: the id to page on from."""
+def before(
+    query: Mapping[str, str], *, advice: str = "; wanted: the `next_before` of the page before this one"
+) -> int | None:
+    """`before` of a query: the id to page on from. *advice* as for `run_id`."""
     text = query.get("before")
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
-        raise BadInput(f"before '{shown(text)}'; wanted: the `next_before` of the page before this one")
+        raise BadInput(f"before '{shown(text)}'{advice}")
     return int(text)
 
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from echopilot_jobs.accounting.waiting import waiting_words
-from echopilot_jobs.errors import EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
+from echopilot_jobs.errors import SEE_RUNS, EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
 from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.jobs import BadParameters, Job
 from echopilot_jobs.jobs.params import WORDS
@@ -83,7 +83,7 @@ def job(name: str) -> Response:
 def _job(name: str, given: Mapping[str, str] | None = None, error: EchoPilotError | None = None) -> Response:
     """The page of a job; with *error* the form to hold it comes back with what was *given*."""
     now = services().clock.now()
-    sheet = job_sheet(services(), name, now)
+    sheet = job_sheet(services(), name, desk().now(), now)
     page = _page(
         "job.html",
         sheet=sheet,
@@ -137,7 +137,7 @@ def answer_backlog(hold: int, answer: str) -> AnyResponse:
 
 def cancel_run(run_id: str) -> AnyResponse:
     """End a run, or ask it to stop."""
-    run = manual.cancel(services(), inputs.run_id(run_id))
+    run = manual.cancel(services(), _run_id(run_id))
     return redirect(_address("run", run_id=run.id), 303)
 
 
@@ -145,7 +145,7 @@ def retry_run(run_id: str) -> AnyResponse:
     """Repeat a run that ended badly, with its slot and its parameters."""
     try:
         insist = f"use `echopilot retry {run_id} --force`"  # there is no button for what need not be done again
-        run, _ = manual.repeat(services(), inputs.run_id(run_id), insist=insist)
+        run, _ = manual.repeat(services(), _run_id(run_id), insist=insist)
     except WrongState as error:
         return _said(str(error), error)
     return _said(f"run {run.id} repeats run {run_id}", run_id=run.id, to=_address("run", run_id=run.id))
@@ -195,7 +195,8 @@ def runs() -> Response:
     query, ledger, limit = request.args, services().ledger, 50
     job_name = query.get("job") or None
     wanted = inputs.states(query) if query.get("state") else None
-    found = ledger.runs(job_name=job_name, states=wanted, before_id=inputs.before(query), limit=limit)
+    before = inputs.before(query, advice=f" is no run's number{SEE_RUNS}")
+    found = ledger.runs(job_name=job_name, states=wanted, before_id=before, limit=limit)
     return _page(
         "runs.html",
         now=services().clock.now(),
@@ -205,15 +206,19 @@ def runs() -> Response:
         queued=ledger.count_queued(job_name),
         job_names=sorted(ledger.first_seen()),
         states=list(State),
-        before=inputs.before(query),
+        before=before,
         next_before=found[-1].id if len(found) == limit else None,
     )
+
+
+def _run_id(text: str) -> int:
+    return inputs.run_id(text, advice=SEE_RUNS)
 
 
 def run(run_id: str) -> Response:
     """One run: what it was for, every move it made, how it ended and what it printed."""
     ledger, now = services().ledger, services().clock.now()
-    found = ledger.run(inputs.run_id(run_id))
+    found = ledger.run(_run_id(run_id))
     hold = ledger.waiting_hold()
     job = services().registry.get(found.job_name)
     repeated = ledger.requested(retry_key(found.id))
@@ -241,7 +246,7 @@ def artefact(run_id: str, kind: str) -> Response:
     """A brief or report that a run has written, in a sandbox (S12)."""
     if kind not in artefacts.KINDS:
         raise Refused(404, f"no artefact of kind '{inputs.shown(kind)}'; wanted: html or json")
-    found = services().ledger.run(inputs.run_id(run_id))
+    found = services().ledger.run(_run_id(run_id))
     response = make_response(artefacts.read(services(), found, kind))
     response.headers["Content-Type"] = f"{artefacts.KINDS[kind]}; charset=utf-8"
     response.headers["Content-Security-Policy"] = artefacts.SANDBOX
@@ -252,7 +257,7 @@ def artefact(run_id: str, kind: str) -> Response:
 
 def kept_file(run_id: str, name: str) -> Response:
     """A file that a run has kept, to be saved: nothing of it is shown here, whatever it holds (S12, S17)."""
-    found = services().ledger.run(inputs.run_id(run_id))
+    found = services().ledger.run(_run_id(run_id))
     kept = next((each for each in services().ledger.artefacts(found.id) if each.name == name), None)
     if kept is None:
         raise UnknownName(f"run {found.id} of {found.job_name} kept no file '{inputs.shown(name)}'")

@@ -105,6 +105,20 @@ def test_who_follows_a_run_is_told_how_an_attempt_ended_and_when_the_next_one_be
     ]
 
 
+def test_a_signal_has_its_name_and_a_run_that_has_not_started_no_attempt(call: Call, house: House):
+    run, _ = house.ledger.request_run("export", NOW)
+    queued = call("show", str(run.id)).out
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", NOW)
+    with house.ledger.leading(lease, NOW) as work:
+        work.start_ready(Limits(5))
+        work.finish(house.ledger.run(run.id), Outcome(State.FAILED, error="no", exit_status=-15))
+
+    ended = call("show", str(run.id)).out
+
+    assert not re.search(r"^attempt ", queued, re.MULTILINE)
+    assert re.search(r"^exit status +-15 \(killed by SIGTERM\)$", ended, re.MULTILINE)
+
+
 def test_every_failed_attempt_is_shown_with_its_error_the_last_one_too(call: Call, failed: Run):
     moves = call("show", str(failed.id)).out.partition("moves\n")[2].splitlines()
 

@@ -29,6 +29,7 @@ from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
 from tests.cli.housekit import Terminal
+from tests.schedulekit import reading
 
 NOW = SystemClock().now()
 LEADS, SILENT = Standing("leading", "beat 1 s ago, term 3"), Standing("silent", "last beat 5 min ago; see `it`")
@@ -365,3 +366,30 @@ def test_a_job_that_its_own_slots_never_let_finish_is_named(call: Call, house: H
         said.split()
     )
     assert json.loads(call("status", "--json").out)["status"]["cut_off"] == [{"job": "hurried", "count": 5}]
+
+
+def test_that_every_place_is_taken_is_told_with_who_holds_them(call: Call, house: House) -> None:
+    (house.settings.home / "jobs.toml").write_text(
+        "[jobs.hangs]\nmanual = true\ncommand = ['true']\noverlap = 'allow(8)'\n"
+        "[jobs.waits]\nmanual = true\ncommand = ['true']\n"
+    )
+    since = NOW - timedelta(minutes=5)
+    lease = house.ledger.take_lease("boot:1:1", "host", "rev", since)
+    registry = definitions.in_force(house.settings).registry
+    with house.ledger.leading(lease, since) as work:
+        work.standings([registry["hangs"], registry["waits"]])
+    numbers = []
+    for _ in range(8):
+        numbers.append(house.ledger.request_run("hangs", since)[0].id)
+        with house.ledger.leading(lease, since) as work:
+            work.start_ready(Limits(8, instances={"hangs": 8}))
+    house.ledger.request_run("waits", since)
+    with house.ledger.leading(lease, SystemClock().now()) as work:
+        work.renew(reading(SystemClock().now()), planned=True)
+
+    said = " ".join(call("status").out.split())
+    document = json.loads(call("status", "--json").out)["status"]["places"]
+
+    assert "places all 8 places for runs are taken, 8 by hangs since " in said
+    assert f"; 1 run waits for one since {near(since, NOW)}; `echopilot cancel {numbers[0]}` frees the place" in said
+    assert (document["held_by"], document["waiting"]) == (numbers, 1)

@@ -17,7 +17,8 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.web.health import disk
 
-from .conftest import KEY, Stack, Table
+from .conftest import KEY, Browser, Stack, Table
+from .test_pages import seen
 
 
 def asked(client: FlaskClient) -> tuple[int, dict[str, Any]]:
@@ -208,6 +209,23 @@ def test_an_unreachable_supervisord_is_a_warning_not_an_alarm(api: FlaskClient, 
 
     assert (status, found["checks"]["supervisor"]) == (200, "unreachable")
     assert found["details"]["supervisor"]["level"] == "warn"
+
+
+def test_a_supervisord_that_lives_and_cannot_be_reached_is_red_with_its_remedy_once_I26(
+    api: FlaskClient, browser: Browser, table: Table
+) -> None:
+    """Whether its programs are well nobody knows, and it does not pass by itself."""
+    table.lost = True
+
+    status, found = asked(api)
+    text = seen(browser.client.get("/").text)
+
+    detail = found["details"]["supervisor"]
+    assert (status, found["checks"]["supervisor"], detail["level"]) == (503, "unreachable", "fail")
+    assert detail["what"].endswith("lives (pid 70): nobody can steer it")
+    assert detail["do"] == "end it with `bin/stack stop`, then start the stack with `bin/stack`"
+    assert text.count("bin/stack stop") == 1
+    assert "Do: end it with bin/stack stop, then start the stack with bin/stack" in text
 
 
 def test_probes_read_the_ledger_at_most_once_a_second(

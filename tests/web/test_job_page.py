@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from echopilot_jobs.cli.rows import job_row
 from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.planner import Plan
@@ -21,7 +22,7 @@ from echopilot_jobs.triggers import Cron, Every, OnRequest, Until
 from echopilot_jobs.web.defined import definition_words
 from tests.schedulekit import claim, dispose, stretch
 
-from .conftest import SAME_ORIGIN, Browser, Stack, with_key
+from .conftest import SAME_ORIGIN, Browser, Stack, Table, with_key
 from .test_pages import HTMX, NASTY, Seen, seen
 
 FAILED = Outcome(State.FAILED, error="no answer")
@@ -106,6 +107,61 @@ def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browse
     assert f'<a href="/runs/{run.id}">Open run {run.id}</a>' in banner
     assert f'action="/runs/{run.id}/retry"' in banner
     assert "Do: next try at 08:00:00 UTC; read the run" in seen(banner)
+
+
+def test_a_job_page_promises_no_run_while_no_scheduler_leads(
+    browser: Browser, stack: Stack, table: Table, clock: FakeClock
+) -> None:
+    stack.carry_out("ceo_brief", Outcome(State.SUCCEEDED))
+    waiting, _ = stack.ledger.request_run("ceo_brief", clock.now())
+    green = browser.client.get("/jobs/ceo_brief").text
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+    table.programs_now = [table.program("scheduler", "STOPPED"), table.program("web")]
+    clock.sleep(2)
+
+    page = browser.client.get("/jobs/ceo_brief").text
+    text = seen(page)
+
+    assert "verdict--good" in green
+    assert "Next run at 08:00:00, in 30 s" in seen(green)
+    assert "Nothing starts until" not in green
+    assert "verdict--bad" in page
+    assert text.index("no scheduler leads, so nothing starts") < text.index("Its next slot comes due at 08:00:00")
+    assert "Do: supervisorctl start scheduler" in text
+    assert "Next run" not in text
+    assert "What comes Nothing starts until a scheduler leads." in text
+    assert f"Run {waiting.id} …queued" in text
+
+
+def test_a_queued_run_on_its_job_s_page_says_what_it_waits_for(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    for _ in range(2):
+        stack.ledger.request_run("ceo_brief", clock.now())
+        if stack.ledger.count_queued() and not stack.ledger.runs(states=frozenset({State.RUNNING}), limit=1):
+            stack.start()
+    stack.beat()
+
+    text = seen(browser.client.get("/jobs/ceo_brief").text)
+
+    assert "; it waits for a run of its own job to end (run 1 of ceo_brief)" in text
+
+
+@pytest.mark.parametrize(("on_startup", "words"), [(True, "at start-up and by hand"), (False, "only by hand")])
+def test_page_and_command_line_say_alike_when_a_job_without_a_schedule_runs(
+    make_app: Callable[..., Flask], stack: Stack, clock: FakeClock, on_startup: bool, words: str
+) -> None:
+    warm = Job("warm", OnRequest(), Command(("true",)), on_startup=on_startup)
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        leading.standings([warm])
+    browser = Browser(make_app(registry=Registry([warm])))
+
+    board, page = (seen(browser.client.get(path).text) for path in ("/", "/jobs/warm"))
+
+    assert job_row(warm, None, None, clock.now())[2] == words
+    assert words in board
+    assert f"Runs {words}" in page
+    assert f"It has no schedule: it runs {words}." in page
 
 
 def test_a_run_that_was_cancelled_mends_no_bad_row(browser: Browser, stack: Stack) -> None:

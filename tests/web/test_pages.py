@@ -14,12 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from echopilot_jobs.clock import EPOCH
+from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import Limits
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, Run, State
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
+from echopilot_jobs.triggers import Every
 from echopilot_jobs.web.history import strip
 from tests.schedulekit import dispose, stretch
 
@@ -132,14 +134,47 @@ def test_a_failed_job_is_named_with_its_error_and_what_to_do(browser: Browser, s
 def test_several_problems_are_counted_and_listed_causes_first(
     browser: Browser, stack: Stack, table: Table, clock: FakeClock
 ) -> None:
+    stack.carry_out("ceo_brief", Outcome(State.FAILED, error="no answer"))
     table.programs_now = [table.program("scheduler", "FATAL"), table.program("web")]
     clock.sleep(60)
 
     text = seen(browser.client.get("/").text)
 
     assert "2 things are broken" in text
-    assert text.index("supervisord has given up") < text.index("the last beat is 1 min old")
+    assert text.index("supervisord has given up") < text.index("'ceo_brief' failed: no answer")
     assert "Do: supervisorctl start scheduler" in text
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/heartbeat"])
+def test_a_stopped_scheduler_is_one_fault_with_the_remedy_that_starts_it(
+    browser: Browser, stack: Stack, table: Table, clock: FakeClock, path: str
+) -> None:
+    stack.carry_out("heartbeat", Outcome(State.SUCCEEDED))
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+    table.programs_now = [table.program("scheduler", "STOPPED"), table.program("web")]
+
+    page = browser.client.get(path).text
+    text = seen(page)
+
+    assert (
+        "'scheduler' was stopped by an operator; no scheduler leads, so nothing starts since 07:59:30"
+        in text.replace(" as of 07:59:30 UTC", "")
+    )
+    assert "Do: supervisorctl start scheduler; its last words: supervisorctl tail scheduler" in text
+    assert "no other one leads" not in text
+    assert "supervisorctl restart" not in text
+    assert "verdict--bad" in page
+
+
+def test_a_frozen_scheduler_is_said_to_be_silent_and_since_when(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    clock.sleep(29)
+
+    text = seen(browser.client.get("/").text)
+
+    assert "The scheduler is silent: no beat of it, so nothing is planned or started" in text
+    assert "since 07:59:30, 29 s ago" in text
 
 
 def test_a_restart_that_is_under_way_is_told_and_no_alarm(
@@ -250,10 +285,8 @@ def test_why_no_scheduler_ran_is_told_and_the_log_named_only_where_it_may_know(
     assert (LOG in text) is log_is_named
 
 
-def test_each_cause_of_dark_time_is_told_once_the_newest_first(
-    browser: Browser, stack: Stack, clock: FakeClock
-) -> None:
-    for cause in (Cause.SUSPEND, Cause.STOPPED, Cause.SUSPEND):
+def test_of_several_outages_only_the_last_one_s_cause_is_told(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    for cause in (Cause.UNKNOWN, Cause.SUSPEND, Cause.STOPPED):
         begun = clock.now()
         clock.sleep(600)
         stack.lead()
@@ -266,7 +299,29 @@ def test_each_cause_of_dark_time_is_told_once_the_newest_first(
 
     last = f"{begun:%H:%M:%S} to {begun + timedelta(seconds=600):%H:%M:%S}"
     assert f"no scheduler ran 3 times in the last 24 h, 30 min in all, the last time from {last}: " in text
-    assert ": the machine was suspended; somebody stopped it; 0 slots" in text
+    assert f"the last time from {last}: somebody stopped it; 0 slots" in text
+    assert "suspended" not in text
+    assert LOG not in text
+
+
+def test_an_outage_that_goes_on_is_not_told_with_the_cause_of_one_before(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    begun = clock.now()
+    clock.sleep(600)
+    stack.lead()
+    with stack.ledger.leading(stack.lease, clock.now()) as transaction:
+        transaction.record_outage(Outage(begun, clock.now(), Cause.UNKNOWN, "the ledger is a restored copy"))
+    clock.sleep(60)
+    ended = clock.now()
+    stack.ledger.end_stint(stack.lease, "stopped", ended)
+    clock.sleep(120)
+
+    text = seen(browser.client.get("/").text)
+
+    assert f"2 times in the last 24 h, 12 min in all, the last time since {ended:%H:%M:%S}; 0 slots" in text
+    assert "restored copy" not in text
+    assert LOG not in text
 
 
 def test_a_time_without_scheduler_that_began_before_the_last_day_is_told_as_such(
@@ -342,6 +397,33 @@ def test_a_scheduler_that_dies_again_and_again_is_a_warning_also_while_one_leads
     assert f"the scheduler died 2 times within the last hour, last at {last:%H:%M:%S}" in seen(page)
     assert page.index("the scheduler died 2 times") < page.index("daily_report is paused by test")
     assert "supervisorctl tail scheduler" in page
+    assert "verdict--warn" in page
+
+
+def test_that_every_place_is_taken_is_a_warning_on_the_dashboard_with_the_run_that_holds_one_longest(
+    make_app: Callable[..., Flask], stack: Stack, clock: FakeClock
+) -> None:
+    jobs = [Job(f"j{number}", Every(timedelta(days=1)), Command(("true",))) for number in range(9)]
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        leading.standings(jobs)
+    for job in jobs[:8]:
+        stack.ledger.request_run(job.name, clock.now())
+        stack.start()
+    stack.ledger.request_run("j8", clock.now())
+    browser = Browser(make_app(registry=Registry(jobs)))
+    stack.beat()
+    before = seen(browser.client.get("/").text)
+    clock.sleep(70)
+    stack.beat()
+
+    page = browser.client.get("/").text
+
+    assert "places for runs" not in before
+    assert (
+        "all 8 places for runs are taken, 1 by j0 since 07:59:30, 1 by j1 since 07:59:30, 1 by j2 since 07:59:30 "
+        "and 5 other jobs; 1 run waits for one since 07:59:30, 1 min 10 s ago Do: echopilot cancel 1 frees"
+    ) in seen(page)
+    assert '<a href="/runs/1">Open run 1</a>' in page
     assert "verdict--warn" in page
 
 
@@ -440,7 +522,7 @@ def test_a_run_shows_its_facts_its_moves_and_its_output(browser: Browser, stack:
 
     assert "Run 1 of ceo_brief failed" in text
     assert "OSError: no space" in text
-    assert "-9 (signal 9)" in text
+    assert "-9 (killed by SIGKILL)" in text
     assert "… 1,234 bytes dropped …" in text
     assert "queued" in text
     assert "running" in text
@@ -600,3 +682,29 @@ def test_refusals_have_a_page_for_people(browser: Browser) -> None:
     assert "no run 99 To the runs there are" in seen(unknown_run.text)
     assert missing.headers["X-Request-Id"] in missing.text
     assert "Sign out" in missing.text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("/runs?before=abc", "before 'abc' is no run's number"), ("/runs/abc", "no run 'abc'")],
+)
+def test_what_is_no_run_is_refused_in_words_for_whoever_asks(
+    browser: Browser, api: FlaskClient, path: str, words: str
+) -> None:
+    """A person is led to the list of runs, a program to the API."""
+    person, program = seen(browser.client.get(path).text), api.get("/api" + path).json
+
+    assert f"{words} To the runs there are" in person
+    assert "/api/runs" not in person
+    assert "next_before" not in person
+    assert program is not None
+    assert "wanted: " in program["error"]
+
+
+def test_a_run_that_has_not_started_has_no_attempt(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    run, _ = stack.ledger.request_run("ceo_brief", clock.now())
+    queued = browser.client.get(f"/runs/{run.id}").text
+    stack.start()
+
+    assert "<dt>Attempt</dt>" not in queued
+    assert "<dt>Attempt</dt><dd>1</dd>" in browser.client.get(f"/runs/{run.id}").text

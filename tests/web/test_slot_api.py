@@ -346,6 +346,32 @@ def test_a_backlog_is_answered_on_a_page_once_and_by_a_name(
     assert behind.ledger.waiting_hold() is None
 
 
+def test_a_backlog_of_which_a_part_was_cancelled_is_told_with_what_still_waits(
+    make_app: Callable[..., Flask], behind: Life
+) -> None:
+    app = make_app()
+    for run_id in (1, 2):
+        behind.ledger.cancel(run_id, behind.clock.now(), "cli:ann")
+    browser, hold = Browser(app), behind.ledger.waiting_hold()
+    assert hold is not None
+
+    home = seen(browser.client.get("/").text)
+    shown = with_key(app).get("/api/backlog").json
+    said = seen(browser.post(f"/backlog/{hold.id}/latest", **HTMX).text)
+
+    assert "3 missed slots wait for your word" in home
+    assert shown is not None
+    assert shown["backlog"]["count"] == 3
+    assert "the backlog of 3 missed slots is answered: latest" in said
+
+
+def test_a_backlog_that_was_cancelled_whole_waits_no_more(behind: Life) -> None:
+    for run in behind.ledger.runs(states=frozenset({State.QUEUED})):
+        behind.ledger.cancel(run.id, behind.clock.now(), "cli:ann")
+
+    assert behind.ledger.waiting_hold() is None
+
+
 def test_the_dashboard_shows_a_paused_job_as_paused(app: Flask, stack: Stack, clock: FakeClock) -> None:
     stack.ledger.pause("ceo_brief", clock.now(), clock.now() + DAY, "cli:ann", "disk <b>move</b>")
     stack.ledger.pause("self_heal", clock.now(), None, "cli:ann", "")

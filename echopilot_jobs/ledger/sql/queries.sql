@@ -337,7 +337,12 @@ where job_id = :job_id and since_at <= :now and (until_at is null or until_at > 
 insert into holds (decided_at, expires_at, count) values (:now, :expires_at, :count) returning id
 
 -- name: waiting_hold
-select * from holds where answered_at is null order by id limit 1
+-- Its count is of what waits now: some of what was claimed into it may have been cancelled since.
+select id, decided_at, expires_at, answered_at, answer, actor,
+       (select count(*) from runs where runs.hold_id = holds.id and runs.state = 'queued') as count
+from holds
+where answered_at is null and exists (select 1 from runs where runs.hold_id = holds.id and runs.state = 'queued')
+order by id limit 1
 
 -- name: answer_hold
 update holds set answered_at = :now, answer = :answer, actor = :actor where id = :hold_id and answered_at is null
