@@ -82,6 +82,8 @@ def test_a_changed_schedule_supersedes_what_was_due_and_keeps_to_the_new_times_F
     skips = world.ledger.skips_between(world.clock.now() - timedelta(hours=3), world.clock.now())
     assert [run.slot.due_at.minute for run in runs if run.slot] == [0, 0]
     assert {skip.reason for skip in skips} == {SkipReason.SUPERSEDED}
+    (told,) = [facts for name, facts in world.log.lines if name == "slot.skipped"]
+    assert (told["job"], told["reason"], told["count"]) == ("j", "superseded", len(skips))
 
 
 def test_an_unchanged_job_keeps_its_due_slot_through_an_adoption_I2(world: World) -> None:

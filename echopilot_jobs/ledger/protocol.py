@@ -29,6 +29,7 @@ from echopilot_jobs.runs import (
     Stint,
 )
 from echopilot_jobs.slots import Gap, Skip, Slot
+from echopilot_jobs.stretches import SkippedStretch
 
 
 class Pass(Protocol):
@@ -54,6 +55,11 @@ class Pass(Protocol):
 
     def standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
         """By name, what the planner needs to know about *jobs* (registered on first sight, owing nothing for the past)."""
+        ...
+
+    @property
+    def superseded(self) -> Sequence[tuple[Job, SkippedStretch]]:
+        """What this pass skipped because the times of a job were changed, or the job was removed."""
         ...
 
     def retire(self, kept: Collection[str]) -> None:

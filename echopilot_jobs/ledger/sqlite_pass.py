@@ -43,9 +43,8 @@ class SqlitePass:
         self._starting = Starting(sql, lease, self._at)
         self._claiming = Claiming(sql, lease, self._at, self._starting.started)
         self._ending = Ending(sql, lease, self._at)
-        self._definitions = Definitions(
-            sql, self._now, lambda job, job_id, stretch: self._skip(job, job_id, stretch, None)
-        )
+        self._definitions = Definitions(sql, self._now, self._supersede)
+        self.superseded: list[tuple[Job, SkippedStretch]] = []
 
     def close(self) -> None:
         """Write what was gathered to be written together."""
@@ -110,6 +109,10 @@ class SqlitePass:
             if row := self._definitions.define(job, self._rows.get(job.name), number):
                 self._rows[job.name] = row
         return {job.name: self._standing(self._rows[job.name], number) for job in jobs}
+
+    def _supersede(self, job: Job, job_id: int, stretch: SkippedStretch) -> None:
+        self._skip(job, job_id, stretch, None)
+        self.superseded.append((job, stretch))
 
     def retire(self, kept: Collection[str]) -> None:
         self._definitions.retire(kept, self.generation().number)

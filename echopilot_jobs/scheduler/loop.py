@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from echopilot_jobs.scheduler.opening import Leadership
 from echopilot_jobs.scheduler.retrying import retry_at, why_no_more
 from echopilot_jobs.scheduler.telling import Teller
 from echopilot_jobs.scheduler.timekeeping import CameLate, ClockMoved, Footing, Timekeeper
+from echopilot_jobs.stretches import SkippedStretch
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
@@ -49,6 +50,7 @@ class PassDone:
     held_until: datetime | None = None
     settled: Hold | None = None
     retired: bool = False
+    superseded: Sequence[tuple[Job, SkippedStretch]] = ()
 
 
 class Scheduler:
@@ -254,6 +256,7 @@ class Scheduler:
                 else:
                     done.plans.append((job, made))
             self._dispose(leading, now, footing, done)
+        done.superseded = leading.superseded
         planned = {job.name for job in due}
         # One that waits for the clock may be new, and a run needs its job to be known.
         if waiting := [self._registry[name] for name in self._startup_owed if name not in planned]:

@@ -15,6 +15,7 @@ from echopilot_jobs.logs import Log
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Origin, Run, State
 from echopilot_jobs.slots import SkipReason
+from echopilot_jobs.stretches import SkippedStretch
 
 if TYPE_CHECKING:
     from echopilot_jobs.scheduler.loop import PassDone
@@ -47,6 +48,8 @@ class Teller:
         for run in done.gave_way:
             self._log.event("run.finished", **_facts(run), error=run.error)
         self._tell_claimed(done.claimed)
+        for job, stretch in done.superseded:
+            self._tell_stretch(job, stretch, done.footing)
         for job, made in done.plans:
             self._tell_skipped(job, made, done.footing)
         if done.held_until is not None:
@@ -84,17 +87,18 @@ class Teller:
     def _tell_skipped(self, job: Job, made: Plan, footing: Footing | None) -> None:
         if made.claims:
             self._overlaps.pop(job.name, None)
-        if not made.skipped:
-            return
-        cause = footing.outage.cause.value if footing and footing.outage else None
         for stretch in made.skipped:
-            facts = {"reason": stretch.reason.value, "count": stretch.count}
-            ends = {"first": stretch.first.due_at, "last": stretch.last.due_at}
-            self._log.event("slot.skipped", job=job.name, **facts, **ends, cause=cause)
+            self._tell_stretch(job, stretch, footing)
         if any(stretch.reason is SkipReason.OVERLAP for stretch in made.skipped):
             self._overlaps[job.name] += 1
             if self._overlaps[job.name] == OVERLAPS_TOLD:
                 self._log.event("job.overlapping", job=job.name, count=OVERLAPS_TOLD)
+
+    def _tell_stretch(self, job: Job, stretch: SkippedStretch, footing: Footing | None) -> None:
+        facts = {"reason": stretch.reason.value, "count": stretch.count}
+        ends = {"first": stretch.first.due_at, "last": stretch.last.due_at}
+        cause = footing.outage.cause.value if footing and footing.outage else None
+        self._log.event("slot.skipped", job=job.name, **facts, **ends, cause=cause)
 
     def _tell_ended(self, ended: Sequence[tuple[Ended, Run]]) -> None:
         self._log.events("run.finished", [_done(run) for _, run in ended])
