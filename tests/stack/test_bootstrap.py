@@ -311,8 +311,9 @@ def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(proj
 
 
 @pytest.mark.process
-def test_bootstrap_needs_nothing_but_python_itself() -> None:
-    code = "import echopilot_jobs.stack.bootstrap, echopilot_jobs.stack.quality"
+@pytest.mark.parametrize("module", ["bootstrap", "quality", "stopping"])
+def test_what_runs_before_there_is_an_environment_needs_nothing_but_python_itself(module: str) -> None:
+    code = f"import echopilot_jobs.stack.{module}"
 
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(ROOT)!r}); {code}"]
     ended = subprocess.run(command, check=False)
