@@ -276,6 +276,24 @@ def test_what_a_killed_start_left_at_work_is_ended_before_the_next_one_begins(pr
     assert "the package index cannot be reached" in ended.stdout, ended.stderr
 
 
+@pytest.mark.process
+def test_a_start_that_is_interrupted_leaves_nothing_at_work(project: Path) -> None:
+    first = subprocess.Popen([sys.executable, "-c", a_start(project)], env=NOWHERE, stderr=subprocess.DEVNULL)
+    try:
+        (pip,) = eventually(lambda: pips_of(first.pid))
+        os.kill(pip.pid, signal.SIGSTOP)
+        first.send_signal(signal.SIGINT)
+        first.wait(30)
+    finally:
+        first.kill()
+        first.wait()
+
+    is_left = processes.is_alive(pip)
+
+    processes.end_tree(pip.pid, 0)
+    assert not is_left
+
+
 def pips_of(start: int) -> list[processes.Owner]:
     """The pip at work for a *start* that makes an environment: ensurepip's child, whatever it is called."""
     found = [pid for pid in processes.descendants(start) if processes.ancestors(pid)[0] != start]
