@@ -231,11 +231,14 @@ def _look_for(wanted: bytes) -> tuple[list[int], bool]:
     return found, has_changed
 
 
-def end_marked(value: str, *, prefix: bool = False) -> int:
-    """End every process that carries the mark *value*, and what it gives birth to meanwhile; how many there were (I13)."""
+def end_marked(value: str, *, prefix: bool = False, name: str = MARK) -> int:
+    """End every process that carries the mark *value*, and what it gives birth to meanwhile; how many there were (I13).
+
+    The mark is the variable *name* of its environment.
+    """
     count = 0
     for _ in range(LOOKS_MOST):
-        left = marked(MARK, value, prefix=prefix)
+        left = marked(name, value, prefix=prefix)
         for pid in left:
             end_tree(pid, 0)
             _reap([pid])  # ours by adoption, where this process is a subreaper

@@ -2,6 +2,9 @@
 
 It reads what to look at from standard input, imports it and writes a line of JSON for each beginning and each end to the
 descriptor named in `ECHOPILOT_RESULT_FD`. Whoever reads them knows what was begun and never ended.
+
+These are two processes. The parent of the one that imports is not who asked but a watcher between them, so that a module that
+harms its parent harms nobody else. An end is written only when the watcher has answered: a killed or stopped one never does.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import inspect
 import json
 import os
 import pkgutil
+import select
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
@@ -36,16 +41,58 @@ def main() -> None:
     die_with_parent(signal.SIGKILL, parent=int(os.environ.pop("ECHOPILOT_PARENT")))
     descriptor = int(os.environ.pop("ECHOPILOT_RESULT_FD"))
     os.set_inheritable(descriptor, False)
+    watcher, (ours, theirs) = os.getpid(), socket.socketpair()
+    with os.fdopen(descriptor, "w", encoding="ascii") as answers:
+        if child := os.fork():
+            theirs.close()
+            _watch(child, ours, answers)
+        else:
+            os.setsid()  # a signal to its own group is for it alone
+            die_with_parent(signal.SIGKILL, parent=watcher)
+            ours.close()
+            _answer_all(theirs, answers)
+    os._exit(0)
+
+
+def _watch(child: int, line: socket.socket, answers: TextIO) -> None:
+    """Answer *child* on *line* for as long as it lives, then tell how it ended."""
+    ended = os.pidfd_open(child)
+    poller = select.poll()
+    for each in (line.fileno(), ended):
+        poller.register(each, select.POLLIN)
+    while ended not in [descriptor for descriptor, _ in poller.poll()]:
+        if not _give_back(line):
+            poller.unregister(line)
+    _say(answers, status=os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def _give_back(line: socket.socket) -> bool:
+    """Answer one question; False when none will come any more."""
+    with suppress(ConnectionError):
+        if asked := line.recv(1):
+            line.sendall(asked)
+            return True
+    return False
+
+
+def _answer_all(watcher: socket.socket, answers: TextIO) -> None:
     asked = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     home = Path(asked["home"])
     sys.path.insert(0, str(home))
-    with os.fdopen(descriptor, "w", encoding="ascii") as answers:
-        for number, item in enumerate(asked["items"]):
-            _say(answers, begin=number)
-            _say(answers, end=number, **_look(home, item))
-        _say(answers, files=_own_files(home))
-    os._exit(0)
+    for number, item in enumerate(asked["items"]):
+        _say(answers, begin=number)
+        found = _look(home, item)
+        _see_watcher(watcher)
+        _say(answers, end=number, **found)
+    _say(answers, files=_own_files(home))
+
+
+def _see_watcher(line: socket.socket) -> None:
+    """Wait for a word of the watcher. Where the last import has ended or stopped it there is none, and no further item."""
+    line.sendall(b"?")
+    if not line.recv(1):
+        os._exit(1)
 
 
 def _say(answers: TextIO, **facts: Any) -> None:

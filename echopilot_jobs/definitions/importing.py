@@ -16,7 +16,7 @@ from typing import Any
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.executor.starting import allowed_environment
 from echopilot_jobs.plain import plain, shorten
-from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_marked, end_tree, this_process
+from echopilot_jobs.processes import MARK, PROJECT_ROOT, end_marked, end_tree, is_frozen, this_process
 from echopilot_jobs.records import record
 
 DEADLINE_SECONDS = 10.0
@@ -78,6 +78,8 @@ class _Child:
         self._items = items
         self._answers = answers
         self._begun: int | None = None
+        self._status: int | None = None  # of the process that imports; its watcher tells it
+        self._is_frozen = False
         self._said = bytearray()
         self._printed = bytearray()
         self._mark = f"{this_process()}/check"
@@ -106,6 +108,7 @@ class _Child:
         """Take in what it says until it ends or *deadline* seconds have passed; end it and all it started."""
         try:
             in_time = self._exchange(deadline)
+            self._is_frozen = is_frozen(self._process.pid)
         finally:
             self._sweep()
         for line in bytes(self._said).split(b"\n"):
@@ -169,28 +172,35 @@ class _Child:
             declared = tuple(facts.get("declared", ()))
             answer = Answer(facts.get("problem"), facts.get("warning"), declared, facts.get("refused", {}))
             self._answers.by_item[self._numbers[facts["end"]]] = answer
+        elif "status" in facts:
+            self._status = facts["status"]
         elif "files" in facts:
             self._answers.files = tuple({*self._answers.files, *map(Path, facts["files"])})
 
     def _broken_off(self, item: Item, in_time: bool, deadline: float) -> str:
         """Why *item* was begun and never ended."""
         name = item.module or str(item.target).partition(":")[0]
+        if self._is_frozen:
+            return f"importing '{name}' stops the process that watches it (SIGSTOP); leave other processes alone there"
         if not in_time:
             return f"importing '{name}' did not end within {deadline:g} s; move that work into the function"
-        return f"importing '{name}' ends the process ({self._ending}); keep that under `if __name__`"
-
-    @property
-    def _ending(self) -> str:
-        status = self._process.returncode
-        return f"exit status {status}" if status >= 0 else f"signal {-status}"
+        if self._status is None:
+            how = _ending(self._process.returncode)
+            return f"importing '{name}' ends the process that watches it ({how}); leave other processes alone there"
+        return f"importing '{name}' ends the process ({_ending(self._status)}); keep that under `if __name__`"
 
     def _blame_all(self, in_time: bool, deadline: float) -> None:
         """The child ended outside of every item: that is nobody's module, so all that is left is told of."""
-        how = f"ended with {self._ending}" if in_time else f"did not answer within {deadline:g} s"
+        status = self._process.returncode if self._status is None else self._status
+        how = f"ended with {_ending(status)}" if in_time else f"did not answer within {deadline:g} s"
         words = shorten(plain(bytes(self._printed).decode("utf-8", "replace").strip().rpartition("\n")[2]), 200)
         problem = f"the process that imports it {how}{f': {words}' if words else ''}"
         for number in self._numbers:
             self._answers.by_item.setdefault(number, Answer(problem))
+
+
+def _ending(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else f"signal {-status}"
 
 
 @contextlib.contextmanager

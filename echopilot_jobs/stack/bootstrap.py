@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)\s*(?:;\s*(?P<marker>[^\\]+?))?\s*\\?$")
 CLAUSE = re.compile(r"^(?P<name>\w+)\s*(?P<operator>==|!=|<=|>=|<|>)\s*'(?P<value>[^']*)'$")
+INSTALLING = "installing"  # in an environment that is being made or filled
+INSTALL_MARK = "ECHOPILOT_INSTALL"  # in the environment of all that an installation starts: the project's folder
 NETWORK_SIGNS = ("Retrying (", "NewConnectionError", "name resolution", "Network is unreachable", "ConnectTimeout")
 
 
@@ -58,12 +60,17 @@ def ready_venv(lock: Path, root: Path) -> Path | None:
     """The `python` of `.venv` if its last installation of this very lock file was finished."""
     venv = root / ".venv"
     python = venv / "bin" / "python"
-    whole = not (venv / "installing").exists() and _stamps(venv).get(lock.name) == _digest(lock)
+    whole = not (venv / INSTALLING).exists() and _stamps(venv).get(lock.name) == _digest(lock)
     return python if whole and _intact(venv) else None
 
 
 def _intact(venv: Path) -> bool:
-    """False after an upgrade of the system's Python: the link then leads to a version the packages are not for."""
+    """Whether it is an environment still: `bin/python` is its own, and of the version the packages are for.
+
+    Without `pyvenv.cfg` that link is the base Python by another name; after an upgrade of the system it leads to a newer one.
+    """
+    if not (venv / "pyvenv.cfg").is_file():
+        return False
     target = Path(os.path.realpath(venv / "bin" / "python"))
     version = re.search(r"python3\.\d+$", target.name)
     return target.exists() and (version is None or (venv / "lib" / version[0]).is_dir())
@@ -155,6 +162,7 @@ def _make_in_turn(lock: Path, root: Path) -> Path:
     with _one_at_a_time(root):
         if done := ready_venv(lock, root):
             return done
+        _end_orphans(root)
         try:
             return _make(lock, root)
         except OSError as error:
@@ -179,23 +187,42 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         yield
 
 
+def _end_orphans(root: Path) -> None:
+    """End what a killed start left at work: its children die with it, the pip that `python -m venv` starts does not.
+
+    The lock is ours, so whatever carries the mark has lost its start. It would write into what is made anew now.
+    """
+    from echopilot_jobs.processes import end_marked
+
+    if end_marked(str(root), name=INSTALL_MARK):
+        say("ended what a killed start had left at work on the Python environment")
+
+
 def _make(lock: Path, root: Path) -> Path:
     venv = root / ".venv"
-    marker = venv / "installing"
+    marker = venv / INSTALLING
     python = venv / "bin" / "python"
-    fresh = marker.exists() or not _intact(venv) or _run([str(python), "-m", "pip", "--version"])[0] != 0
-    if fresh:
+    if marker.exists() or not _intact(venv) or not _has_pip_of_its_own(venv):
         say("making the Python environment .venv (first start only)")
         _make_venv(venv)
     marker.touch()  # from here on until the stamp is written, an interruption means: all over again
     stamps = _stamps(venv)
     (venv / "stamps.json").unlink(missing_ok=True)
-    _install(python, lock)
+    _install(python, lock, root)
     _connect(venv, root)
     kept = {name: stamp for name, stamp in stamps.items() if _still_there(root / "locks" / name, stamp, venv)}
     (venv / "stamps.json").write_text(json.dumps({**kept, lock.name: _digest(lock), **_covered(lock, venv)}))
     marker.unlink()
     return python
+
+
+def _has_pip_of_its_own(venv: Path) -> bool:
+    """Whether its Python takes *venv* for its home and has a pip: without both, pip would fill another Python's folders."""
+    status, output = _run(
+        [str(venv / "bin" / "python"), "-c", "import pip._internal.cli.main, sys; print(sys.prefix)"], venv.parent
+    )
+    home = output.strip().rpartition("\n")[2]
+    return status == 0 and Path(home).resolve() == venv.resolve()
 
 
 def _make_venv(venv: Path) -> None:
@@ -206,18 +233,31 @@ def _make_venv(venv: Path) -> None:
             f"{sys.executable} cannot make environments, its venv module is missing; on Debian or Ubuntu: "
             "`apt-get install python3-venv`, then start again"
         )
-    status, output = _run([sys.executable, "-m", "venv", "--clear", str(venv)])
+    _make_part(venv, [sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)])
+    (venv / INSTALLING).touch()  # a pip that was cut off half way cannot be told from a whole one
+    _make_part(venv, [str(venv / "bin" / "python"), "-Im", "ensurepip", "--upgrade", "--default-pip"])
+
+
+def _make_part(venv: Path, command: list[str]) -> None:
+    status, output = _run(command, venv.parent)
     if status != 0:
         hint = "; on Debian or Ubuntu: `apt-get install python3-venv`" if "ensurepip" in output else ""
         raise SetupError(f"cannot make the environment '{venv}'{hint}\n{_end_of(output)}")
 
 
-def _install(python: Path, lock: Path) -> None:
+def _install(python: Path, lock: Path, root: Path) -> None:
     total = len(read_pins(lock))
     say(f"installing {total} packages from locks/{lock.name}")
-    arguments = ["install", "--require-hashes", "--no-deps", "--no-input", "--disable-pip-version-check"]
+    arguments = [
+        "--require-virtualenv",
+        "install",
+        "--require-hashes",
+        "--no-deps",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
     quick = ["--retries", "2", "--timeout", "15", "--progress-bar", "off", "--root-user-action", "ignore"]
-    status, output = _run([str(python), "-m", "pip", *arguments, *quick, "-r", str(lock)], show_of=total)
+    status, output = _run([str(python), "-m", "pip", *arguments, *quick, "-r", str(lock)], root, show_of=total)
     if status == 0:
         return
     if any(sign in output for sign in NETWORK_SIGNS):
@@ -260,11 +300,11 @@ def _digest(lock: Path) -> str:
     return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
-def _run(command: list[str], show_of: int = 0) -> tuple[int, str]:
+def _run(command: list[str], root: Path, show_of: int = 0) -> tuple[int, str]:
     """Exit status and output of *command*; with *show_of*, pip's progress out of that many on one line."""
     import subprocess  # nosec B404
 
-    from echopilot_jobs.processes import die_with_parent
+    from echopilot_jobs.processes import die_with_parent, end_tree
 
     seen: list[str] = []
     ourselves = os.getpid()
@@ -274,7 +314,7 @@ def _run(command: list[str], show_of: int = 0) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=_clean_environment(),
+        env={**_clean_environment(), INSTALL_MARK: str(root)},
         # A pip that outlives a killed start would write into what the next start makes anew.
         preexec_fn=lambda: die_with_parent(signal.SIGKILL, ourselves),  # noqa: PLW1509 - one thread only here
     ) as process:
@@ -285,7 +325,8 @@ def _run(command: list[str], show_of: int = 0) -> tuple[int, str]:
                     _progress(sum(entry.startswith("Collecting ") for entry in seen), show_of)
             process.wait()
         finally:
-            process.kill()  # a TERM to us must not leave pip behind; no effect on one that has ended
+            if process.poll() is None:  # a TERM to us must not leave pip behind, nor what pip has started
+                end_tree(process.pid, 0)
     if show_of and sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
     return process.returncode, "".join(seen)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from echopilot_jobs.records import record
 
 HANDLED = (signal.SIGTERM, signal.SIGINT)
-STOP_SECONDS = 30.0
 STOPPED_EARLY = "stopped before the programs were started"
 
 
@@ -69,8 +68,8 @@ class Facts:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one sub-command. The process's exit code."""
-    verbs = {(): run, ("install",): installed, ("check",): check, ("stop",): stop}
+    """Run one sub-command; `stop` is `stopping`'s, and never comes here. The process's exit code."""
+    verbs = {(): run, ("install",): installed, ("check",): check}
     verb = verbs.get(tuple(arguments))
     if verb is None:
         helped = arguments in (["-h"], ["--help"])
@@ -102,26 +101,6 @@ def check() -> int:
     for line in apart(_check_jobs):
         say(line)
     say("settings, supervisord.conf and jobs are fine")
-    return 0
-
-
-def stop() -> int:
-    """TERM the stack of this folder and wait until it is gone; KILL after 30 s. Nothing running is fine, too."""
-    lock = preflight.StackLock(_facts().home)
-    owner = lock.holder()
-    if owner is None:
-        say("no stack is running here")
-        return 0
-    os.kill(owner.pid, signal.SIGTERM)
-    os.kill(owner.pid, signal.SIGCONT)  # a frozen one hears the TERM only when woken
-    clock = SystemClock()
-    deadline = clock.monotonic() + STOP_SECONDS
-    while processes.is_alive(owner) and (left := deadline - clock.monotonic()) > 0:
-        processes.wait_for_exit([owner], left)
-    if processes.is_alive(owner):
-        say(f"pid {owner.pid} did not end within {STOP_SECONDS:g} s; killing it and its programs")
-        processes.end_programs([owner.pid], 0.0)
-    say(f"stopped (pid {owner.pid})")
     return 0
 
 
@@ -213,11 +192,9 @@ def _facts() -> Facts:
 
 
 def _read_settings() -> tuple[str, int, str]:
-    from echopilot_jobs import settings
+    from echopilot_jobs.stack.stopping import settings_in_force
 
-    configuration = settings.load()
-    for line in settings.strangers(os.environ):
-        say(line)
+    configuration = settings_in_force()
     return str(configuration.home), configuration.port, str(configuration.supervisor_socket)
 
 

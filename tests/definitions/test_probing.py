@@ -83,6 +83,11 @@ async def later(context): ...
         ("leaves:f", "importing 'leaves' leaves with sys.exit(3); keep that under `if __name__`"),
         ("quits:f", "importing 'quits' ends the process (exit status 7); keep that under `if __name__`"),
         ("crashes:f", "importing 'crashes' ends the process (signal 11); keep that under `if __name__`"),
+        ("signals:f", "importing 'signals' ends the process (signal 15); keep that under `if __name__`"),
+        (
+            "harms:f",
+            "importing 'harms' ends the process that watches it (signal 9); leave other processes alone there",
+        ),
         ("mute:f", "importing 'mute' fails at mute.py:3: Mute: it cannot say why"),
     ],
 )
@@ -112,6 +117,8 @@ async def ayields(): yield
         leaves="import sys; sys.exit(3)",
         quits="import os; os._exit(7)",
         crashes="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        signals="import os, signal; os.kill(0, signal.SIGTERM)",
+        harms="import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
         mute=mute,
     )
 
@@ -130,6 +137,23 @@ def test_one_import_that_hangs_is_named_and_the_others_are_still_judged(tmp_path
     )
     assert answers.by_item[1].problem is None
     assert answers.by_item[2].problem is not None
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGSTOP"])
+def test_an_import_that_harms_its_parent_is_named_and_harms_nobody_who_asks_I28(tmp_path: Path, signal: str) -> None:
+    """Also where another import follows at once: only the one that did it is told of."""
+    (tmp_path / "harms.py").write_text(f"import os, signal\nos.kill(os.getppid(), signal.{signal})\ndef f(): ...\n")
+    (tmp_path / "good.py").write_text("def f(): ...\n")
+
+    answers = import_all(tmp_path, [Item(module="harms"), Item(target="good:f")], 1.0 if signal == "SIGSTOP" else 10.0)
+
+    does = {"SIGKILL": "ends", "SIGTERM": "ends", "SIGSTOP": "stops"}[signal]
+    how = {"SIGKILL": "signal 9", "SIGTERM": "signal 15", "SIGSTOP": "SIGSTOP"}[signal]
+    assert answers.by_item[0].problem == (
+        f"importing 'harms' {does} the process that watches it ({how}); leave other processes alone there"
+    )
+    assert answers.by_item[1].problem is None
+    assert processes.marked(processes.MARK, f"{processes.this_process()}/check") == []
 
 
 def test_every_import_that_breaks_the_child_is_counted_and_the_rest_says_that_it_was_not_looked_at(

@@ -106,6 +106,20 @@ def test_stop_without_a_stack_is_no_error(new_stack: NewStack) -> None:
     assert new_stack().run("stack", "stop").returncode == 0
 
 
+def test_stop_needs_no_environment_and_makes_none(stack: Stack) -> None:
+    """It may have been deleted under the living stack, on a machine without a network."""
+    owners = stack.owners()
+    bare = [sys.executable, "-I", "-S", str(stack.home / "bin" / "stack"), "stop"]  # sees no package at all
+    nowhere = {**stack.environment, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+
+    stopped = subprocess.run(bare, capture_output=True, text=True, timeout=WAIT, env=nowhere, check=False)
+
+    assert (stopped.returncode, stopped.stderr) == (0, f"stack: stopped (pid {stack.process.pid})\n")
+    assert stack.process.wait(WAIT) == 0
+    assert gone(owners)
+    assert not (stack.home / ".venv").exists()
+
+
 def test_a_deleted_socket_does_not_open_the_door_to_a_second_stack(stack: Stack) -> None:
     (stack.home / "var" / "supervisor.sock").unlink()
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from echopilot_jobs import processes
 from echopilot_jobs.stack import bootstrap
 from echopilot_jobs.stack.bootstrap import SetupError
+from tests.process.stacks import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +33,7 @@ def make_venv(root: Path, **versions: str) -> Path:
     venv = root / ".venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
+    (venv / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).parent}\n")
     packages = venv / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     packages.mkdir(parents=True)
     install(packages, **versions)
@@ -151,6 +155,17 @@ def test_a_venv_of_a_python_that_was_upgraded_away_is_made_anew(project: Path) -
     assert bootstrap.ready_venv(lock, project) is None
 
 
+def test_a_venv_that_is_the_base_python_by_another_name_is_not_used(project: Path) -> None:
+    """Without `pyvenv.cfg` pip would install into the machine's Python."""
+    lock = project / "locks" / "base.lock"
+    venv = make_venv(project)
+    stamp(venv, lock)
+
+    (venv / "pyvenv.cfg").unlink()
+
+    assert bootstrap.ready_venv(lock, project) is None
+
+
 def test_a_larger_lock_counts_for_the_base_lock_it_contains(project: Path) -> None:
     base, dev = project / "locks" / "base.lock", project / "locks" / "dev.lock"
     dev.write_text(base.read_text() + "tool==1 \\\n    --hash=sha256:00\n")
@@ -198,27 +213,125 @@ def test_a_python_without_venv_is_told_what_to_install(project: Path) -> None:
     assert "apt-get install python3-venv" in ended.stderr
 
 
-@pytest.mark.process
-def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(project: Path) -> None:
-    """Also what a second start makes of it: it tries again."""
-    code = (
+NOWHERE = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+
+
+def a_start(project: Path) -> str:
+    """The code of a start that has to make the environment of *project*."""
+    return (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path; from echopilot_jobs.stack import bootstrap\n"
         "bootstrap.ready_python = lambda *a: None\n"
         f"try: bootstrap.environment('base.lock', Path({str(project)!r}))\n"
         "except bootstrap.SetupError as e: print(e)"
     )
-    nowhere = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
 
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=nowhere, check=False)
+
+def start(project: Path) -> subprocess.CompletedProcess[str]:
+    """Such a start, without a network, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", a_start(project)], capture_output=True, text=True, env=NOWHERE, check=False
+    )
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("takes_itself_for", ["the base Python", "another environment"])
+def test_a_venv_whose_python_is_not_its_own_is_made_anew_and_never_installed_into(
+    project: Path, tmp_path: Path, takes_itself_for: str
+) -> None:
+    venv = make_venv(project)
+    if takes_itself_for == "the base Python":
+        (venv / "pyvenv.cfg").unlink()
+    else:
+        (venv / "bin" / "python").unlink()
+        (venv / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (venv / "bin" / "python").chmod(0o755)
+
+    ended = start(project)
+
+    assert "making the Python environment .venv" in ended.stderr
+    assert "the package index cannot be reached" in ended.stdout, ended.stderr
+    command = [str(venv / "bin" / "python"), "-c", "import sys; print(sys.prefix)"]
+    assert subprocess.check_output(command, text=True).strip() == str(venv)
+
+
+@pytest.mark.process
+def test_what_a_killed_start_left_at_work_is_ended_before_the_next_one_begins(project: Path) -> None:
+    """The pip that makes pip is a grandchild: nothing tells it that its start was killed."""
+    first = subprocess.Popen([sys.executable, "-c", a_start(project)], env=NOWHERE)
+    try:
+        (orphan,) = eventually(lambda: pips_of(first.pid))
+        os.kill(orphan.pid, signal.SIGSTOP)  # it stays at work for as long as nobody ends it
+    finally:
+        first.kill()
+        first.wait()
+    was_left = processes.is_alive(orphan)
+
+    ended = start(project)
+
+    is_left = processes.is_alive(orphan)
+    processes.end_tree(orphan.pid, 0)
+    assert (was_left, is_left) == (True, False)
+    assert "ended what a killed start had left at work" in ended.stderr
+    assert "the package index cannot be reached" in ended.stdout, ended.stderr
+
+
+@pytest.mark.process
+def test_a_start_that_is_interrupted_leaves_nothing_at_work(project: Path) -> None:
+    first = subprocess.Popen([sys.executable, "-c", a_start(project)], env=NOWHERE, stderr=subprocess.DEVNULL)
+    try:
+        (pip,) = eventually(lambda: pips_of(first.pid))
+        os.kill(pip.pid, signal.SIGSTOP)
+        first.send_signal(signal.SIGINT)
+        first.wait(30)
+    finally:
+        first.kill()
+        first.wait()
+
+    is_left = processes.is_alive(pip)
+
+    processes.end_tree(pip.pid, 0)
+    assert not is_left
+
+
+def pips_of(start: int) -> list[processes.Owner]:
+    """The pip at work for a *start* that makes an environment: ensurepip's child, whatever it is called."""
+    found = [pid for pid in processes.descendants(start) if processes.ancestors(pid)[0] != start]
+    return [processes.owner_of(pid) for pid in found if "pip" in processes.command_line(pid)]
+
+
+@pytest.mark.process
+def test_a_start_that_is_cut_off_while_it_makes_pip_leaves_no_environment_that_seems_whole(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(command: list[str], *_: object, **__: object) -> tuple[int, str]:
+        if "ensurepip" in command:
+            raise KeyboardInterrupt
+        return run(command, project)
+
+    run = bootstrap._run
+    monkeypatch.setattr(bootstrap, "_run", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap._make(project / "locks" / "base.lock", project)
+    monkeypatch.undo()
+    install(Path(bootstrap.site_packages(project / ".venv")[0]), pip="1")  # as far as it came
+
+    assert "making the Python environment .venv" in start(project).stderr
+
+
+@pytest.mark.process
+def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(project: Path) -> None:
+    """Also what a second start makes of it: it tries again."""
+    ended = start(project)
 
     assert "the package index cannot be reached" in ended.stdout, ended.stderr
     assert bootstrap.ready_venv(project / "locks" / "base.lock", project) is None
 
 
 @pytest.mark.process
-def test_bootstrap_needs_nothing_but_python_itself() -> None:
-    code = "import echopilot_jobs.stack.bootstrap, echopilot_jobs.stack.quality"
+@pytest.mark.parametrize("module", ["bootstrap", "quality", "stopping"])
+def test_what_runs_before_there_is_an_environment_needs_nothing_but_python_itself(module: str) -> None:
+    code = f"import echopilot_jobs.stack.{module}"
 
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(ROOT)!r}); {code}"]
     ended = subprocess.run(command, check=False)
