@@ -133,7 +133,7 @@ def test_a_failing_job_says_how_often_in_a_row_and_since_when(call: Call, house:
     since = house.ledger.run(first).finished_at
     assert since is not None
     assert f"export: run {last} failed" in answer.out
-    assert f": no route; 3 bad ends in a row since {near(since, NOW)}; last success 1 h ago" in answer.out
+    assert f": no route; 3 bad ends in a row since {near(since, NOW)}; last success 1 h" in answer.out
     assert (failing["in_a_row"], failing["since"]) == (3, iso(since))
 
 
