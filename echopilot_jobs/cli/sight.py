@@ -25,7 +25,7 @@ START_SCHEDULER = f"{START}, or with `supervisorctl start scheduler` where the s
 
 @record(frozen=True)
 class Standing:
-    """How the scheduler stands: `leading`, `silent` (its beat is too old), `stopped`, or `never` started."""
+    """How the scheduler stands: `leading`, `silent` (no beat, or one ahead of the clock), `stopped`, or `never` started."""
 
     state: str
     sentence: str
@@ -147,12 +147,13 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     """What the newest stint says about the scheduler."""
     if stint is None:
         return Standing("never", f"never started here; {START}")
-    from echopilot_jobs.ledger import LEASE_TTL
+    from echopilot_jobs.ledger.terms import Beat, beat_of
 
-    age = (now - stint.beat_at).total_seconds()
+    age, beat = (now - stint.beat_at).total_seconds(), beat_of(stint, now)
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
         return Standing("stopped", f"{ago(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
-    if age > LEASE_TTL.total_seconds():
-        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age, stint.started_at)
+    if beat is not Beat.LIVES:
+        what = f"{span(age)} ago" if beat is Beat.SILENT else f"lies {span(-age)} in the future: the clock was set back"
+        return Standing("silent", f"last beat {what}; see `echopilot doctor`", age, stint.started_at)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)

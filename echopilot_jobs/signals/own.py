@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger import Beat, Ledger, beat_of
 from echopilot_jobs.outages import life_words
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Run, Stint
@@ -97,8 +97,7 @@ def dark_minutes(stints: Sequence[Stint], since: datetime, now: datetime) -> int
     reached, dark = max(since, min(stint.started_at for stint in stints)), timedelta(0)
     for stint in sorted(stints, key=lambda stint: stint.started_at):
         dark += max(timedelta(0), stint.started_at - reached)
-        alive = stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
-        reached = max(reached, now if alive else stint.beat_at)
+        reached = max(reached, now if beat_of(stint, now) is Beat.LIVES else stint.beat_at)
     return (dark + max(timedelta(0), now - reached)) // timedelta(minutes=1)
 
 
