@@ -45,7 +45,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "backlog.answered": "nobody answered in time; the newest of each job run (runs, answer)",
         "job.overlapping": "three slots in a row met a run of the same job (job, count)",
         "run.cancel_asked": "a running run was asked to stop (run, actor)",
-        "ledger.new": "this ledger is new here (ledger_id, said)",
+        "ledger.new": "this ledger is new here (ledger_id, empty: what the log tells before is of another one, said)",
         "ledger.vanished": "the ledger's file is gone, another one or damaged; this scheduler ends (said)",
         "ledger.set_aside": "a damaged ledger was set aside (said)",
         "ledger.adopted": "a rescued copy of a deleted ledger was put in place (said)",

@@ -248,15 +248,29 @@ def _lost_by(restore: Restore, book: Logbook) -> str | None:
     lost, ends = book.forget(restore)
     told = []
     if lost:
-        numbers = f"{lost[0]} to {lost[-1]}" if len(lost) > 1 else f"{lost[0]}"
-        told.append(f"{len(lost):,} run{'s' if len(lost) > 1 else ''} the log tells of ({numbers})")
+        told.append(f"{_told_of(len(lost))} {_numbers(lost[0], lost[-1])}")
     if ends:
         told.append(f"how {ends:,} other run{'s' if ends > 1 else ''} ended")
     of = f"a copy of {stamp(restore.copied_at)}" if restore.copied_at else "an empty copy"
     return f"lost by the restore of {of} at {stamp(restore.at)}: {', and '.join(told)}" if told else None
 
 
+def _told_of(count: int) -> str:
+    return f"{count:,} run{'s' if count > 1 else ''} the log tells of"
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"({first} to {last})" if last > first else f"({first})"
+
+
 def _log_notes(book: Logbook) -> Iterator[str]:
     if book.foreign:
-        yield f"{book.foreign:,} lines of the log are older than this ledger and tell of another one"
+        are = "1 line of the log is" if book.foreign == 1 else f"{book.foreign:,} lines of the log are"
+        yield f"{are} older than this ledger and tell{'s' if book.foreign == 1 else ''} of another one"
+    if earlier := book.earlier:
+        numbers = _numbers(earlier.first_run, earlier.last_run)
+        yield (
+            f"lost before this ledger began empty at {stamp(earlier.at)}: {_told_of(earlier.count)} {numbers}, from "
+            f"{stamp(earlier.since)} to {stamp(earlier.until)}"
+        )
     yield from book.notes

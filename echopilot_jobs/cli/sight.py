@@ -57,7 +57,7 @@ def settings() -> Settings:
 
 
 def ledger(settings: Settings) -> GuestLedger:
-    """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
+    """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here, or it is gone."""
     from echopilot_jobs.ledger import GuestLedger
 
     return GuestLedger(_path(settings))
@@ -71,13 +71,21 @@ def reading(settings: Settings) -> SqliteReading:
 
 
 def _path(settings: Settings) -> Path:
-    refuse_missing_home(settings)
-    if not settings.ledger_path.exists():
-        raise LedgerUnavailable(
-            f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
-            f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"
-        )
+    refuse_missing_ledger(settings, f"; {START}, or set ECHOPILOT_HOME to the folder that holds `var/`")
     return settings.ledger_path
+
+
+def refuse_missing_ledger(settings: Settings, so: str) -> None:
+    """Raise `LedgerUnavailable` where no ledger lies: the known one is gone, or nothing was ever started here, *so*."""
+    refuse_missing_home(settings)
+    path = settings.ledger_path
+    if path.exists():
+        return
+    from echopilot_jobs.ledger.missing import gone
+
+    lost = gone(path)
+    why = f"{lost.what}; {lost.do}" if lost else f"nothing was ever started here{so}"
+    raise LedgerUnavailable(f"no ledger at '{path}': {why}")
 
 
 def refuse_missing_home(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
 from echopilot_jobs.ledger import Beat, SqliteLedger, beat_of
+from echopilot_jobs.ledger.missing import gone
 from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.processes import command_line, unsteered
 from echopilot_jobs.runs import Stint
@@ -136,7 +137,8 @@ def supervisor(place: Place) -> Iterator[Finding]:
 def scheduler(place: Place) -> Iterator[Finding]:
     path = place.settings.ledger_path
     if not path.exists():
-        yield Finding(OK, "never started here")
+        if gone(path) is None:  # that it is gone is said by the ledger's check
+            yield Finding(OK, "never started here")
         return
     try:
         with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
