@@ -316,6 +316,22 @@ def test_a_slot_nobody_planned_though_a_scheduler_leads_is_late_I2(life: Life) -
     assert "late" in life.audit(since=life.clock.now()).findings.counts
 
 
+def test_what_came_due_before_a_scheduler_that_gave_up_at_once_is_undecided_and_not_late_I2(life: Life) -> None:
+    """One that took over and stepped down before its first pass has planned nothing, though its beat is young."""
+    life.go_on(life.begin(JOBS[0]), 2 * MINUTE)
+    life.clock.sleep(150)
+    life.begin(JOBS[0])
+
+    just = life.audit()
+    life.sql("update stints set beat_at = beat_at + 60000 where id = (select max(id) from stints)")
+    life.clock.sleep(60)
+
+    assert just.is_green, just.findings.shown
+    assert just.undecided is not None
+    assert just.undecided.slots == 3
+    assert life.audit().findings.counts["late"] == 1  # it leads for a minute, and plans nothing
+
+
 def test_calendar_jobs_that_wait_for_the_clock_are_not_late(life: Life) -> None:
     scheduler = life.begin(Job("daily", DailyAt(time(9)), TICK))
     life.go_on(scheduler, MINUTE)
