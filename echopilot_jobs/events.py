@@ -39,7 +39,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "slot.claimed": "a slot became a run (job, slot, run, origin)",
         "slot.skipped": "slots were given up (job, reason, count, first, last, cause)",
         "outage.recorded": "nobody planned for a while (cause, since, until, detail)",
-        "clock.stepped": "the wall clock moved by itself (generation, step_s, held: calendar jobs wait)",
+        "clock.stepped": "the wall clock moved by itself (generation, held: calendar jobs wait)",
         "clock.trusted": "calendar jobs are planned again after a step of the clock (held_from)",
         "backlog.held": "a large or late backlog waits for a person (runs, until)",
         "backlog.answered": "nobody answered in time; the newest of each job run (runs, answer)",

@@ -109,7 +109,9 @@ from last_pass join stints on stints.id = last_pass.stint_id
 -- Clock generations
 
 -- name: generation
-select number, began_at, step_ms, held from generations order by number desc limit 1
+select number, began_at, step_ms, held,
+       (select cast(value as integer) from meta where key = 'clock step ' || number) as own_step_ms
+from generations order by number desc limit 1
 
 -- name: shift_waiting_runs
 update runs set not_before = not_before + :step_ms
@@ -129,6 +131,10 @@ update holds set expires_at = expires_at + :step_ms where answered_at is null
 -- name: begin_generation
 insert into generations (number, began_at, step_ms, held)
 select max(number) + 1, :now, :step_ms, :held from generations
+
+-- name: note_step
+-- Of a clock on hold `step_ms` of a generation is the sum of the steps since it was believed: this is the last one alone.
+insert into meta (key, value) select 'clock step ' || max(number), cast(:step_ms as text) from generations
 
 -- name: trust_generation
 update generations set held = 2 where held = 1
