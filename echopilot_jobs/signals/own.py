@@ -53,13 +53,15 @@ class OwnSignal:
 def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
     """The last 24 hours of runs, skipped slots and scheduler lives. Raises what the ledger raises."""
     since = now - DAY
+    bad = ledger.bad_ends_between(since, now)
     runs = ledger.runs_between(since, now)
+    known = {run.id for run in runs}
+    runs += [run for run in bad if run.id not in known]  # of a backfill, say, whose slots are older
     skips = Counter(skip.reason.value for skip in ledger.skips_between(since, now))
     for gap in ledger.gaps_between(since, now):
         skips[gap.reason.value] += gap.count
     meant = _on_purpose(skips).total()
     stints = ledger.stints_between(since, now)
-    bad = [run for run in runs if run.state in BAD_ENDS]
     late = [run for run in runs if run.is_late]
     dark = dark_minutes(stints, since, now)
     states = Counter(run.words for run in runs)

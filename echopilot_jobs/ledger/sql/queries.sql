@@ -72,6 +72,12 @@ from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = run
 where coalesce(slot_at * 1000, claimed_at) >= :start and coalesce(slot_at * 1000, claimed_at) < :end
 order by coalesce(slot_at * 1000, claimed_at), runs.id
 
+-- name: bad_ends_between
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
+where state in ('failed', 'timed_out', 'abandoned') and finished_at >= :start and finished_at < :end
+order by finished_at, runs.id
+
 -- name: stints_between
 select * from stints where max(beat_at, coalesce(ended_at, 0)) >= :start and started_at < :end order by id
 
