@@ -14,7 +14,7 @@ from math import ceil
 
 from echopilot_jobs.accounting.owed import Owed, moment_of, owed_by, seconds_of
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger import Beat, Ledger, beat_of
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Origin, Run, State, Stint
 from echopilot_jobs.slots import Gap, Skip, SkipReason
@@ -284,8 +284,7 @@ def _percentile(ordered: list[int], percent: int) -> int:
 
 def _lived_until(stint: Stint, now: datetime) -> datetime:
     """The last moment a life is proved for; one that still beats lives until now."""
-    alive = stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
-    return max(stint.beat_at, now) if alive else stint.beat_at
+    return max(stint.beat_at, now) if beat_of(stint, now) is Beat.LIVES else stint.beat_at
 
 
 def _keeps_a_slot(run: Run) -> bool:

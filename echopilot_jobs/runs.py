@@ -402,7 +402,8 @@ class Hold:
 class Generation:
     """One run of the wall clock: from a step to the next. *held*: calendar jobs wait until it is trusted.
 
-    *released*: somebody said that it may be trusted, and the scheduler has not acted on that yet.
+    *released*: somebody said that it may be trusted, and the scheduler has not acted on that yet. *away*: how far all steps
+    since the clock was believed have taken it, this one among them.
     """
 
     number: int
@@ -410,6 +411,7 @@ class Generation:
     step: timedelta
     held: bool = False
     released: bool = False
+    away: timedelta = timedelta(0)
 
 
 @record(frozen=True)

@@ -316,6 +316,22 @@ def test_a_slot_nobody_planned_though_a_scheduler_leads_is_late_I2(life: Life) -
     assert "late" in life.audit(since=life.clock.now()).findings.counts
 
 
+def test_what_came_due_before_a_scheduler_that_gave_up_at_once_is_undecided_and_not_late_I2(life: Life) -> None:
+    """One that took over and stepped down before its first pass has planned nothing, though its beat is young."""
+    life.go_on(life.begin(JOBS[0]), 2 * MINUTE)
+    life.clock.sleep(150)
+    life.begin(JOBS[0])
+
+    just = life.audit()
+    life.sql("update stints set beat_at = beat_at + 60000 where id = (select max(id) from stints)")
+    life.clock.sleep(60)
+
+    assert just.is_green, just.findings.shown
+    assert just.undecided is not None
+    assert just.undecided.slots == 3
+    assert life.audit().findings.counts["late"] == 1  # it leads for a minute, and plans nothing
+
+
 def test_calendar_jobs_that_wait_for_the_clock_are_not_late(life: Life) -> None:
     scheduler = life.begin(Job("daily", DailyAt(time(9)), TICK))
     life.go_on(scheduler, MINUTE)
@@ -404,7 +420,16 @@ def logged(clock: FakeClock, tmp_path: Path) -> Life:
 
 
 def with_log(life: Life, folder: Path) -> Report:
-    return life.audit(read_log=lambda since, begun, names: read_logbook(folder, since, begun, names))
+    known = life.ledger.ledger_id
+    return life.audit(read_log=lambda since, begun, names: read_logbook(folder, since, begun, names, known))
+
+
+def begin_in(folder: Path, life: Life) -> SchedulerLog:
+    """The log of a scheduler that has just made its ledger, as its custody writes it."""
+    log = SchedulerLog(folder / "scheduler.log", life.clock)
+    log.event("ledger.new", ledger_id=life.ledger.ledger_id, empty=True, said="a new one begins")
+    life.world.log = log  # type: ignore[assignment]
+    return log
 
 
 def test_the_log_and_the_ledger_tell_the_same(logged: Life, tmp_path: Path) -> None:
@@ -516,8 +541,49 @@ def test_lines_that_cannot_be_read_and_lines_of_an_earlier_ledger_are_no_loss_I2
     report = with_log(logged, tmp_path)
 
     assert report.is_green
-    assert report.notes[0] == "1 lines of the log are older than this ledger and tell of another one"
+    assert report.notes[0] == "1 line of the log is older than this ledger and tells of another one"
     assert "could not be read to its end" in report.notes[1]
+
+
+def test_lines_of_a_clock_set_back_to_before_the_ledger_began_are_its_own_I10(clock: FakeClock, tmp_path: Path) -> None:
+    """The log says where the ledger begins; by the moments of its lines they would be those of another one, unaudited."""
+    life = Life(MemoryLedger(), clock)
+    log = begin_in(tmp_path, life)
+    scheduler = life.begin(JOBS[0])
+    life.go_on(scheduler, 10 * MINUTE)
+    clock.step(-2 * 3600)
+    life.go_on(scheduler, 10 * MINUTE)
+    log.close()
+
+    report = with_log(life, tmp_path)
+
+    assert (report.is_green, report.notes) == (True, [])
+    assert report.log_lines == 40  # the claim and the end of twenty runs
+    life.sql("delete from runs where id = (select max(id) from runs)")
+    assert with_log(life, tmp_path).findings.counts["history"] == 1
+
+
+def test_what_went_with_the_ledger_before_is_told_by_its_numbers_as_after_a_restore_I10(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    lost, born = Life(MemoryLedger(), clock), Life(MemoryLedger(), clock)
+    log, begun = begin_in(tmp_path, lost), clock.now()
+    lost.go_on(lost.begin(JOBS[0]), 10 * MINUTE)
+    log.close()
+    clock.step(-60 * 60)  # by their moments those lines are younger than the ledger that follows
+    log, at = begin_in(tmp_path, born), clock.now()
+    born.go_on(born.begin(JOBS[0]), 10 * MINUTE)
+    log.close()
+
+    report = with_log(born, tmp_path)
+
+    assert report.is_green
+    (note,) = report.notes
+    assert note.startswith(
+        f"lost before this ledger began empty at {stamp(at)}: 10 runs the log tells of (1 to 10), from "
+    )
+    assert stamp(begun)[:10] in note
+    assert report.log_lines > 0
 
 
 def test_lines_older_than_what_retention_removed_are_left_alone(logged: Life, tmp_path: Path) -> None:

@@ -256,3 +256,19 @@ def test_a_pause_goes_on_when_the_clock_steps_back_and_one_that_was_over_stays_o
 
     assert len(moments(world, "beat")) == beats
     assert [pause.job_name for pause in world.ledger.pauses(world.clock.now())] == ["beat"]
+
+
+def test_a_pause_keeps_its_end_by_the_wall_clock_and_begins_at_the_step_when_that_is_set_back(world: World) -> None:
+    scheduler = world.scheduler(BEAT, DAILY)
+    world.run_for(scheduler, 100)
+    end = world.clock.now() + timedelta(seconds=40)
+    world.ledger.pause("beat", world.clock.now(), end, "me", "short")
+
+    world.clock.step(-HOUR)
+    stepped_at = world.clock.now()
+    world.run_for(scheduler, 60)
+
+    (pause,) = world.ledger.pauses(world.clock.now())
+    assert pause.until == end
+    assert timedelta(0) <= pause.since - stepped_at < timedelta(seconds=15)
+    assert pause.covers(world.clock.now())

@@ -211,6 +211,14 @@ def test_a_beat_from_the_future_accuses_the_clock(settings, lived):
     assert "in the future" in found[1].finding
 
 
+def test_a_scheduler_whose_beat_lies_in_the_future_is_not_called_alive_I26(settings, lived):
+    """Frozen, and the clock went back: nothing tells that it has beaten a moment ago."""
+    (found,) = running.scheduler(place(settings, NOW - timedelta(hours=1)))
+
+    assert found.state == FAIL
+    assert found.finding == "the scheduler's last beat lies 1 h in the future: the clock was set back"
+
+
 def test_a_stopped_scheduler_is_a_warning_because_nothing_is_planned(settings):
     settings.var_dir.mkdir(mode=0o700)
     ledger = SqliteLedger(settings.ledger_path)

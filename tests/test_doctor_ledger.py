@@ -77,7 +77,10 @@ def test_a_known_ledger_that_is_gone_is_a_failure_F42(kept):
 
     found = first(kept)
 
-    assert (found.state, found.finding) == (FAIL, "the ledger known here, with runs up to 7, is gone")
+    assert (found.state, found.finding) == (
+        FAIL,
+        "the ledger known here, with runs up to 7 and last seen 2026-11-23 12:00:00Z, is gone",
+    )
 
 
 def test_no_ledger_where_none_was_known_is_in_order(settings):

@@ -18,7 +18,7 @@ from echopilot_jobs.errors import UnknownName
 from echopilot_jobs.ledger import MAX_PAGE, Ledger
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import SILENT_ABOVE
-from echopilot_jobs.runs import Run, State
+from echopilot_jobs.runs import Run, State, Stint
 from echopilot_jobs.spans import span, stamp
 
 TRIES = 3
@@ -107,8 +107,9 @@ def _audit(
     for name in chosen:
         _audit_job(ledger, name, begun[name], start, book.runs.get(name, {}), report)
     _add_stuck(ledger, now, chosen, lives, report)
-    _add_late(ledger, now, chosen, report)
-    if leader(ledger, now) is None:
+    if planner := _planner(ledger, now):
+        _add_late(ledger, planner, chosen, report)
+    else:
         report.undecided = undecided(ledger, now, chosen)
     return report
 
@@ -189,11 +190,17 @@ def _running(ledger: Ledger) -> Iterator[Run]:
         before = page[-1].id
 
 
-def _add_late(ledger: Ledger, now: datetime, names: Collection[str], report: Report) -> None:
-    """Jobs with a slot that nobody planned within fifteen seconds although a scheduler leads (I2)."""
-    stint, generation = leader(ledger, now), ledger.generation()
-    if stint is None:
-        return
+def _planner(ledger: Ledger, now: datetime) -> Stint | None:
+    """The scheduler that leads, once it has planned or had fifteen seconds for it: what came due before is not late by it."""
+    stint, last = leader(ledger, now), ledger.last_pass()
+    if stint is None or (last is not None and last[1].id == stint.id):
+        return stint
+    return stint if stint.beat_at - stint.started_at > SILENT_ABOVE else None
+
+
+def _add_late(ledger: Ledger, stint: Stint, names: Collection[str], report: Report) -> None:
+    """Jobs with a slot that nobody planned within fifteen seconds although the scheduler of *stint* leads (I2)."""
+    generation = ledger.generation()
     for name, through in ledger.planned_through().items():
         newest = ledger.definitions(name) if name in names and name in ledger.job_names() else []
         due = _next_due(newest[-1][1], through, clock_waits=generation.held or generation.released) if newest else None
@@ -248,15 +255,29 @@ def _lost_by(restore: Restore, book: Logbook) -> str | None:
     lost, ends = book.forget(restore)
     told = []
     if lost:
-        numbers = f"{lost[0]} to {lost[-1]}" if len(lost) > 1 else f"{lost[0]}"
-        told.append(f"{len(lost):,} run{'s' if len(lost) > 1 else ''} the log tells of ({numbers})")
+        told.append(f"{_told_of(len(lost))} {_numbers(lost[0], lost[-1])}")
     if ends:
         told.append(f"how {ends:,} other run{'s' if ends > 1 else ''} ended")
     of = f"a copy of {stamp(restore.copied_at)}" if restore.copied_at else "an empty copy"
     return f"lost by the restore of {of} at {stamp(restore.at)}: {', and '.join(told)}" if told else None
 
 
+def _told_of(count: int) -> str:
+    return f"{count:,} run{'s' if count > 1 else ''} the log tells of"
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"({first} to {last})" if last > first else f"({first})"
+
+
 def _log_notes(book: Logbook) -> Iterator[str]:
     if book.foreign:
-        yield f"{book.foreign:,} lines of the log are older than this ledger and tell of another one"
+        are = "1 line of the log is" if book.foreign == 1 else f"{book.foreign:,} lines of the log are"
+        yield f"{are} older than this ledger and tell{'s' if book.foreign == 1 else ''} of another one"
+    if earlier := book.earlier:
+        numbers = _numbers(earlier.first_run, earlier.last_run)
+        yield (
+            f"lost before this ledger began empty at {stamp(earlier.at)}: {_told_of(earlier.count)} {numbers}, from "
+            f"{stamp(earlier.since)} to {stamp(earlier.until)}"
+        )
     yield from book.notes

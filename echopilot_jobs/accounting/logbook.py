@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from sys import intern
+from typing import Any
 
 from echopilot_jobs.accounting.owed import seconds_of
 from echopilot_jobs.clock import iso
@@ -17,7 +18,8 @@ from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.logreading import SCHEDULER_LOG
 from echopilot_jobs.runs import OPEN_STATES
 
-_WANTED = (b'"slot.claimed"', b'"run.finished"')
+_BIRTH = "ledger.new"
+_WANTED = (b'"slot.claimed"', b'"run.finished"', b'"ledger.new"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,31 @@ class Told:
     end: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the log tells of before the ledger began empty, *at* then: *count* runs, their numbers and their time."""
+
+    at: datetime
+    first_run: int
+    last_run: int
+    count: int
+    since: datetime
+    until: datetime
+
+
 @dataclass
 class Logbook:
     """Every run the log tells of, by job and number, and its *lines* by job.
 
-    *foreign* counts lines older than the ledger itself.
+    *earlier*: what it tells of the ledger before this one. *foreign* counts lines older than the ledger where the log does
+    not say when that began.
     """
 
     runs: dict[str, dict[int, Told]] = field(default_factory=dict)
     lines: Counter[str] = field(default_factory=Counter)
     files: int = 0
     foreign: int = 0
+    earlier: Earlier | None = None
     notes: list[str] = field(default_factory=list)
 
     def add(self, run_id: int, told: Told) -> None:
@@ -63,19 +79,80 @@ class Logbook:
         return sorted(lost), ends
 
 
+@dataclass
+class _Reader:
+    """Takes lines into *book* in the order of the log: those later than *start*, of the jobs of *names*.
+
+    *first*: the ledger's first moment, by which lines are judged until the log says where the ledger begins. By their place
+    they are judged then: a clock that is set back beyond that moment makes no stranger of a line.
+    """
+
+    book: Logbook
+    start: str
+    first: str
+    names: Collection[str] | None
+    ledger_id: str | None
+    is_placed: bool = False
+    older: set[int] = field(default_factory=set)
+    since: str = ""
+    until: str = ""
+
+    def take(self, line: bytes) -> None:
+        """What one line says; nothing where it is none of ours."""
+        try:
+            facts = json.loads(line)
+            if facts["event"] == _BIRTH:
+                self._begin(facts)
+            else:
+                self._add(facts)
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def _begin(self, facts: dict[str, Any]) -> None:
+        """The ledger began empty here. Only the first time counts: one that was put back is told of as new once more."""
+        if self.is_placed or facts["ledger_id"] != self.ledger_id or not facts["empty"]:
+            return
+        at, book, self.is_placed = datetime.fromisoformat(facts["ts"]), self.book, True
+        before = self.older.union(*book.runs.values())
+        if before:
+            first, last = (datetime.fromisoformat(f"{each}+00:00") for each in (self.since, self.until))
+            book.earlier = Earlier(at, min(before), max(before), len(before), first, last)
+        book.runs, book.lines, book.foreign = {}, Counter(), 0
+
+    def _add(self, facts: dict[str, Any]) -> None:
+        event, at, run_id, job = facts["event"], str(facts["ts"])[:19], int(facts["run"]), intern(str(facts["job"]))
+        slot = seconds_of(datetime.fromisoformat(facts["slot"])) if event == "slot.claimed" else None
+        state = intern(str(facts["state"])) if event == "run.finished" else None
+        if at <= self.start or (self.names is not None and job not in self.names):
+            return
+        if not self.is_placed:
+            self.since, self.until = min(self.since or at, at), max(self.until, at)
+            if at < self.first:
+                self.book.foreign += 1
+                self.older.add(run_id)
+                return
+        self.book.add(run_id, Told(job, slot, None if state in OPEN_STATES else state))
+
+
 def read_logbook(
-    logs_dir: Path, since: datetime, begun: datetime | None = None, names: Collection[str] | None = None
+    logs_dir: Path,
+    since: datetime,
+    begun: datetime | None = None,
+    names: Collection[str] | None = None,
+    ledger_id: str | None = None,
 ) -> Logbook:
     """The claims and ends of runs that `scheduler.log` and its rotated files tell of, later than *since*.
 
-    Lines older than *begun*, when the ledger was, are counted only. Lines that are no JSON are passed over: the log may be
-    torn where a machine lost power, and what was never written cannot be missed.
+    Lines before the one that says that the ledger of *ledger_id* began empty are summed up; where there is none, those older
+    than *begun*, when the ledger was, are counted only. Lines that are no JSON are passed over: the log may be torn where a
+    machine lost power, and what was never written cannot be missed.
     """
-    book, start, first = Logbook(), iso(since)[:19], iso(begun)[:19] if begun else ""
+    book = Logbook()
+    reader = _Reader(book, iso(since)[:19], iso(begun)[:19] if begun else "", names, ledger_id)
     for path in _files(logs_dir, since):
         try:
             for line in _lines(path):
-                _take(book, line, start, first, names)
+                reader.take(line)
             book.files += 1
         except (OSError, EOFError, gzip.BadGzipFile) as error:
             book.notes.append(f"'{path.name}' could not be read to its end: {error}")
@@ -95,19 +172,3 @@ def _lines(path: Path) -> Iterator[bytes]:
         for line in file:
             if any(word in line for word in _WANTED) and line.endswith(b"\n"):
                 yield line
-
-
-def _take(book: Logbook, line: bytes, start: str, first: str, names: Collection[str] | None) -> None:
-    try:
-        facts = json.loads(line)
-        event, at, run_id, job = facts["event"], str(facts["ts"])[:19], int(facts["run"]), intern(str(facts["job"]))
-        slot = seconds_of(datetime.fromisoformat(facts["slot"])) if event == "slot.claimed" else None
-        state = intern(str(facts["state"])) if event == "run.finished" else None
-    except (ValueError, KeyError, TypeError):
-        return
-    if at <= start or (names is not None and job not in names):
-        return
-    if at < first:
-        book.foreign += 1
-        return
-    book.add(run_id, Told(job, slot, None if state in OPEN_STATES else state))

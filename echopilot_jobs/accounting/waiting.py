@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from echopilot_jobs.jobs import Inline, Job, Registry
-from echopilot_jobs.ledger.terms import LEASE_TTL, MAX_PAGE
+from echopilot_jobs.ledger.terms import MAX_PAGE, Beat, beat_of
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Origin, Run, State
 
@@ -25,7 +25,7 @@ WAITING = frozenset({State.QUEUED, State.RETRY_WAIT})
 def leader(ledger: Ledger | SqliteReading, now: datetime) -> Stint | None:
     """The scheduler that leads now, if one does."""
     stint = ledger.stint()
-    return stint if stint and stint.ended_at is None and now - stint.beat_at <= LEASE_TTL else None
+    return stint if beat_of(stint, now) is Beat.LIVES else None
 
 
 def waiting_words(ledger: Ledger, registry: Registry, run: Run, now: datetime, show: Show) -> Iterator[str]:

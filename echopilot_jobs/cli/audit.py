@@ -66,7 +66,7 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
         _known(ledger, name)
     from echopilot_jobs.accounting.audit import audit
 
-    read_log = _log_reader(settings.logs_dir)
+    read_log = _log_reader(settings.logs_dir, ledger.ledger_id)
     report = audit(ledger, now, names=set(jobs) or None, since=start, read_log=read_log, lives=_lives)
     if as_json:
         out.emit_json("audit", report.as_dict(), now)
@@ -81,12 +81,12 @@ def _known(ledger: SqliteLedger, name: str) -> None:
         raise unknown_name("job", name, list(seen))
 
 
-def _log_reader(logs_dir: Path) -> ReadLog | None:
+def _log_reader(logs_dir: Path, ledger_id: str) -> ReadLog | None:
     from echopilot_jobs.accounting.logbook import read_logbook
 
     if not logs_dir.is_dir():
         return None
-    return lambda since, begun, names: read_logbook(logs_dir, since, begun, names)
+    return lambda since, begun, names: read_logbook(logs_dir, since, begun, names, ledger_id)
 
 
 def _lives(run: Run) -> bool | None:

@@ -29,11 +29,7 @@ def command(file: Path | None, as_json: bool) -> None:
     Example: echopilot backup /mnt/disk/ledger.sqlite3
     """
     now, settings = sight.now(), sight.settings()
-    sight.refuse_missing_home(settings)
-    if not settings.ledger_path.exists():
-        raise LedgerUnavailable(
-            f"no ledger at '{settings.ledger_path}': nothing was ever started here, so there is nothing to copy"
-        )
+    sight.refuse_missing_ledger(settings, ", so there is nothing to copy")
     target = _default(settings, now) if file is None else _usable(file, settings.ledger_path)
     from echopilot_jobs.ledger.backup import back_up
 

@@ -36,7 +36,7 @@ def command(
     """Let JOB's slots pass unrun, recorded as paused.
 
     Without --for or --until it lasts until `echopilot resume`. What runs already goes on, and what waits in the queue waits
-    until the end of the pause. A run by hand starts all the same.
+    until the end of the pause. A run by hand starts all the same. A pause ends by the wall clock, however it is set.
 
     Example: echopilot pause ceo_brief --for 2h --note 'the office moves'
     """

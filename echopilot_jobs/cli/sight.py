@@ -25,7 +25,7 @@ START_SCHEDULER = f"{START}, or with `supervisorctl start scheduler` where the s
 
 @record(frozen=True)
 class Standing:
-    """How the scheduler stands: `leading`, `silent` (its beat is too old), `stopped`, or `never` started."""
+    """How the scheduler stands: `leading`, `silent` (no beat, or one ahead of the clock), `stopped`, or `never` started."""
 
     state: str
     sentence: str
@@ -57,7 +57,7 @@ def settings() -> Settings:
 
 
 def ledger(settings: Settings) -> GuestLedger:
-    """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here."""
+    """The ledger as it is; raises `LedgerUnavailable` when nothing was ever started here, or it is gone."""
     from echopilot_jobs.ledger import GuestLedger
 
     return GuestLedger(_path(settings))
@@ -71,13 +71,21 @@ def reading(settings: Settings) -> SqliteReading:
 
 
 def _path(settings: Settings) -> Path:
-    refuse_missing_home(settings)
-    if not settings.ledger_path.exists():
-        raise LedgerUnavailable(
-            f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
-            f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"
-        )
+    refuse_missing_ledger(settings, f"; {START}, or set ECHOPILOT_HOME to the folder that holds `var/`")
     return settings.ledger_path
+
+
+def refuse_missing_ledger(settings: Settings, so: str) -> None:
+    """Raise `LedgerUnavailable` where no ledger lies: the known one is gone, or nothing was ever started here, *so*."""
+    refuse_missing_home(settings)
+    path = settings.ledger_path
+    if path.exists():
+        return
+    from echopilot_jobs.ledger.missing import gone
+
+    lost = gone(path)
+    why = f"{lost.what}; {lost.do}" if lost else f"nothing was ever started here{so}"
+    raise LedgerUnavailable(f"no ledger at '{path}': {why}")
 
 
 def refuse_missing_home(settings: Settings) -> None:
@@ -147,12 +155,13 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
     """What the newest stint says about the scheduler."""
     if stint is None:
         return Standing("never", f"never started here; {START}")
-    from echopilot_jobs.ledger import LEASE_TTL
+    from echopilot_jobs.ledger.terms import Beat, beat_of
 
-    age = (now - stint.beat_at).total_seconds()
+    age, beat = (now - stint.beat_at).total_seconds(), beat_of(stint, now)
     if stint.ended_at is not None:
         why = "" if stint.ended_how == "stopped" else _why_ended(stint)
         return Standing("stopped", f"{ago(stint.ended_at, now)}{why}; {START}", age, stint.started_at)
-    if age > LEASE_TTL.total_seconds():
-        return Standing("silent", f"last beat {span(age)} ago; see `echopilot doctor`", age, stint.started_at)
+    if beat is not Beat.LIVES:
+        what = f"{span(age)} ago" if beat is Beat.SILENT else f"lies {span(-age)} in the future: the clock was set back"
+        return Standing("silent", f"last beat {what}; see `echopilot doctor`", age, stint.started_at)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)

@@ -64,7 +64,7 @@ class Sight:
     clock: Generation | None = None
     away: str | None = None
     absent: str | None = None
-    is_unreadable: bool = False  # there is a ledger, and that is all one can say of it
+    is_unreadable: bool = False  # there is a ledger, or was one, and that is all one can say of it
 
 
 @click.command("status")
@@ -99,12 +99,14 @@ def look(settings: Settings, now: datetime) -> Sight:
     try:
         ledger = sight.reading(settings)
     except LedgerUnavailable as error:
+        from echopilot_jobs.ledger.identity import mark_path
+
         dues = _dues(jobs_file.registry, {}, now)
         standing = sight.standing(None, now)
         if not settings.home.is_dir():  # no start would help
             standing = sight.Standing(standing.state, "never started here")
         bare = Sight(now, standing, dues, jobs_file, programs=programs, away=away, absent=str(error))
-        bare = replace(bare, is_unreadable=settings.ledger_path.exists())
+        bare = replace(bare, is_unreadable=settings.ledger_path.exists() or mark_path(settings.ledger_path).exists())
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
         seen = replace(_recorded(ledger, jobs_file, now), programs=programs, away=away)
@@ -151,7 +153,7 @@ def _broken(seen: Sight, settings: Settings, ledger: SqliteReading | None = None
     found = [
         *troubles.of_disk(settings),
         *_of_stack(seen, settings),
-        *troubles.of_ledger(settings, seen.absent),
+        *troubles.of_ledger(settings, seen.absent, known=seen.is_unreadable),
         *troubles.of_jobs_file(seen.jobs_file, seen.now),
     ]
     if seen.clock is not None:

@@ -116,11 +116,11 @@ def _stands(standing: sight.Standing) -> str:
     return "it has planned nothing yet" if standing.state == "never" else f"{standing.state}, {sentence}"
 
 
-def of_ledger(settings: Settings, absent: str | None) -> Iterator[Trouble]:
-    """A ledger that is there and cannot be read, or that a scheduler refused, or a home that is not there at all."""
+def of_ledger(settings: Settings, absent: str | None, *, known: bool) -> Iterator[Trouble]:
+    """A ledger that is *known* and gone or not readable, or that a scheduler refused, or a home that is not there at all."""
     if refused := refusal(settings.ledger_path):
         yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
-    elif absent and (settings.ledger_path.exists() or not settings.home.is_dir()):
+    elif absent and (known or not settings.home.is_dir()):
         what, do = remedy_apart(absent)
         yield Trouble(what, do or "see `echopilot doctor`")
 

@@ -21,6 +21,7 @@ from echopilot_jobs.ledger.backup import newest_backup
 from echopilot_jobs.ledger.connection import LOG_AT_REST_BYTES
 from echopilot_jobs.ledger.identity import LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import Condition, Health, inspect
+from echopilot_jobs.ledger.missing import gone_by, restoring
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
 from echopilot_jobs.settings import missing_home
@@ -192,7 +193,7 @@ def ledger(place: Place) -> Iterator[Finding]:
     path = place.settings.ledger_path
     mark, found = read_mark(path), inspect(path)
     if not found.is_sound:
-        yield _unusable(found, mark, newest_backup(place.settings.var_dir))
+        yield _unusable(found, mark, path)
         return
     try:
         yield from _ledger(path, place)
@@ -209,22 +210,17 @@ def ledger(place: Place) -> Iterator[Finding]:
             yield Finding(WARN, f"the write-ahead log is {size // MEBIBYTE} MiB", fix)
 
 
-def _unusable(found: Health, mark: LedgerMark | None, backup: Path | None) -> Finding:
+def _unusable(found: Health, mark: LedgerMark | None, path: Path) -> Finding:
     """What to do about a ledger that cannot be used. Nothing of it is ever overwritten, whatever is done."""
-    restoring = f"run `echopilot restore {backup or 'FILE'}`{'' if backup else ' with a backup, if you have one'}"
     match found.condition:
-        case Condition.MISSING | Condition.EMPTY if mark is None:
-            return Finding(OK, "no ledger yet; the first start makes it")
         case Condition.MISSING | Condition.EMPTY:
-            gone = f"the ledger known here, with runs up to {mark.last_run}, is gone" if mark else found.sentence
-            return Finding(
-                FAIL, gone, f"to have it back, stop the stack and {restoring}; without that a new one begins"
-            )
+            lost = gone_by(mark, path) if mark else None
+            return Finding(FAIL, lost.what, lost.do) if lost else Finding(OK, "no ledger yet; the first start makes it")
         case Condition.DAMAGED:
             return Finding(
                 FAIL,
                 f"the ledger is damaged or no ledger: {found.sentence}",
-                f"stop the stack, keep a copy of `var/`, {restoring}; without that the next start keeps the file under "
+                f"stop the stack, keep a copy of `var/`, {restoring(path)}; without that the next start keeps the file under "
                 "another name and begins a new ledger",
             )
         case Condition.TOO_NEW:

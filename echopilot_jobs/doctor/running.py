@@ -8,16 +8,18 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.addresses import unopenable
 from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable, SupervisorUnreachable
-from echopilot_jobs.ledger import LEASE_TTL, SqliteLedger
+from echopilot_jobs.ledger import Beat, SqliteLedger, beat_of
+from echopilot_jobs.ledger.missing import gone
 from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.processes import command_line, unsteered
+from echopilot_jobs.runs import Stint
 from echopilot_jobs.settings import key_path, strangers, weak_key
 from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
@@ -135,7 +137,8 @@ def supervisor(place: Place) -> Iterator[Finding]:
 def scheduler(place: Place) -> Iterator[Finding]:
     path = place.settings.ledger_path
     if not path.exists():
-        yield Finding(OK, "never started here")
+        if gone(path) is None:  # that it is gone is said by the ledger's check
+            yield Finding(OK, "never started here")
         return
     try:
         with contextlib.closing(SqliteLedger(path, create=False)) as ledger:
@@ -150,9 +153,22 @@ def scheduler(place: Place) -> Iterator[Finding]:
         yield Finding(WARN, f"the scheduler lost its ledger at {stamp(loss.at)}: {loss.what}", loss.remedy)
     if found:
         yield Finding(WARN, found.words(stamp), found.remedy)
-    age = place.now - stint.beat_at
-    if age > LEASE_TTL:
-        fix = "see `supervisorctl status` and the end of `logs/scheduler.log`; `supervisorctl restart scheduler`"
-        yield Finding(FAIL, f"the scheduler's last beat was {span(age)} ago", fix)
-    else:
-        yield Finding(OK, f"the scheduler's last beat was {span(max(age, timedelta(0)))} ago")
+    yield _beat(stint, place.now)
+
+
+def _beat(stint: Stint, now: datetime) -> Finding:
+    age, fix = now - stint.beat_at, "see `supervisorctl status` and the end of `logs/scheduler.log`"
+    match beat_of(stint, now):
+        case Beat.SILENT:
+            return Finding(
+                FAIL,
+                f"the scheduler's last beat was {span(age)} ago",
+                f"{fix}; `supervisorctl restart scheduler`",
+            )
+        case Beat.AHEAD:
+            return Finding(
+                FAIL,
+                f"the scheduler's last beat lies {span(-age)} in the future: the clock was set back",
+                f"wait for the next beat, and look at the machine's clock; when none comes, {fix}",
+            )
+    return Finding(OK, f"the scheduler's last beat was {span(max(age, timedelta(0)))} ago")

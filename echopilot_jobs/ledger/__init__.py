@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from echopilot_jobs.ledger.protocol import Ledger, Pass
     from echopilot_jobs.ledger.sqlite import SqliteLedger
     from echopilot_jobs.ledger.sqlite_reading import SqliteReading
-    from echopilot_jobs.ledger.terms import LEASE_TTL, MAX_PAGE, RENEW_EVERY
+    from echopilot_jobs.ledger.terms import LEASE_TTL, MAX_PAGE, RENEW_EVERY, Beat, beat_of
 
 __all__ = [
     "LEASE_TTL",
     "MAX_PAGE",
     "RENEW_EVERY",
+    "Beat",
     "Disposed",
     "Dispositions",
     "End",
@@ -34,6 +35,7 @@ __all__ = [
     "Pruned",
     "SqliteLedger",
     "SqliteReading",
+    "beat_of",
 ]
 
 __getattr__ = fetching(
@@ -43,5 +45,5 @@ __getattr__ = fetching(
     protocol=("Ledger", "Pass"),
     sqlite=("SqliteLedger",),
     sqlite_reading=("SqliteReading",),
-    terms=("LEASE_TTL", "MAX_PAGE", "RENEW_EVERY"),
+    terms=("LEASE_TTL", "MAX_PAGE", "RENEW_EVERY", "Beat", "beat_of"),
 )

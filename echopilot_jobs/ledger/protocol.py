@@ -320,6 +320,10 @@ class Ledger(Protocol):
         """Runs whose slot (or, without one, whose claim) lies in [start, end), oldest first."""
         ...
 
+    def bad_ends_between(self, start: datetime, end: datetime) -> list[Run]:
+        """Runs that ended badly in [start, end), the first end first, whenever their slots were."""
+        ...
+
     def skips_between(self, start: datetime, end: datetime) -> list[Skip]:
         """Single skipped slots in [start, end), oldest first."""
         ...

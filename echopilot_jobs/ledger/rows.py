@@ -121,8 +121,9 @@ def hold_of(row: sqlite3.Row) -> Hold:
 
 def generation_of(row: sqlite3.Row) -> Generation:
     """A clock generation from its row."""
-    step = length(row["step_ms"])
-    return Generation(row["number"], moment(row["began_at"]), step, row["held"] == 1, row["held"] == 2)
+    away, own = row["step_ms"], row["own_step_ms"]
+    step = length(away if own is None else own)  # a release that kept only the sum wrote it
+    return Generation(row["number"], moment(row["began_at"]), step, row["held"] == 1, row["held"] == 2, length(away))
 
 
 def progress_of(row: sqlite3.Row) -> Progress:

@@ -60,9 +60,13 @@ class SqlitePass:
     def begin_generation(self, step: timedelta, away: timedelta, *, held: bool, rewound: Sequence[Job]) -> Generation:
         self._sql.do("settle_generations")
         self._sql.do("begin_generation", now=self._now, step_ms=away // _MILLISECOND, held=int(held))
+        self._sql.do("note_step", step_ms=step // _MILLISECOND)
         for waiting in ("shift_waiting_runs", "shift_holds"):
             self._sql.do(waiting, step_ms=step // _MILLISECOND)
-        for pauses in ("end_past_pauses", "keep_pauses"):  # what held goes on, and what was over stays over
+        for pauses in (
+            "end_past_pauses",
+            "keep_pauses",
+        ):  # what held goes on to its wall-clock end, what was over stays so
             self._sql.do(pauses, step_ms=step // _MILLISECOND, now=self._now)
         for job in rewound:
             self._definitions.keep_beat(job, step)

@@ -127,6 +127,9 @@ class SqliteReading:
     def runs_between(self, start: datetime, end: datetime) -> list[Run]:
         return [run_of(row) for row in self._rows("runs_between", start=to_ms(start), end=to_ms(end))]
 
+    def bad_ends_between(self, start: datetime, end: datetime) -> list[Run]:
+        return [run_of(row) for row in self._rows("bad_ends_between", start=to_ms(start), end=to_ms(end))]
+
     def skips_between(self, start: datetime, end: datetime) -> list[Skip]:
         return [skip_of(row) for row in self._rows("skips_between", start=to_ms(start), end=to_ms(end))]
 

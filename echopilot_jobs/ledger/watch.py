@@ -97,6 +97,11 @@ def rescue(db: sqlite3.Connection, path: Path, now: datetime) -> Path:
     return target
 
 
+def rescued(path: Path) -> list[Path]:
+    """The copies that were rescued of the ledger at *path*, the newest first."""
+    return sorted(path.parent.glob(f"{path.name}{RESCUED}*.sqlite3"), reverse=True)
+
+
 def adopt_rescued(path: Path, mark: LedgerMark | None, now: datetime) -> Path | None:
     """Put a rescued copy in the ledger's place if that is where it belongs; the name it had, else None.
 
@@ -104,7 +109,7 @@ def adopt_rescued(path: Path, mark: LedgerMark | None, now: datetime) -> Path | 
     It must be sound, of the marked ledger and no older than the mark. A ledger that somebody put there stays. Raises
     `LedgerUnavailable`.
     """
-    for candidate in sorted(path.parent.glob(f"{path.name}{RESCUED}*.sqlite3"), reverse=True):
+    for candidate in rescued(path):
         if not _is_vacant(path) and not (mark and mark.is_of(path)):
             return None
         found = inspect(candidate, Depth.FULL, alone=True)  # it may hold a stranger's pages among ours

@@ -65,8 +65,9 @@ class Custody:
     def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
         if ready.number_after:
             ledger.number_runs_after(ready.number_after)
-        if ready.continuity.state is not Continuation.SAME:
-            self._log.event("ledger.new", ledger_id=ledger.ledger_id, said=ready.continuity.sentence)
+        judged = ready.continuity
+        if judged.state is not Continuation.SAME:
+            self._log.event("ledger.new", ledger_id=ledger.ledger_id, empty=judged.begins_empty, said=judged.sentence)
         self._check = ready.check
         self._reserve.take()
 

@@ -131,14 +131,14 @@ class Timekeeper:
             self._held_since = reading.boottime
         if generation.held and reading.boottime - self._held_since < CLOCK_HOLD_FOR.total_seconds():
             return None
-        went_back = generation.step.total_seconds() < 0
+        went_back = generation.away < timedelta(0)
         leading.trust_clock(rewound=_calendar_jobs(registry) if went_back else ())
         return generation.began_at
 
 
 def _begin(leading: Pass, registry: Registry, change: Change, before: Generation) -> Generation:
     """A new clock generation. A step that takes back most of the one before, which was on hold, ends the hold."""
-    away = change.step + before.step if before.held else change.step
+    away = change.step + before.away if before.held else change.step
     held = abs(away) > HOLD_ABOVE
     interval_jobs = [job for job in registry.values() if job.trigger.follows_real_time]
     return leading.begin_generation(change.step, away, held=held, rewound=interval_jobs)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger import Beat, Ledger, beat_of
 from echopilot_jobs.outages import life_words
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Run, Stint
@@ -53,13 +53,15 @@ class OwnSignal:
 def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
     """The last 24 hours of runs, skipped slots and scheduler lives. Raises what the ledger raises."""
     since = now - DAY
+    bad = ledger.bad_ends_between(since, now)
     runs = ledger.runs_between(since, now)
+    known = {run.id for run in runs}
+    runs += [run for run in bad if run.id not in known]  # of a backfill, say, whose slots are older
     skips = Counter(skip.reason.value for skip in ledger.skips_between(since, now))
     for gap in ledger.gaps_between(since, now):
         skips[gap.reason.value] += gap.count
     meant = _on_purpose(skips).total()
     stints = ledger.stints_between(since, now)
-    bad = [run for run in runs if run.state in BAD_ENDS]
     late = [run for run in runs if run.is_late]
     dark = dark_minutes(stints, since, now)
     states = Counter(run.words for run in runs)
@@ -97,8 +99,7 @@ def dark_minutes(stints: Sequence[Stint], since: datetime, now: datetime) -> int
     reached, dark = max(since, min(stint.started_at for stint in stints)), timedelta(0)
     for stint in sorted(stints, key=lambda stint: stint.started_at):
         dark += max(timedelta(0), stint.started_at - reached)
-        alive = stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
-        reached = max(reached, now if alive else stint.beat_at)
+        reached = max(reached, now if beat_of(stint, now) is Beat.LIVES else stint.beat_at)
     return (dark + max(timedelta(0), now - reached)) // timedelta(minutes=1)
 
 

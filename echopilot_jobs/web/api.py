@@ -12,7 +12,7 @@ from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.healing import heal
 from echopilot_jobs.jobs import Job, next_slot
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger import Beat, Ledger, beat_of
 from echopilot_jobs.runs import Run, State
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.supervision import Program
@@ -161,11 +161,10 @@ def api_automations_status() -> Response:
         program, error = _scheduler(services().supervisor.programs()), None
     except SupervisorUnreachable as reason:
         program, error = None, str(reason)
-    alive = stint is not None and stint.ended_at is None and now - stint.beat_at <= LEASE_TTL
     return reply(
         {
             "ok": True,
-            "running": alive,
+            "running": beat_of(stint, now) is Beat.LIVES,
             "program": _shown(program) if program else None,
             "supervisor_error": error,
             "last_beat": iso(stint.beat_at) if stint else None,

@@ -14,7 +14,7 @@ from echopilot_jobs.definitions import InForce
 from echopilot_jobs.disk import amount, shortage
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorLost, SupervisorUnreachable
 from echopilot_jobs.jobsfile import Problem
-from echopilot_jobs.ledger import LEASE_TTL, Ledger
+from echopilot_jobs.ledger import Beat, Ledger, beat_of
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.outages import IN_WORDS, Cause, end_words
 from echopilot_jobs.plain import remedy_apart
@@ -157,11 +157,11 @@ def beat(stint: Stint | None, now: datetime, coming_up: Program | None = None) -
     if stint.ended_at is not None:
         what = f"the scheduler has ended and no other one leads: {_why_ended(stint)}"
         return Check("scheduler", "fail", "ended", what, stint.ended_at, restart)
-    age = now - stint.beat_at
-    if age > LEASE_TTL:
+    age, judged = now - stint.beat_at, beat_of(stint, now)
+    if judged is Beat.SILENT:
         silent = "the scheduler is silent: no beat of it, so nothing is planned or started"
         return Check("scheduler", "fail", "stale", silent, stint.beat_at, restart)
-    if -age > LEASE_TTL:
+    if judged is Beat.AHEAD:
         what = f"the scheduler's last beat lies {span(-age)} in the future: the clock was set back"
         return Check("scheduler", "fail", "clock", what, do="wait for the next beat, and look at the machine's clock")
     return Check("scheduler", "ok", "ok", f"beat {span(age)} ago, term {stint.term}", stint.started_at)

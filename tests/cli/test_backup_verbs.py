@@ -24,7 +24,7 @@ from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, identity_of, mark_path, read_mark, write_mark
+from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Identity, identity_of, mark_path, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import inspect
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.scheduler.lock import PlannerLock
@@ -95,6 +95,43 @@ def test_a_backup_in_json_is_one_envelope(call, home, settings, monkeypatch):
 
 def test_a_backup_of_nothing_says_what_to_do(call, settings):
     one_error(call("backup"), 1, "nothing was ever started here, so there is nothing to copy")
+
+
+@pytest.fixture
+def gone(home, settings) -> Path:
+    """A home whose ledger was deleted while the stack was stopped; its mark knows of 411 runs."""
+    write_mark(settings.ledger_path, Identity("1" * 32, 3, 411), SystemClock().now())
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{settings.ledger_path}{suffix}").unlink(missing_ok=True)
+    return settings.ledger_path
+
+
+@pytest.mark.parametrize("line", ["audit", "runs", "show 1", "run heartbeat", "prune --older-than 90d --yes", "backup"])
+def test_a_ledger_that_is_gone_is_not_called_one_that_never_was_F18(call, gone, line):
+    """Every verb that needs it says so, with the way back; the newest backup is named where there is one."""
+    without = call(*line.split())
+    backup = gone.parent / "backups" / "ledger-20260301T080000Z.sqlite3"
+    backup.parent.mkdir()
+    backup.touch()
+    beside = call(*line.split())
+
+    one_error(
+        without,
+        1,
+        "the ledger known here, with runs up to 411 and last seen ",
+        ", is gone; with the stack stopped, run",
+    )
+    one_error(beside, 1, f"run `echopilot restore {backup}`, or the next start begins a new one")
+
+
+def test_status_says_of_a_ledger_that_is_gone_what_is_broken_and_not_that_none_ever_ran_F18(call, gone):
+    answer = call("status")
+
+    assert answer.out.startswith("broken now\n! no ledger at ")
+    assert "the ledger known here, with runs up to 411" in answer.out
+    assert "    -> with the stack stopped, run `echopilot restore FILE` with a backup" in answer.out
+    assert "scheduler  unknown: " in answer.out
+    assert "never started" not in answer.out
 
 
 def test_a_backup_is_never_written_over(call, home, copy):

@@ -82,6 +82,20 @@ def test_status_calls_a_beat_older_than_three_beats_silent(call, store, settings
     assert re.search(r"scheduler +silent \(last beat 5 min.* ago; see `echopilot doctor`\)", answer.out)
 
 
+def test_status_calls_a_beat_that_lies_ahead_of_the_clock_silent_as_health_does_I26(call, store, settings):
+    """A frozen scheduler under a clock that was set back has not beaten "0 ms ago"."""
+    ahead = FakeClock(SystemClock().now())
+    ahead.step(7_000)
+    live(store, jobs(settings), ahead, ahead.now(), stop=None)
+
+    answer, told = call("status"), json.loads(call("status", "--json").out)["status"]
+
+    words = r"silent.+last beat lies 1 h 56 min in the future: the clock was set back"
+    assert re.search(rf"scheduler +{words}", answer.out)
+    assert re.match(rf"broken now\n! the stack is not running; its scheduler: {words}", answer.out)
+    assert (told["scheduler"]["state"], told["scheduler"]["ok"]) == ("silent", False)
+
+
 def test_who_asks_something_of_a_scheduler_that_does_not_move_is_told(call, store, settings):
     past = FakeClock(SystemClock().now())
     past.step(-300)

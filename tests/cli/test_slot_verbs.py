@@ -963,6 +963,26 @@ def test_a_clock_on_hold_is_shown_and_trusted(call, settings, registry):
     assert after.code == 3
 
 
+def test_the_clock_tells_the_last_step_and_not_the_sum_of_them_F34(call, settings, registry):
+    """A return by 400 days is one, whatever is left of the way there; and so is a further step of a clock on hold."""
+    settings.var_dir.mkdir(mode=0o700)
+    clock = FakeClock(SystemClock().now() - HOUR)
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        life = Life(ledger, clock)
+        scheduler = life.begin(NEWS)
+        said = []
+        for seconds in (400 * 86_400, -400 * 86_400, -5 * 3_600, -3_000):
+            life.go_on(scheduler, MINUTE)
+            clock.step(seconds)
+            life.go_on(scheduler, MINUTE)
+            said.append(json.loads(call("clock", "--json").out)["clock"])
+        shown = call("clock").out
+
+    assert [round(each["step_s"]) for each in said] == [400 * 86_400, -400 * 86_400, -5 * 3_600, -3_000]
+    assert [each["held"] for each in said] == [True, False, True, True]
+    assert re.search(r"^last set +back by 50 min, to ", shown, re.MULTILINE)
+
+
 def test_builtin_jobs_have_an_account_too(call, lived, settings):
     """I2: the day of an ordinary installation."""
     answer = call("audit", "--json")

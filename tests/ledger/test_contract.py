@@ -9,9 +9,10 @@ import pytest
 from echopilot_jobs.errors import LeaseLost, UnknownName, WrongState
 from echopilot_jobs.jobs import Inline, Job
 from echopilot_jobs.ledger import Lease, Limits, SqliteLedger
+from echopilot_jobs.ledger.statements import statements
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
-from echopilot_jobs.runs import Origin, Outcome, Output, Run, State
+from echopilot_jobs.runs import BAD_ENDS, Origin, Outcome, Output, Run, State
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.triggers import Every
 from tests.schedulekit import claim, dispose, plan_all, reading, standing, stretch
@@ -59,6 +60,22 @@ def test_a_slot_is_claimed_once_whoever_asks_again_I1(ledger: SqliteLedger, leas
     assert [run.slot for run in first] == [Slot("j", NOON + MINUTE)]
     assert again == []
     assert len(ledger.runs()) == 1
+
+
+@pytest.mark.parametrize("state", sorted(BAD_ENDS))
+def test_bad_ends_are_found_by_their_end_through_an_index(ledger: SqliteLedger, lease: Lease, state: State) -> None:
+    """The slot may lie weeks back, and a million other runs are not looked at for it."""
+    run, ended_at = running(ledger, lease, NOON - timedelta(days=20)), NOON + MINUTE
+    with ledger.leading(lease, ended_at) as leading:
+        leading.finish(run, Outcome(state))
+    with ledger._writing() as sql:
+        asked = f"explain query plan {statements()['bad_ends_between']}"
+        plan = " ".join(row["detail"] for row in sql.db.execute(asked, {"start": 1, "end": 2}))
+
+    assert [found.id for found in ledger.bad_ends_between(ended_at, ended_at + MINUTE)] == [run.id]
+    assert ledger.bad_ends_between(NOON - timedelta(days=21), ended_at) == []
+    assert "SEARCH runs USING INDEX runs_ended_badly" in plan
+    assert "SCAN runs" not in plan
 
 
 def test_a_run_goes_from_queued_through_running_to_its_end_with_every_move_recorded(

@@ -23,6 +23,7 @@ from echopilot_jobs.signals.findings import EVIDENCE_MOST, Finding, Severity, ra
 from echopilot_jobs.signals.own import _short_of, cgroup_memory, from_host, from_ledger, from_processes
 from echopilot_jobs.signals.page import page
 from echopilot_jobs.signals.reading import Reading
+from echopilot_jobs.slots import Slot
 from echopilot_jobs.supervision import Program, Supervisor
 from echopilot_jobs.testing import FakeClock
 
@@ -201,6 +202,30 @@ def test_lives_within_a_minute_are_told_apart_and_the_newest_is_still_running(
     assert dark.evidence[5:] == ("and 2 more",)
     assert len(set(dark.evidence)) == 6
     assert "nobody saw" not in "".join(dark.evidence)
+
+
+def test_what_ended_badly_in_a_day_counts_by_its_end_and_not_by_its_slot(
+    ledger: SqliteLedger, clock: FakeClock, settings: Settings
+) -> None:
+    """The runs of a backfill end today, and their slots lie weeks back."""
+    report = jobs(settings)["daily_report"]
+    lease = live(ledger, {report.name: report}, clock, clock.now(), stop=None)
+    old = [Slot(report.name, clock.now().replace(second=0) - timedelta(days=back)) for back in range(20, 24)]
+    ledger.backfill(report.name, old, "ann", clock.now())
+    with ledger.leading(lease, clock.now()) as work:
+        for run in work.start_ready(Limits(8)):
+            work.finish(run, Outcome(State.FAILED, error="no"))
+    clock.sleep(20 * 60)
+
+    own = from_ledger(ledger, clock.now())
+    (failed,) = [each for each in own.findings if each.type == "failed_runs"]
+
+    ended = len(ledger.runs(states=BAD_ENDS))
+    assert ended > 0
+    assert (own.kpis["runs_24h"], own.kpis["runs_failed_24h"]) == (ended, ended)
+    assert failed.title.startswith(f"{ended} run")
+    clock.sleep(86_400)
+    assert from_ledger(ledger, clock.now()).kpis["runs_failed_24h"] == 0
 
 
 def test_of_many_failing_jobs_none_is_left_out_without_a_word(

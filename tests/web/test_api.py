@@ -128,6 +128,23 @@ def test_more_than_ten_requests_a_minute_for_one_job_are_429(api: FlaskClient, s
     assert answer.headers["Retry-After"] == "60"
 
 
+def test_requests_that_lie_in_the_future_of_a_clock_set_back_hold_nobody_back_S31_F35(
+    api: FlaskClient, stack: Stack, clock: FakeClock
+) -> None:
+    for _ in range(10):
+        api.post("/api/jobs/self_heal/run")
+        stack.finish(stack.start(), DONE)
+
+    clock.step(-3_600)
+    codes = []
+    for _ in range(11):
+        codes.append(api.post("/api/jobs/self_heal/run").status_code)
+        if codes[-1] == 202:
+            stack.finish(stack.start(), DONE)
+
+    assert codes == [202] * 10 + [429]
+
+
 def test_a_request_wakes_the_scheduler(api: FlaskClient, home: Settings) -> None:
     ear = open_for_waiting(home.wake_path)
 

@@ -72,6 +72,12 @@ from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = run
 where coalesce(slot_at * 1000, claimed_at) >= :start and coalesce(slot_at * 1000, claimed_at) < :end
 order by coalesce(slot_at * 1000, claimed_at), runs.id
 
+-- name: bad_ends_between
+select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
+from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
+where state in ('failed', 'timed_out', 'abandoned') and finished_at >= :start and finished_at < :end
+order by finished_at, runs.id
+
 -- name: stints_between
 select * from stints where max(beat_at, coalesce(ended_at, 0)) >= :start and started_at < :end order by id
 
@@ -109,7 +115,9 @@ from last_pass join stints on stints.id = last_pass.stint_id
 -- Clock generations
 
 -- name: generation
-select number, began_at, step_ms, held from generations order by number desc limit 1
+select number, began_at, step_ms, held,
+       (select cast(value as integer) from meta where key = 'clock step ' || number) as own_step_ms
+from generations order by number desc limit 1
 
 -- name: shift_waiting_runs
 update runs set not_before = not_before + :step_ms
@@ -129,6 +137,10 @@ update holds set expires_at = expires_at + :step_ms where answered_at is null
 -- name: begin_generation
 insert into generations (number, began_at, step_ms, held)
 select max(number) + 1, :now, :step_ms, :held from generations
+
+-- name: note_step
+-- Of a clock on hold `step_ms` of a generation is the sum of the steps since it was believed: this is the last one alone.
+insert into meta (key, value) select 'clock step ' || max(number), cast(:step_ms as text) from generations
 
 -- name: trust_generation
 update generations set held = 2 where held = 1
