@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.jobs import Job
@@ -64,6 +64,19 @@ class Evidence:
     def one_clock(self, start: float, end: float) -> bool:
         """Whether nobody set the wall clock in between."""
         return len({self.turn(start).offset} | {t.offset for t in self.truth.turns if start <= t.at <= end}) == 1
+
+    def stood(self, at: float) -> float:
+        """For how long nobody set the wall clock, around *at*."""
+        turns = self.truth.turns
+        set_at = [turn.at for before, turn in pairwise(turns) if turn.offset != before.offset]
+        return min([t for t in set_at if t > at], default=self.truth.ended) - max(
+            [t for t in set_at if t <= at], default=0.0
+        )
+
+    def set_back(self, start: float, end: float) -> float:
+        """By how many seconds the wall clock was set back in between, all such steps together."""
+        shifts = [turn.offset for turn in self.truth.turns if start < turn.at <= end]
+        return sum(max(one - other, 0.0) for one, other in pairwise([self.turn(start).offset, *shifts]))
 
     def reached(self, job: Job, at: float) -> float:
         """Wall: how far an interval job was decided; a clock set back since by less than its interval repeats nothing."""

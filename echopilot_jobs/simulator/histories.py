@@ -230,7 +230,7 @@ def _redefined(dice: random.Random, job: Job, began_at: datetime, zones: tuple[s
 
 def _removal(seed: int, jobs: tuple[Job, ...]) -> Iterator[Intent]:
     """In one history of twelve somebody takes a job out of the jobs file; drawn apart, so that all others stay the same."""
-    dice = random.Random(f"removal:{seed}")
+    dice = random.Random(f"retired:{seed}")
     if dice.random() < 1 / 12:
         yield Intent(dice.uniform(5, 240), "remove", dice.choice(jobs).name, dice.randrange(100))
 

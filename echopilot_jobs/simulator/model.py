@@ -72,7 +72,7 @@ def _owed(record: Evidence, era: Era) -> Iterator[tuple[float, float, float]]:
             continue
         step, offset = turn.offset - offset, turn.offset
         broke |= (step <= -1.0 or step > FAR) if real else abs(step) > FAR
-        if end - start < SETTLING or (broke and not real and record.held):
+        if end - start < SETTLING or (broke and not real and (record.held or record.stood(start) < HOLD)):
             continue
         if broke:  # an interval job may be silent for one interval; the calendar goes on where it was
             yield after, until, since

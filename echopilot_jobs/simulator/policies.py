@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from echopilot_jobs.jobs import Job
 from echopilot_jobs.simulator.evidence import FAR, SETTLING, Era, Evidence, G, planned
 from echopilot_jobs.simulator.truth import Effect
 from echopilot_jobs.simulator.watch import ENDS, Row, Sight
@@ -20,6 +21,7 @@ GRAIN = 1e-5  # of moments made from seconds in floating point
 def claims(record: Evidence, name: str) -> Iterator[str]:
     """I1, I3, I4, I8: no slot twice, none too early, too late, in a pause or beside more than the overlap rule allows."""
     slots: set[tuple[int, int]] = set()
+    before: dict[int, float] = {}
     passes: dict[float, list[Row]] = defaultdict(list)
     for sights in record.by_job[name]:
         row, at = sights[0].row, sights[0].at
@@ -31,6 +33,8 @@ def claims(record: Evidence, name: str) -> Iterator[str]:
             yield f"I1 {name}: slot {row['slot_at']} was claimed twice"
         slots.add(slot)
         if row["origin"] in PLANNED:
+            yield from _again(record, era.job, row["slot_at"], before.get(row["slot_at"]), at)
+            before[row["slot_at"]] = at
             passes[at].append(row)
             if (early := planned(row) - record.latest_shown(at)) > GRAIN:
                 yield f"I3 {name}: slot {row['slot_at']} was claimed {early:.4f} s before its moment"
@@ -40,6 +44,13 @@ def claims(record: Evidence, name: str) -> Iterator[str]:
             for row in rows:
                 yield from _one_claim(record, then, at, row)
             yield from _one_pass(record, then, at, rows)
+
+
+def _again(record: Evidence, job: Job, slot: int, before: float | None, at: float) -> Iterator[str]:
+    """I18: a moment of an interval job comes again only where it would be silent for longer than its interval else."""
+    far = min(job.trigger.period.total_seconds(), FAR) - SETTLING
+    if before is not None and (back := record.set_back(before - 1.0, at)) < far:
+        yield f"I18 {job.name}: slot {slot} came again, the clock was set back by no more than {back:g} s"
 
 
 def _one_claim(record: Evidence, era: Era, at: float, row: Row) -> Iterator[str]:

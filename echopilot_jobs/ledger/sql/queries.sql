@@ -75,7 +75,7 @@ order by coalesce(slot_at * 1000, claimed_at), runs.id
 -- name: bad_ends_between
 select runs.*, jobs.name as job_name, stints.owner, stints.host, stints.code_revision
 from runs join jobs on jobs.id = runs.job_id left join stints on stints.id = runs.stint_id
-where state in ('failed', 'timed_out', 'abandoned') and finished_at >= :start and finished_at < :end
+where (state = 'failed' or state = 'timed_out' or state = 'abandoned') and finished_at >= :start and finished_at < :end
 order by finished_at, runs.id
 
 -- name: stints_between

@@ -207,8 +207,38 @@ def calendar_run_again(patches: Patches) -> None:
 
         return begin
 
+    def keep_beat(before: Any) -> Any:
+        def kept(self: Any, job: Any, step: Any) -> None:
+            if job.trigger.follows_real_time:
+                before(self, job, step)
+            else:
+                self.owe_from(job.name, self._now)
+
+        return kept
+
     patches.put(timekeeping, "_begin", make)
+    patches.put(Definitions, "keep_beat", keep_beat)
     patches.sql("claim", r"not \(:once and", "not (:once and false and")
+
+
+@plant("after a step back an interval job is planned from the new time, however short the step was")
+def interval_run_again(patches: Patches) -> None:
+    def make(_before: Any) -> Any:
+        return lambda self, job, _step: self.owe_from(job.name, self._now)
+
+    patches.put(Definitions, "keep_beat", make)
+
+
+@plant("after a step back an interval job goes on where it was, however far that is")
+def interval_silent(patches: Patches) -> None:
+    def make(_before: Any) -> Any:
+        def keep_beat(self: Any, job: Any, _step: Any) -> None:
+            for row in self.rows([job.name]):
+                self.owe_from(job.name, row.planned_through)
+
+        return keep_beat
+
+    patches.put(Definitions, "keep_beat", make)
 
 
 @plant("a clock that leapt for hours is believed at once")
