@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echopilot_jobs.access import is_there
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.files import MEBIBYTE, file_name, is_long
@@ -30,7 +31,7 @@ def command(file: Path | None, as_json: bool) -> None:
     """
     now, settings = sight.now(), sight.settings()
     sight.refuse_missing_home(settings)
-    if not settings.ledger_path.exists():
+    if not is_there(settings.ledger_path):
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here, so there is nothing to copy"
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from echopilot_jobs.access import is_there
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
@@ -72,7 +73,7 @@ def reading(settings: Settings) -> SqliteReading:
 
 def _path(settings: Settings) -> Path:
     refuse_missing_home(settings)
-    if not settings.ledger_path.exists():
+    if not is_there(settings.ledger_path):
         raise LedgerUnavailable(
             f"no ledger at '{settings.ledger_path}': nothing was ever started here; "
             f"{START}, or set ECHOPILOT_HOME to the folder that holds `var/`"

@@ -80,7 +80,7 @@ def _folder(folder: Path) -> Finding:
         _write_like_we_do(folder)
     except OSError as error:
         fix = f"give uid {os.geteuid()} write access: `chown -R` the folder to the account that runs the stack"
-        return Finding(FAIL, f"'{folder}' cannot be written: {error.strerror}", fix)
+        return Finding(FAIL, f"'{folder}' cannot be written by uid {os.geteuid()}: {error.strerror}", fix)
     return Finding(OK, f"'{folder}' can be written")
 
 
