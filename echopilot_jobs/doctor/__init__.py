@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from echopilot_jobs.access import unreadable
+from echopilot_jobs.access import is_obstacle, obstacle
 from echopilot_jobs.doctor import defined, files, leavings, limits, machine, owners, running
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place, worst
 from echopilot_jobs.errors import ConfigError
@@ -82,12 +82,10 @@ def _findings(name: str, check: Check, place: Place) -> list[Finding]:
     """What one check found. A check that itself breaks on a strange machine is a finding, and the others go on."""
     try:
         return [finding.named(name) for finding in check(place)]
-    except PermissionError as error:
-        if error.filename is None:
-            raise
-        what, do = remedy_apart(unreadable(error))
-        return [Finding(FAIL, what, do, name)]
     except Exception as error:  # whatever a foreign machine throws: an examination that dies helps nobody
+        if isinstance(error, OSError) and is_obstacle(error):
+            what, do = remedy_apart(obstacle(error))
+            return [Finding(FAIL, what, do, name)]
         wrong = f"the check itself failed: {type(error).__name__}: {error}"
         return [Finding(WARN, wrong, "report this line; the other checks are not affected", name)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from echopilot_jobs.access import is_there, may_read, unreadable
+from echopilot_jobs.access import give_to_owner, is_there, may_read, unreadable
 from echopilot_jobs.settings import Settings
 from tests.modes import BOUND_BY_MODES
 
@@ -115,11 +116,54 @@ def test_a_file_of_another_account_is_told_with_both(tmp_path: Path, monkeypatch
     )
 
 
-def test_what_is_not_there_is_neither_closed_nor_there(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to("loop")
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another account cannot use")
+NOBODY = 65534
 
+
+@ROOT_ONLY
+def test_what_root_restores_and_backs_up_belongs_to_whom_the_stack_belongs(lived, settings: Settings, call) -> None:
+    lived.close()
+    for path in (settings.var_dir, *settings.var_dir.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+
+    backed_up = call("backup")
+    (copy,) = (settings.var_dir / "backups").iterdir()
+    restored = call("restore", str(copy))
+
+    assert (backed_up.code, restored.code) == (0, 0)
+    assert {path.stat().st_uid for path in settings.var_dir.rglob("*")} == {NOBODY}
+
+
+@ROOT_ONLY
+def test_a_link_in_anothers_folder_gives_nothing_of_roots_away(tmp_path: Path) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "var"
+    secret.touch()
+    folder.mkdir()
+    (folder / "soft").symlink_to(secret)
+    (folder / "hard").hardlink_to(secret)
+    os.chown(folder, NOBODY, NOBODY)
+
+    with contextlib.suppress(OSError):
+        give_to_owner(folder, sorted(folder.iterdir()))
+
+    assert secret.stat().st_uid == 0
+
+
+def test_what_is_not_there_is_neither_closed_nor_there(tmp_path: Path) -> None:
     may_read(tmp_path / "none")
 
     assert not is_there(tmp_path / "none")
-    assert not is_there(tmp_path / "loop")
     assert is_there(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["var", "var/ledger.sqlite3"])
+@pytest.mark.parametrize("line", ["status", "runs", "backup", "restore --accept", "check", "doctor"])
+def test_a_link_to_itself_is_named_and_not_called_a_stack_never_started(settings: Settings, call, place, line) -> None:
+    link = settings.home / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(link.name)
+
+    answer = call(*line.split())
+
+    assert "nothing was ever started" not in answer.err
+    assert "the check itself failed" not in answer.out
