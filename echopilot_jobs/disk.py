@@ -27,9 +27,9 @@ class Shortage:
 
 
 def free_bytes(folders: Iterable[Path]) -> int | None:
-    """What is left for this account on the tightest of the disks under *folders*; None when none of them is there."""
+    """What is left for this account on the tightest of the disks under *folders*; None when it may enter none of them."""
     # As shutil.disk_usage, which takes longer to load than the whole answer.
-    rooms = [os.statvfs(folder) for folder in folders if folder.is_dir()]
+    rooms = [os.statvfs(folder) for folder in folders if _is_folder(folder)]
     return min((room.f_bavail * room.f_frsize for room in rooms), default=None)
 
 
@@ -40,6 +40,13 @@ def shortage(free: int) -> Shortage | None:
     if free < FLOOR:
         return Shortage("nearly full", f"{amount(free)} free, the floor is {amount(FLOOR)}")
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # in a folder that is closed to us
+        return False
 
 
 def amount(count: int) -> str:

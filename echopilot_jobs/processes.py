@@ -131,7 +131,7 @@ def unsteered(socket: Path) -> Owner | None:
 
 def keeper_of_deleted(path: Path) -> Owner | None:
     """The oldest living process that still has a file open that was deleted at *path*; None as far as we may look."""
-    holders = filter(None, map(_stat, with_open({f"{path.parent.resolve() / path.name} (deleted)"})))
+    holders = filter(None, map(_stat, with_open({f"{os.path.realpath(path.parent)}/{path.name} (deleted)"})))
     oldest = min(holders, key=lambda stat: stat.started, default=None)
     return Owner(boot_id(), oldest.pid, oldest.started) if oldest is not None else None
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from echopilot_jobs.clock import SystemClock
-from echopilot_jobs.doctor import FAIL, OK, Finding, Place, files
+from echopilot_jobs.doctor import FAIL, OK, Finding, Place, files, running
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.backup import back_up, default_target
-from echopilot_jobs.ledger.identity import Identity, identity_of, write_mark
+from echopilot_jobs.ledger.identity import Identity, identity_of, mark_path, write_mark
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -85,6 +87,47 @@ def test_a_known_ledger_that_is_gone_is_a_failure_F42(kept):
 
 def test_no_ledger_where_none_was_known_is_in_order(settings):
     assert first(settings).state == OK
+
+
+def test_a_mark_that_is_no_file_is_a_failure_F19(kept):
+    mark_path(kept.ledger_path).mkdir()
+
+    found = first(kept)
+
+    assert found.state == FAIL
+    assert "mark.json', which tells how far the ledger beside it had got, cannot be read" in found.finding
+    assert "move that away" in (found.fix or "")
+
+
+def test_a_log_left_read_only_is_named_and_mended_F23(kept):
+    wal = kept.ledger_path.with_name("ledger.sqlite3-wal")
+    wal.touch()
+    wal.chmod(0o400)
+
+    found = first(kept)
+    assert found.mend
+    found.mend()
+
+    assert found.finding == f"'{wal}' (mode 0400): closed to uid {os.geteuid()}, its own account"
+    assert first(kept).state == OK
+
+
+def test_a_ledger_that_may_not_be_written_names_file_account_and_mode_F23(kept, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != kept.ledger_path)
+
+    found = first(kept)
+
+    assert found.state == FAIL
+    assert found.finding == f"cannot write '{kept.ledger_path}' as uid {os.geteuid()} (mode 0644)"
+
+
+def test_a_scheduler_that_runs_and_does_not_lead_is_not_called_stopped(kept, monkeypatch):
+    monkeypatch.setattr(running, "_is_up", lambda _place, name: name == "scheduler")
+
+    (found,) = running.scheduler(Place(kept, NOW, {}))
+
+    assert found.state == FAIL
+    assert "runs and does not lead" in found.finding
 
 
 def test_an_older_copy_is_a_failure_with_both_ways_out_F19(kept):

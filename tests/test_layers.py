@@ -12,7 +12,20 @@ PACKAGE = Path(__file__).parent.parent / "echopilot_jobs"
 
 # Ring by ring, inside out. A module may import its own ring and the rings before it.
 RINGS = [
-    {"errors", "clock", "processes", "plain", "spans", "addresses", "rpc", "records", "revision", "disk", "lazy"},
+    {
+        "errors",
+        "clock",
+        "processes",
+        "plain",
+        "spans",
+        "addresses",
+        "rpc",
+        "records",
+        "revision",
+        "disk",
+        "lazy",
+        "access",
+    },
     {"outages", "slots", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
     {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "events", "logs"},
     {"ledger", "executor", "supervision", "artefacts", "logreading"},

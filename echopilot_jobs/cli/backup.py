@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echopilot_jobs.access import give_to_owner
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.files import MEBIBYTE, file_name, is_long
@@ -35,6 +36,8 @@ def command(file: Path | None, as_json: bool) -> None:
 
     with bar("copying the ledger", wanted=is_long(settings.ledger_path)) as progress:
         copy = back_up(settings.ledger_path, target, progress)
+    if settings.var_dir in target.parents:
+        give_to_owner(settings.var_dir, (target.parent, target))
     if as_json:
         out.emit_json("backup", _facts(copy), now)
     else:

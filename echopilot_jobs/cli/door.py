@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from echopilot_jobs import __version__
+from echopilot_jobs.access import is_obstacle, obstacle
 from echopilot_jobs.cli.out import say
 from echopilot_jobs.errors import EchoPilotError, LeaseLost, UnknownName, WrongState, nearest_names
 
@@ -100,6 +101,9 @@ def carry_out(arguments: list[str]) -> int:
         _drop_output()
         return PIPE_CLOSED
     except OSError as error:
+        if is_obstacle(error):
+            say(f"error: {obstacle(error)}")
+            return 1
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
             raise
         _drop_output()

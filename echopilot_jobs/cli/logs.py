@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echopilot_jobs.access import may_read
 from echopilot_jobs.cli import completion, inputs, out, sight
 from echopilot_jobs.cli.following import Told
 from echopilot_jobs.cli.show import show_output
@@ -172,6 +173,8 @@ def command(
             f"--since, --until and --level go with the scheduler's log; '{name}' has lines of any kind"
         )
     current = settings.logs_dir / name
+    may_read(settings.logs_dir)
+    may_read(current)
     show = _json if as_json else _foreign if raw or not is_events else _line
     with Parts(current) as parts:
         follower = Follower(current, parts) if follow else None  # before reading, so that nothing falls between

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echopilot_jobs.access import give_to_owner, obstacle
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.files import file_name, is_long
@@ -101,7 +102,7 @@ def _nobody_else(settings: Settings) -> Iterator[None]:
         settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = PlannerLock(settings.var_dir / "scheduler.lock")
     except OSError as error:
-        raise LedgerUnavailable(f"'{settings.var_dir}' cannot be written: {error.strerror}") from None
+        raise LedgerUnavailable(obstacle(error)) from None
     try:
         if not lock.take(str(this_process())):
             raise WrongState(f"a scheduler is running here ('{lock.holder}'); {STOP_IT}")
@@ -110,6 +111,7 @@ def _nobody_else(settings: Settings) -> Iterator[None]:
         yield
     finally:
         lock.close()
+        give_to_owner(settings.var_dir, (lock.path, *settings.var_dir.glob(f"{settings.ledger_path.name}*")))
 
 
 def _no_stack(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from echopilot_jobs.access import is_there
 from echopilot_jobs.cli import out
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerUnavailable
@@ -79,7 +80,7 @@ def refuse_missing_ledger(settings: Settings, so: str) -> None:
     """Raise `LedgerUnavailable` where no ledger lies: the known one is gone, or nothing was ever started here, *so*."""
     refuse_missing_home(settings)
     path = settings.ledger_path
-    if path.exists():
+    if is_there(path):
         return
     from echopilot_jobs.ledger.missing import gone
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs import builtin, jobsfile
+from echopilot_jobs.access import hidden
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.definitions import shelf
 from echopilot_jobs.definitions.composed import read_composed
@@ -103,16 +105,20 @@ class Desk:
         self._settings = settings
         self._guard = threading.Lock()
         self._known: tuple[tuple[Stamp, Stamp], InForce] | None = None
+        self._last = InForce(Registry([]))
 
     def now(self) -> InForce:
-        """The set in force at this moment."""
+        """The set in force at this moment; while its folder is closed to us the last one known, with that as its problem."""
         with self._guard:
+            if closed := hidden(path_of(self._settings)):
+                return replace(self._last, problems=(Problem(closed, file=NAME),))
             stamps = stamp_of(path_of(self._settings)), stamp_of(shelf.path_of(self._settings))
             if self._known is not None and self._known[0] == stamps:
                 return self._known[1]
             sheet, kept = read_sheet(path_of(self._settings)), read_shelf(shelf.path_of(self._settings))
             found, lasts = _in_force(self._settings, sheet, kept)
             self._known = (stamps, found) if lasts else None
+            self._last = found
             return found
 
 

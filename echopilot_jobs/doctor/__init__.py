@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from echopilot_jobs.access import is_obstacle, obstacle
 from echopilot_jobs.doctor import defined, files, leavings, limits, machine, owners, running
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place, worst
 from echopilot_jobs.errors import ConfigError
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.settings import PROJECT_ROOT, Settings, load
 
 __all__ = ["CHECKS", "FAIL", "GROUPS", "OK", "WARN", "Finding", "Place", "examine", "mend", "worst"]
@@ -81,6 +83,9 @@ def _findings(name: str, check: Check, place: Place) -> list[Finding]:
     try:
         return [finding.named(name) for finding in check(place)]
     except Exception as error:  # whatever a foreign machine throws: an examination that dies helps nobody
+        if isinstance(error, OSError) and is_obstacle(error):
+            what, do = remedy_apart(obstacle(error))
+            return [Finding(FAIL, what, do, name)]
         wrong = f"the check itself failed: {type(error).__name__}: {error}"
         return [Finding(WARN, wrong, "report this line; the other checks are not affected", name)]
 

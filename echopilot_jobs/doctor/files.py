@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from echopilot_jobs.access import give_to_owner
 from echopilot_jobs.disk import FLOOR, LOW, MAKE_ROOM, amount, free_bytes, pipes_in, shortage
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.backup import newest_backup
 from echopilot_jobs.ledger.connection import LOG_AT_REST_BYTES
-from echopilot_jobs.ledger.identity import LedgerMark, continuity, read_mark
+from echopilot_jobs.ledger.identity import LedgerMark, MarkUnclear, continuity, read_mark
 from echopilot_jobs.ledger.inspection import Condition, Health, inspect
 from echopilot_jobs.ledger.missing import gone_by, restoring
+from echopilot_jobs.ledger.permits import narrowed, unwritable, widen
+from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
 from echopilot_jobs.settings import missing_home
@@ -56,7 +59,7 @@ def folders(place: Place) -> Iterator[Finding]:
             WARN,
             f"'{place.settings.logs_dir}' is gone, though a stack has lived here",
             "the next start makes it; look for the logs it had, if nobody meant to remove them",
-            mend=lambda: place.settings.logs_dir.mkdir(mode=0o700, exist_ok=True),
+            mend=lambda: _make_logs(place),
         )
     else:
         yield _folder(place.settings.logs_dir)
@@ -67,6 +70,11 @@ def folders(place: Place) -> Iterator[Finding]:
             f"'{pipe}' is a pipe where a file should be: whoever opens it waits for its other end",
             "remove it, or move it away",
         )
+
+
+def _make_logs(place: Place) -> None:
+    place.settings.logs_dir.mkdir(mode=0o700, exist_ok=True)
+    give_to_owner(place.settings.home, (place.settings.logs_dir,))
 
 
 def _folder(folder: Path) -> Finding:
@@ -81,7 +89,7 @@ def _folder(folder: Path) -> Finding:
         _write_like_we_do(folder)
     except OSError as error:
         fix = f"give uid {os.geteuid()} write access: `chown -R` the folder to the account that runs the stack"
-        return Finding(FAIL, f"'{folder}' cannot be written: {error.strerror}", fix)
+        return Finding(FAIL, f"'{folder}' cannot be written by uid {os.geteuid()}: {error.strerror}", fix)
     return Finding(OK, f"'{folder}' can be written")
 
 
@@ -157,7 +165,7 @@ def file_system(place: Place) -> Iterator[Finding]:
 def file_system_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
     """The file system type of the mount that holds *path*, `unknown` where that cannot be told."""
     best, kind = "", "unknown"
-    real = str(path.resolve())
+    real = os.path.realpath(path)
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -191,7 +199,15 @@ def locks_hold(folder: Path) -> bool:
 def ledger(place: Place) -> Iterator[Finding]:
     """The ledger's own condition, every page of it read; whether it is the one known; its log; its newest backup."""
     path = place.settings.ledger_path
-    mark, found = read_mark(path), inspect(path)
+    if closed := [*_closed(path)]:
+        yield from closed
+        return
+    try:
+        mark, found = read_mark(path), inspect(path)
+    except MarkUnclear as error:
+        what, _, fix = str(error).partition("; ")
+        yield Finding(FAIL, what, fix)
+        return
     if not found.is_sound:
         yield _unusable(found, mark, path)
         return
@@ -208,6 +224,20 @@ def ledger(place: Place) -> Iterator[Finding]:
         if (size := wal.stat().st_size) > LOG_AT_REST_BYTES:
             fix = "the scheduler empties it: is it running? is a program reading the ledger for long?"
             yield Finding(WARN, f"the write-ahead log is {size // MEBIBYTE} MiB", fix)
+
+
+def _closed(path: Path) -> Iterator[Finding]:
+    """The ledger's files that this account may not write (F23); what SQLite left read-only of its own can be mended."""
+    if files := narrowed(path):
+        names = " and ".join(f"'{file}' (mode {stat.S_IMODE(file.stat().st_mode):04o})" for file in files)
+        fix = "run `echopilot doctor --fix`, which gives the ledger's mode to them"
+        yield Finding(FAIL, f"{names}: closed to uid {os.geteuid()}, its own account", fix, mend=lambda: _open_up(path))
+    elif said := unwritable(path):
+        yield Finding(FAIL, *remedy_apart(said))
+
+
+def _open_up(path: Path) -> None:
+    widen(path)
 
 
 def _unusable(found: Health, mark: LedgerMark | None, path: Path) -> Finding:

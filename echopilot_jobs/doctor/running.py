@@ -73,7 +73,7 @@ def port(place: Place) -> Iterator[Finding]:
         yield Finding(OK, f"port {number} is free")
     elif busy.errno == errno.EACCES:
         yield Finding(FAIL, f"port {number} is closed to uid {os.geteuid()}", "choose a PORT above 1023")
-    elif _web_is_ours(place):
+    elif _is_up(place, "web"):
         yield Finding(OK, f"port {number} is held by this stack's web process")
     else:
         fix = "end it, or choose another port with PORT"
@@ -100,10 +100,10 @@ def _port_holder(number: int) -> str:
     return "a process this account cannot see"
 
 
-def _web_is_ours(place: Place) -> bool:
+def _is_up(place: Place, name: str) -> bool:
     with contextlib.suppress(SupervisorUnreachable):
         programs = Supervisor(place.settings.supervisor_socket).programs()
-        return any(program.name == "web" and program.state in ("RUNNING", "STARTING") for program in programs)
+        return any(program.name == name and program.state in ("RUNNING", "STARTING") for program in programs)
     return False
 
 
@@ -147,6 +147,10 @@ def scheduler(place: Place) -> Iterator[Finding]:
     except (LedgerUnavailable, LedgerTooNew):
         return  # said by the ledger's check
     if stint is None or stint.ended_at is not None:
+        if _is_up(place, "scheduler"):
+            what = "the scheduler runs and does not lead, so nothing is planned"
+            yield Finding(FAIL, what, "see the ledger's check here, and `echopilot logs`")
+            return
         yield Finding(WARN, "no scheduler is running, so nothing is planned", "start the stack with `bin/stack`")
         return
     for loss in lost:

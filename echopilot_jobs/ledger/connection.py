@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.errors import LedgerTooNew, LedgerUnavailable
+from echopilot_jobs.ledger.permits import unwritable
 from echopilot_jobs.ledger.statements import migrations, split
 
 BUSY_TIMEOUT_SECONDS = 5.0
 LOG_AT_REST_BYTES = 8 * 2**20
 FRAME_BYTES = 4096 + 24  # a page in the WAL
 LOOK_AGAIN_SECONDS = 0.01
+CLOSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 PRAGMAS = ("synchronous=full", "wal_autocheckpoint=0", "foreign_keys=on", "temp_store=memory")
 
 
@@ -39,7 +41,7 @@ def connect(path: Path | None, *, create: bool) -> sqlite3.Connection:
     """A connection by the rules above; None is a database in memory. Raises `LedgerUnavailable`."""
     if path is not None and not create and not path.exists():
         raise LedgerUnavailable(f"no ledger at '{path}' yet; start the stack with `bin/stack` and it will be made")
-    with readable_errors("opened"):
+    with readable_errors("opened", lambda: path):
         db = sqlite3.connect(
             # Never made by who only wants to open it: an exchange may have moved it aside this moment.
             ":memory:" if path is None else f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
@@ -76,7 +78,7 @@ def _turn_to_wal(db: sqlite3.Connection) -> None:
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """One IMMEDIATE transaction: committed when the block ends, undone when it raises."""
-    with readable_errors("written"):
+    with readable_errors("written", lambda: _file_of(db)):
         db.execute("begin immediate")
         try:
             yield
@@ -99,18 +101,29 @@ def impatient(db: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def readable_errors(verb: str) -> Iterator[None]:
-    """Turn what SQLite says about the file into a sentence for a person; broken promises of ours stay bugs."""
+def readable_errors(verb: str, find: Callable[[], Path | None] = lambda: None) -> Iterator[None]:
+    """Turn what SQLite says about the file into a sentence for a person; broken promises of ours stay bugs.
+
+    SQLite names no file and no account: of one that *find* gives, both are said where they are the reason (F23).
+    """
     try:
         yield
     except (sqlite3.OperationalError, sqlite3.InternalError) as error:
-        raise LedgerUnavailable(f"the ledger cannot be {verb}: {error}; see `echopilot doctor`") from error
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        closed = code in CLOSED and (path := find()) and unwritable(path)
+        said = closed or f"the ledger cannot be {verb}: {error}; see `echopilot doctor`"
+        raise LedgerUnavailable(said) from error
     except UnicodeDecodeError as error:  # a damaged schema puts raw bytes into SQLite's message
         raise LedgerUnavailable("the ledger is damaged: its schema is no text; see `echopilot doctor`") from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
         raise LedgerUnavailable(f"the ledger is damaged or no ledger: {error}; see `echopilot doctor`") from error
+
+
+def _file_of(db: sqlite3.Connection) -> Path | None:
+    name = db.execute("pragma database_list").fetchone()[2]
+    return Path(name) if name else None
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from echopilot_jobs.access import hidden
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.connection import Connector, connect
 from echopilot_jobs.ledger.durable import beside
@@ -21,7 +22,7 @@ from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.ledger.sqlite import SqliteLedger
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.users import users_apart
-from echopilot_jobs.ledger.watch import LedgerWatch
+from echopilot_jobs.ledger.watch import LedgerWatch, Sight
 
 CHANGED = "the ledger's files were deleted or exchanged while in use"
 MENDED = "the scheduler puts them in order when it starts; ask again in a few seconds"
@@ -62,9 +63,10 @@ class GuestLedger(SqliteLedger):
 
     def _why_not(self) -> str | None:
         """Why nothing may be written, or was not kept; None when it may."""
-        if self._watch.verdict().is_lost:
+        sight = self._watch.verdict()
+        if sight.is_lost:
             return f"{CHANGED}; {MENDED}"
-        return self.refused
+        return hidden(self._file) if sight is Sight.HIDDEN else self.refused
 
     @property
     def refused(self) -> str | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from echopilot_jobs.access import unreadable
 from echopilot_jobs.clock import iso
 from echopilot_jobs.disk import read_whole
 from echopilot_jobs.errors import LedgerUnavailable
@@ -21,6 +22,10 @@ from echopilot_jobs.records import record
 MARK_SUFFIX = ".mark.json"
 # A mark may be older than the ledger it tells about. Run ids of a ledger that begins anew start this far beyond it.
 RUNS_BEYOND_MARK = 100_000
+
+
+class MarkUnclear(LedgerUnavailable):
+    """A mark is there and tells nothing, so nobody can say whether the ledger has forgotten something."""
 
 
 @record(frozen=True)
@@ -116,19 +121,40 @@ def write_mark(path: Path, known: Identity, now: datetime) -> LedgerMark:
 
 
 def read_mark(path: Path) -> LedgerMark | None:
-    """The mark of the ledger at *path*; None when there is none or it cannot be understood."""
+    """The mark of the ledger at *path*; None when there is none. Raises `MarkUnclear` for one that tells nothing.
+
+    Taken for none, it would let an older copy pass for a ledger seen for the first time, and slots run once more (F19).
+    """
+    file = mark_path(path)
     try:
-        facts = json.loads(read_whole(mark_path(path)))
-        return LedgerMark(
-            ledger_id=str(facts["ledger_id"]),
-            term=int(facts["term"]),
-            last_run=int(facts["last_run"]),
-            device=int(facts["device"]),
-            inode=int(facts["inode"]),
-            written_at=datetime.fromisoformat(facts["written_at"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return _decoded(read_whole(file))
+    except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise MarkUnclear(unreadable(error)) from error
+    except OSError as error:
+        raise MarkUnclear(_unclear(file, error.strerror or str(error))) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MarkUnclear(_unclear(file, "it is no mark of ours")) from error
+
+
+def _decoded(content: bytes) -> LedgerMark:
+    facts = json.loads(content)
+    return LedgerMark(
+        ledger_id=str(facts["ledger_id"]),
+        term=int(facts["term"]),
+        last_run=int(facts["last_run"]),
+        device=int(facts["device"]),
+        inode=int(facts["inode"]),
+        written_at=datetime.fromisoformat(facts["written_at"]),
+    )
+
+
+def _unclear(file: Path, why: str) -> str:
+    return (
+        f"'{file}', which tells how far the ledger beside it had got, cannot be read: {why}; see that the ledger is no older "
+        "copy, then move that away: without it the ledger is taken as it is"
+    )
 
 
 def mark_path(path: Path) -> Path:

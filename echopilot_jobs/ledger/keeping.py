@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.backup import drop_unfinished
 from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Continuity, Identity, LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import (
@@ -21,6 +23,7 @@ from echopilot_jobs.ledger.inspection import (
     is_condemned,
     is_suspect,
 )
+from echopilot_jobs.ledger.permits import unwritable, widen
 from echopilot_jobs.ledger.swap import part, set_aside, settle
 from echopilot_jobs.ledger.users import users_apart, users_of
 from echopilot_jobs.ledger.watch import adopt_rescued
@@ -62,7 +65,7 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
     Damaged files are set aside, never overwritten; afterwards there is a sound ledger at *path*, or none. Raises
     `LedgerTooNew`, and `LedgerUnavailable` for what must not be touched: a file that is no ledger, or cannot be read.
     """
-    notes = list(_settled(path))
+    notes = [*_permitted(path), *_settled(path)]
     mark = read_mark(path)
     notes += _put_back(path, mark, now)
     health, check = _examined(path, mark, wait_seconds)
@@ -86,6 +89,17 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
         raise health.error()
     floor = _number_after(mark, lost) if judged.begins_empty else 0
     return Readiness(health, judged, mark, tuple(notes), floor, check)
+
+
+def _permitted(path: Path) -> Iterator[Note]:
+    """SQLite would open what it may only read, and fail at the first write without a name (F23)."""
+    with suppress(OSError):  # what stays closed is told
+        for file in widen(path):
+            yield Note(
+                "ledger.opened_up", f"'{file.name}' had been closed to its own account and has the ledger's mode now"
+            )
+    if closed := unwritable(path):
+        raise LedgerUnavailable(closed)
 
 
 def _settled(path: Path) -> Iterator[Note]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from echopilot_jobs.access import is_there
 from echopilot_jobs.ledger.backup import newest_backup
 from echopilot_jobs.ledger.identity import LedgerMark, read_mark
 from echopilot_jobs.ledger.watch import rescued
@@ -21,7 +22,7 @@ class Gone:
 
 def gone(path: Path) -> Gone | None:
     """What the mark beside *path* says of a ledger that is not there; None where none was known, or it lies there."""
-    mark = None if path.exists() else read_mark(path)
+    mark = None if is_there(path) else read_mark(path)
     return gone_by(mark, path) if mark else None
 
 

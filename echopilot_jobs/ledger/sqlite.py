@@ -110,7 +110,7 @@ class SqliteLedger(SqliteReading):
         A WAL that grew is cut to `LOG_AT_REST_BYTES` by its next write once little is written: cut under load it would
         have to grow again, at four times the lateness (I14).
         """
-        with readable_errors("written"):
+        with readable_errors("written", lambda: self._path):
             _busy, frames, _moved = self._sql.db.execute("pragma wal_checkpoint(passive)").fetchone()
             is_to_cut = frames * FRAME_BYTES <= LOG_AT_REST_BYTES < self._log_bytes
             if is_to_cut != self._cuts_log:

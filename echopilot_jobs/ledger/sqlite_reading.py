@@ -258,7 +258,7 @@ class SqliteReading:
 
     @contextmanager
     def _reading(self) -> Iterator[Sql]:
-        with readable_errors("read"):
+        with readable_errors("read", lambda: self._path):
             yield self._sql
 
     def _rows(self, statement: str, **params: object) -> list[sqlite3.Row]:

@@ -24,7 +24,7 @@ def users_apart(path: Path) -> list[int]:
 
     What they write nobody else sees, and what they close SQLite may write over what others wrote.
     """
-    file, name = _place(path), str(path.resolve())
+    file, name = _place(path), os.path.realpath(path)  # `resolve` raises for a link to itself
     return [pid for pid in _others() if _is_apart(list(_opened(pid)), file, name)] if file else []
 
 

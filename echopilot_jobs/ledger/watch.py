@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from echopilot_jobs.access import hidden
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.copying import copy_database
 from echopilot_jobs.ledger.durable import beside, free_name, stamp, sync_folder
@@ -31,6 +32,7 @@ class Sight(StrEnum):
     GONE = "gone"
     REPLACED = "replaced"
     TOUCHED = "touched"
+    HIDDEN = "hidden"
 
     @property
     def is_lost(self) -> bool:
@@ -49,14 +51,15 @@ class LedgerWatch:
         """`gone`: the file, its log or its index has no name any more. `replaced`: another file has that name.
 
         Both mean that nothing written from now on will be found again: write no more, `rescue`, end. `touched`: the file
-        was written by somebody else than its one checkpointer; inspect it (F19, a copy written over it).
+        was written by somebody else than its one checkpointer; inspect it (F19, a copy written over it). `hidden`: this
+        account may not look; wait until it may, for nothing is lost by that.
         """
         now = self._look()
         if now == self._known:
             return Sight.SAME
         pairs = [(old, new) for old, new in zip(self._known, now, strict=True) if old]  # a log may be made later
         if any(new is None for _, new in pairs):
-            return Sight.GONE
+            return Sight.HIDDEN if hidden(Path(self._files[0])) else Sight.GONE
         if any(new and new[:2] != old[:2] for old, new in pairs):
             return Sight.REPLACED
         return Sight.SAME if now[0] == self._known[0] else Sight.TOUCHED

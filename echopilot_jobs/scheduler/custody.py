@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from echopilot_jobs.access import hidden
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.ledger.identity import Continuation, continuity, read_mark, write_mark
+from echopilot_jobs.ledger.identity import Continuation, MarkUnclear, continuity, read_mark, write_mark
 from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
 from echopilot_jobs.ledger.keeping import Readiness, make_ready
 from echopilot_jobs.ledger.refusing import note_refusal
@@ -29,8 +29,12 @@ class LedgerGone(LedgerUnavailable):
         self.mixed = mixed
 
 
+class LedgerHidden(LedgerUnavailable):
+    """This account may not look at the ledger's files at present; they may be what they were."""
+
+
 class LedgerRefused(LedgerUnavailable):
-    """The ledger has forgotten something it knew; a person has to say that it may be led."""
+    """The ledger has forgotten something it knew, or may have; a person has to say that it may be led."""
 
 
 class Custody:
@@ -44,15 +48,18 @@ class Custody:
         self._ledger: SqliteLedger | None = None
         self._watch: LedgerWatch | None = None
         self._check: Inspection | None = None
+        self._told: str | None = None
+        self._unmarked: str | None = None
 
     def open(self) -> SqliteLedger:
         """The ledger, sound and the one known; a damaged one is set aside, a rescued one put back, and each is said.
 
-        Raises `LedgerRefused` for an older copy, `LedgerUnavailable`, `LedgerTooNew`. Open already, it is simply given.
+        Raises `LedgerRefused` for an older copy or an unclear mark, `LedgerUnavailable`, `LedgerTooNew`. Open already, it is
+        simply given.
         """
         if self._ledger is not None:
             return self._ledger
-        ready = make_ready(self._path, self._clock.now())
+        ready = self._made_ready()
         for note in ready.notes:
             self._log.event(note.event, said=note.sentence)
         note_refusal(self._path, ready.continuity.sentence if ready.continuity.needs_a_person else None)
@@ -62,11 +69,19 @@ class Custody:
         self._begin(self._ledger, ready)
         return self._ledger
 
+    def _made_ready(self) -> Readiness:
+        try:
+            return make_ready(self._path, self._clock.now())
+        except MarkUnclear as error:
+            note_refusal(self._path, str(error))
+            raise LedgerRefused(str(error)) from error
+
     def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
         if ready.number_after:
             ledger.number_runs_after(ready.number_after)
         judged = ready.continuity
-        if judged.state is not Continuation.SAME:
+        if judged.state is not Continuation.SAME and self._told != judged.sentence:
+            self._told = judged.sentence  # whoever cannot lead yet opens it again every second
             self._log.event("ledger.new", ledger_id=ledger.ledger_id, empty=judged.begins_empty, said=judged.sentence)
         self._check = ready.check
         self._reserve.take()
@@ -74,9 +89,7 @@ class Custody:
     def led(self) -> None:
         """The lease is ours: from now on this file is the one known, and watched."""
         if self._ledger is not None:
-            # On a full disk the older mark stays: it tells of a rollback too, if less finely. The next checkpoint writes one.
-            with suppress(LedgerUnavailable):
-                write_mark(self._path, self._ledger.identity(), self._clock.now())
+            self._mark(self._ledger)
             self._watch = LedgerWatch(self._path)
 
     def checkpoint(self) -> None:
@@ -87,13 +100,29 @@ class Custody:
         self._ledger.checkpoint()
         self._watch.settle()
         if self._watch.verdict() is Sight.SAME:  # a mark must never take a stranger's file for ours
-            write_mark(self._path, self._ledger.identity(), self._clock.now())
+            self._mark(self._ledger)
             self._reserve.take()
 
+    def _mark(self, ledger: SqliteLedger) -> None:
+        """On a full disk the older mark stays: it tells of a rollback too, if less finely. The next checkpoint writes one."""
+        try:
+            write_mark(self._path, ledger.identity(), self._clock.now())
+        except LedgerUnavailable as error:
+            if self._unmarked != str(error):
+                self._unmarked = str(error)
+                self._log.event("ledger.unmarked", said=self._unmarked)
+        else:
+            self._unmarked = None
+
     def look(self) -> None:
-        """Before each pass: is the file still there, and still ours? Raises `LedgerGone`, with a rescued copy made (F18)."""
+        """Before each pass: is the file still there, and still ours? Raises `LedgerHidden` where that cannot be told.
+
+        Raises `LedgerGone` when it is not, with a rescued copy made (F18).
+        """
         self._look_at_check()
         verdict = self._watch.verdict() if self._watch is not None else Sight.SAME
+        if verdict is Sight.HIDDEN:
+            raise LedgerHidden(hidden(self._path) or f"the folder of '{self._path}' was closed for a moment")
         if verdict.is_lost:
             self._rescue(f"its file is {verdict}")
         if verdict is Sight.TOUCHED and self._watch is not None:
@@ -111,7 +140,10 @@ class Custody:
     def _look_inside(self) -> None:
         """Somebody else wrote to the file. An older copy laid over it looks sound until every index is compared (F19)."""
         found = inspect(self._path, Depth.FULL)
-        judged = continuity(self._path, read_mark(self._path), found.identity)
+        try:
+            judged = continuity(self._path, read_mark(self._path), found.identity)
+        except MarkUnclear as error:
+            self._end(f"somebody wrote into its file: {error}", mixed=True)
         if found.condition is Condition.DAMAGED or judged.state is not Continuation.SAME:
             said = found.sentence if found.condition is Condition.DAMAGED else judged.sentence
             self._end(f"somebody wrote into its file: {said}", mixed=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 
@@ -13,6 +15,9 @@ class PlannerLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.close(self._descriptor)
+            raise OSError(errno.EINVAL, "it is no file", str(path))
 
     def take(self, owner: str) -> bool:
         """Whether the lock is ours now. Never waits."""
@@ -31,6 +36,8 @@ class PlannerLock:
             found, ours = self.path.stat(), os.fstat(self._descriptor)
         except FileNotFoundError:
             return False
+        except PermissionError:  # a closed folder takes nothing away
+            return True
         return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
     @property

@@ -133,12 +133,13 @@ class Scheduler:
 
     # -- one pass
 
-    def beat(self, *, planning: bool = True) -> float:
+    def beat(self, *, planning: bool = True, out_of_reach: LedgerUnavailable | None = None) -> float:
         """One pass: record what ended, dispose of what came due, start what may start. Seconds until the next is due.
 
-        With *planning* off nothing is claimed or started, as during a stop. A ledger that cannot be written loses nothing:
-        outcomes are kept and slots stay due until a pass commits. Raises `LeaseLost` when another scheduler leads, and
-        `LedgerUnavailable` when the ledger stayed out of reach for a minute and nothing waits to be recorded.
+        With *planning* off nothing is claimed or started, as during a stop. *out_of_reach*: why the ledger is not to be
+        written now. A ledger that cannot be written loses nothing: outcomes are kept and slots stay due until a pass commits.
+        Raises `LeaseLost` when another scheduler leads, and `LedgerUnavailable` when the ledger stayed out of
+        reach for a minute and nothing waits to be recorded.
         """
         reading = self._timekeeper.read()
         self._unrecorded += self._engine.collect()
@@ -152,6 +153,8 @@ class Scheduler:
             reading = reading.at(moment)
         self._unplanned.update(self._pump.due(reading.wall))
         try:
+            if out_of_reach is not None:
+                raise out_of_reach
             done = self._one_transaction(reading, planning, prepared=moment is not None)
         except ClockMoved:
             self._plan_all_anew()

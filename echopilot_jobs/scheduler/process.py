@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
+from typing import TypeVar
 
+from echopilot_jobs.access import obstacle
 from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
@@ -35,7 +37,7 @@ from echopilot_jobs.processes import (
 from echopilot_jobs.revision import code_revision
 from echopilot_jobs.runs import Outcome, Run, State
 from echopilot_jobs.scheduler.chores import Chores
-from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
+from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerHidden, LedgerRefused
 from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
@@ -52,6 +54,8 @@ LAST_PINGS_SECONDS = 1.0
 STANDBY_LOOK_SECONDS = 1.0
 REFUSED_LOOK_SECONDS = 10.0
 
+Opened = TypeVar("Opened")
+
 
 def main(settings: Settings, registry: Registry | None = None) -> int:
     """Run until asked to stop; the exit status. supervisord starts it again whatever that is.
@@ -62,16 +66,21 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     die_with_stack(signal.SIGTERM)
     become_subreaper()
     os.umask(0o077)
-    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
     stop = _StopWish(parent)
-    lock = PlannerLock(settings.var_dir / "scheduler.lock")
+    lock = _once_possible(lambda: _open_lock(settings), stop)
+    if lock is None:
+        return 0
     this = this_process()
     identity = Identity(str(this), this.boot_id, platform.node(), code_revision())
     if not _stand_by(lock, identity.owner, stop):
         return 0
     log = SchedulerLog(settings.logs_dir / SCHEDULER_LOG, clock, console=sys.stdout)
-    waiter = Waiter(settings.wake_path)
+    waiter = _once_possible(lambda: Waiter(settings.wake_path), stop)
+    if waiter is None:
+        log.close()
+        lock.close()
+        return 0
     try:
         reloading = None
         if registry is None:
@@ -126,6 +135,31 @@ def collect_seldom() -> None:
     """Set the garbage collector up for a loop: what is there now stays, and no pass need look through it again."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _open_lock(settings: Settings) -> PlannerLock:
+    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return PlannerLock(settings.var_dir / "scheduler.lock")
+
+
+def _once_possible(make: Callable[[], Opened], stop: _StopWish) -> Opened | None:
+    """What *make* opens in `var/`, however long something is in its way; each obstacle is said once. None when asked to stop.
+
+    Ending would bring nothing but the same line from the next process, and in the end none that tries.
+    """
+    told = ""
+    while not stop.asked:
+        try:
+            return make()
+        except OSError as error:
+            if error.filename is None:
+                raise
+            if (words := obstacle(error)) != told:
+                print(f"waiting: {words}", flush=True)  # noqa: T201 - the log's one writer may be another process
+                told = words
+        with contextlib.suppress(InterruptedError):
+            signal.sigtimedwait([], STANDBY_LOOK_SECONDS)
+    return None
 
 
 def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
@@ -305,12 +339,12 @@ class _Process:
         is_settled = False
         while not self._stop.asked:
             # The ledger first: whoever removed the lock may have removed that with it, and then only we still hold it.
-            self._custody.look()
+            hidden = self._hidden()
             if not self._lock.is_ours:
                 self._log.event("lock.lost", path=str(self._lock.path))
                 self._engine.cancel_all()
                 return False
-            seconds = scheduler.beat()
+            seconds = scheduler.beat(out_of_reach=hidden)
             is_settled = is_settled or self._settle()
             self._tell_pings()
             if self._reloading is not None and (other := self._reloading.adopted(scheduler)) is not None:
@@ -321,6 +355,14 @@ class _Process:
             if seconds:
                 self._waiter.wait(seconds)
         return True
+
+    def _hidden(self) -> LedgerHidden | None:
+        """Why nobody can say whether the ledger is still there; None when it is. Raises `LedgerGone`."""
+        try:
+            self._custody.look()
+        except LedgerHidden as error:
+            return error
+        return None
 
     def _settle(self) -> bool:
         """What no claim has to wait for; False when the machine has no thread for it: to be asked again."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from echopilot_jobs import settings as _settings
-from echopilot_jobs.ledger.identity import read_mark
+from echopilot_jobs.ledger.identity import MarkUnclear, read_mark
 from echopilot_jobs.processes import die_with_parent, die_with_stack
 
 # gunicorn makes its heartbeat file there with mkstemp, so the folder being everybody's is no danger.
@@ -48,7 +49,14 @@ def post_fork(_server: Any, worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """A worker ends. It must not close a ledger that a copy was laid over: SQLite would move our log into the copy (F19)."""
     path = _settings.load().ledger_path
-    mark = read_mark(path)
-    if worker.booted and mark and mark.was_written_over(path):
+    if worker.booted and _may_be_another(path):
         sys.stdout.flush()
         os._exit(0)
+
+
+def _may_be_another(path: Path) -> bool:
+    try:
+        mark = read_mark(path)
+    except MarkUnclear:
+        return True  # not closing it is never wrong
+    return mark is not None and mark.was_written_over(path)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from echopilot_jobs import disk, processes
+from echopilot_jobs.access import obstacle
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.stack import conflint, sockets
 from echopilot_jobs.supervision import reachable
@@ -137,11 +138,18 @@ def no_other_supervisord(socket_path: Path) -> None:
             with reachable(socket_path) as name:
                 probe.connect(name)
         except OSError:
-            socket_path.unlink(missing_ok=True)
+            _no_socket(socket_path)
             return
     raise Refusal(
         f"a supervisord started by hand listens on '{socket_path}'; `supervisorctl shutdown` ends it", EX_TEMPFAIL
     )
+
+
+def _no_socket(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Refusal(obstacle(error), EX_CANTCREAT) from None
 
 
 def end_leftovers(socket_path: Path) -> list[int]:

@@ -55,7 +55,7 @@ def bound(path: Path, mode: int) -> socket.socket:
 
 def _elsewhere(path: Path) -> Path:
     """A short place that is always the same for *path*: a 0700 folder of ours among the temporary files."""
-    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"echopilot-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()

@@ -210,7 +210,8 @@ def _program(program: Program, now: datetime) -> Check:
 def disk(free: int | None) -> Check:
     """Whether there is room to write what must be written."""
     if free is None:
-        return Check("disk", "fail", "missing", "neither `var/` nor `logs/` is a folder", do="start with `bin/stack`")
+        what = "neither `var/` nor `logs/` is a folder that can be entered"
+        return Check("disk", "fail", "missing", what, do="see `echopilot doctor`")
     if short := shortage(free):
         return Check("disk", "fail", short.word, short.what, do=short.do)
     return Check("disk", "ok", "ok", f"{amount(free)} free")

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from flask import current_app
 
+from echopilot_jobs.access import obstacle
 from echopilot_jobs.clock import Clock
 from echopilot_jobs.definitions import Desk, InForce
 from echopilot_jobs.disk import free_bytes
@@ -66,7 +67,7 @@ class LedgerFile:
         except FileNotFoundError:
             raise LedgerUnavailable(f"no ledger at '{self._path.name}'; {self._remedy()}") from None
         except OSError as error:
-            raise LedgerUnavailable(f"the ledger cannot be reached: {error.strerror}; see `echopilot doctor`") from None
+            raise LedgerUnavailable(f"the ledger cannot be reached: {obstacle(error)}") from None
 
     def _remedy(self) -> str:
         if self._opened is not None or mark_path(self._path).exists():

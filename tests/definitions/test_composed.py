@@ -288,3 +288,26 @@ def test_a_folder_in_its_place_hinders_nobody(home: Callable[..., definitions.In
     composed.path_of(settings).mkdir()
 
     assert "mine" in home(GOOD).registry
+
+
+def test_the_built_in_jobs_stay_known_while_the_project_is_closed_I26(settings, monkeypatch):
+    """The web answers from what it has: a folder closed under it is no reason for an internal error."""
+    before = builtin.text(settings)
+
+    def refuse(*_what: object, **_more: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    assert builtin.text(settings) == before
+
+
+def test_while_its_folder_is_closed_the_desk_tells_the_last_set_and_why_I26(settings, monkeypatch):
+    desk = definitions.Desk(settings)
+    before = desk.now()
+    monkeypatch.setattr("echopilot_jobs.definitions.inforce.hidden", lambda _path: "cannot enter")
+
+    found = desk.now()
+
+    assert found.registry is before.registry
+    assert [problem.message for problem in found.problems] == ["cannot enter"]

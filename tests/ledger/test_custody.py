@@ -12,7 +12,8 @@ import pytest
 from keepkit import add_runs, new_ledger
 
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.ledger.identity import read_mark
+from echopilot_jobs.ledger.identity import mark_path, read_mark
+from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
 from echopilot_jobs.testing import FakeClock
 from tests.worldkit import Diary
@@ -109,6 +110,60 @@ def test_the_reserve_is_given_for_a_full_disk_and_for_nothing_else_F25(custody: 
     assert custody.relieve(full)
     assert not reserve.exists()
     assert not custody.relieve(full)
+
+
+def test_behind_a_mark_that_is_no_file_an_older_copy_is_not_led_F19(
+    custody: Custody, path: Path, tmp_path: Path, log: Diary
+) -> None:
+    old = tmp_path / "old"
+    shutil.copy(path, old)
+    add_runs(path, 5)
+    shutil.copy(old, path)
+    mark_path(path).mkdir()
+
+    with pytest.raises(LedgerRefused, match=r"cannot be read: .*; see that the ledger is no older copy"):
+        custody.open()
+
+    assert "mark.json" in (refusal(path) or "")
+    assert log.names() == []
+    mark_path(path).rmdir()
+    custody.open()
+    assert refusal(path) is None
+
+
+def test_a_ledger_new_here_is_said_once_however_often_it_is_opened(custody: Custody, path: Path, log: Diary) -> None:
+    for _ in range(3):
+        custody.open()
+        custody.close()
+
+    assert log.names() == ["ledger.new"]
+
+
+def test_a_mark_that_cannot_be_kept_is_said_once_F19(custody: Custody, path: Path, log: Diary) -> None:
+    custody.open()
+    mark_path(path).mkdir()
+
+    custody.led()
+    custody.checkpoint()
+
+    assert log.names() == ["ledger.new", "ledger.unmarked"]
+
+
+def test_an_older_copy_laid_over_beside_an_unclear_mark_is_left_at_once_F19(
+    custody: Custody, path: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copy(path, old)
+    custody.open()
+    custody.led()
+    mark_path(path).unlink()
+    mark_path(path).mkdir()
+    subprocess.run(["cp", old, path], check=True)
+
+    with pytest.raises(LedgerGone) as told:
+        custody.look()
+
+    assert told.value.mixed
 
 
 def test_a_mark_that_cannot_be_written_hinders_nobody_from_leading_F25(

@@ -18,6 +18,7 @@ from echopilot_jobs.ledger.identity import (
     Continuation,
     Identity,
     LedgerMark,
+    MarkUnclear,
     continue_numbering,
     continuity,
     identity_of,
@@ -75,10 +76,21 @@ def test_a_mark_comes_back_as_it_was_written(path: Path) -> None:
     "content",
     [b"", b"{", b"[]", b"null", b'{"ledger_id": "x"}', b"\xff\xfe", b"[" * 100_000, b'{"ledger_id":1,"term":"x"}'],
 )
-def test_a_mark_that_cannot_be_understood_is_none(path: Path, content: bytes) -> None:
+def test_a_mark_that_cannot_be_understood_is_not_taken_for_none_F19(path: Path, content: bytes) -> None:
+    """As none it would let an older copy pass for a ledger seen for the first time."""
     mark_path(path).write_bytes(content)
 
-    assert read_mark(path) is None
+    with pytest.raises(
+        MarkUnclear, match="it is no mark of ours; see that the ledger is no older copy, then move that away"
+    ):
+        read_mark(path)
+
+
+def test_a_mark_that_is_no_file_is_not_taken_for_none_F19(path: Path) -> None:
+    mark_path(path).mkdir()
+
+    with pytest.raises(MarkUnclear, match=r"mark\.json', which .* cannot be read: (it is no file|Is a directory); see"):
+        read_mark(path)
 
 
 def test_a_mark_that_cannot_be_written_is_said_so(path: Path) -> None:

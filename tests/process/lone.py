@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from echopilot_jobs.ledger import SqliteLedger
@@ -23,9 +24,10 @@ class Lone:
         self.home = home
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, command: str, every: int = 3600, *flags: str) -> subprocess.Popen[str]:
+    def start(self, command: str, every: int = 3600, *flags: str, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """A process; *under* is what its command line begins with, such as `BOUND_BY_MODES`."""
         environ = {**os.environ, "ECHOPILOT_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "PORT": "1"}
-        arguments = [sys.executable, str(SCRIPT), command, str(every), *flags]
+        arguments = [*under, sys.executable, str(SCRIPT), command, str(every), *flags]
         with (self.home / f"console-{len(self.processes)}.txt").open("w") as console:
             process = subprocess.Popen(arguments, env=environ, stdout=console, stderr=subprocess.STDOUT, text=True)
         self.processes.append(process)

@@ -139,6 +139,17 @@ def test_a_lock_that_is_no_file_is_not_called_a_full_disk_F31(home: Path) -> Non
     assert refused.value.exit_code == 73
 
 
+def test_a_folder_in_the_place_of_the_socket_is_refused_F31(home: Path) -> None:
+    (home / "var" / "supervisor.sock" / "full").mkdir(parents=True)
+
+    with pytest.raises(
+        Refusal, match=r"cannot use '.*supervisor.sock' as uid .*: Is a directory; see what it is"
+    ) as refused:
+        preflight.no_other_supervisord(home / "var" / "supervisor.sock")
+
+    assert refused.value.exit_code == 73
+
+
 @pytest.mark.parametrize("place", ["logs/scheduler.log", "logs/web.log", "var/stack.lock", "var/dashboard_key"])
 def test_a_pipe_in_the_place_of_a_file_is_refused_before_anybody_waits_for_it_F31_I22(home: Path, place: str) -> None:
     os.mkfifo(home / "var" / "scheduler.wake")

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from echopilot_jobs.ledger import SqliteLedger
 from echopilot_jobs.ledger.identity import write_mark
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.stack.gunicorn_conf import _may_be_another
 
 WORKER = """
 import sys
@@ -29,6 +31,12 @@ sys.stdin.readline()
 worker_exit(None, SimpleNamespace(booted=True))
 ledger.close()
 """
+
+
+def test_a_worker_that_cannot_tell_does_not_close_its_ledger_F19(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3.mark.json").mkdir()
+
+    assert _may_be_another(tmp_path / "ledger.sqlite3")
 
 
 @pytest.mark.process

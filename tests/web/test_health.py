@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from echopilot_jobs.disk import FLOOR
+from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.settings import Settings
@@ -162,6 +163,18 @@ def test_a_disk_below_the_floor_is_red(
 
     assert found["ok"] is green
     assert status == (200 if green else 503)
+
+
+def test_folders_that_may_not_be_entered_are_red_and_no_bug_I26(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+
+    assert free_bytes([tmp_path]) is None
+    assert disk(None).level == "fail"
 
 
 def test_a_full_disk_is_not_called_nearly_full() -> None:
