@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.processes import marked
+from echopilot_jobs.processes import is_frozen, marked
 from echopilot_jobs.runs import Run, State
 from tests.process.stacks import PROJECT, eventually
 
@@ -52,6 +55,22 @@ class Lone:
 
     def running(self) -> Run:
         return eventually(lambda: next((run for run in self.runs() if run.state is State.RUNNING), None))  # type: ignore[return-value]
+
+    def freeze(self, process: subprocess.Popen[str]) -> None:
+        """Stop *process* between two transactions: inside one it would keep SQLite's lock, and everybody out."""
+        eventually(lambda: self._is_frozen_outside(process))
+
+    def _is_frozen_outside(self, process: subprocess.Popen[str]) -> bool:
+        process.send_signal(signal.SIGSTOP)
+        eventually(lambda: is_frozen(process.pid))
+        with closing(sqlite3.connect(self.home / "var" / "ledger.sqlite3", timeout=0.0, isolation_level=None)) as db:
+            try:
+                db.execute("begin immediate")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                return False
+            db.execute("rollback")
+        return True
 
     def events(self, *names: str) -> list[dict[str, object]]:
         path = self.home / "logs" / "scheduler.log"

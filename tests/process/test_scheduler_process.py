@@ -210,7 +210,7 @@ def test_who_takes_over_from_a_frozen_scheduler_does_not_call_it_dead_F46_I12(lo
     first = lone.start("exit 0")
     eventually(lambda: lone.runs("beat"))
 
-    first.send_signal(signal.SIGSTOP)
+    lone.freeze(first)
     (lone.home / "var" / "scheduler.lock").unlink()
     lone.start("exit 0")
     eventually(lambda: lone.events("outage.recorded"))
