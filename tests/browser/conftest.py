@@ -59,6 +59,9 @@ class Window:
         self.page.fill("#key", KEY)
         self.page.click("button.strong")
         self.page.wait_for_selector("main:not(:has(#key))")
+        self.page.wait_for_load_state(
+            "load"
+        )  # whoever clicks before the deferred scripts ran leaves the page, as without any
         return self.page
 
 
