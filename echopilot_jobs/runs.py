@@ -46,15 +46,15 @@ BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.ABANDONED})
 
 NEXT_SLOT = "the next slot"  # who cancels a run under `overlap = "cancel_previous"`; part of its error
 
-_ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.ABANDONED})
+ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.ABANDONED})
 
 # The only legal moves. A state without an entry on the right is an end, and ends never change (I6).
 MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
-        State.RUNNING: _ENDS | {State.RETRY_WAIT},
+        State.RUNNING: ENDS | {State.RETRY_WAIT},
         State.RETRY_WAIT: BAD_ENDS | {State.RUNNING, State.CANCELLED},
-        **{end: frozenset() for end in _ENDS},
+        **{end: frozenset() for end in ENDS},
     }
 )
 

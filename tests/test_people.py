@@ -306,3 +306,17 @@ def test_a_clock_nobody_trusts_removes_no_slots_of_a_calendar_job_that_is_gone_I
     assert not [
         skip for skip in world.ledger.skips_between(EIGHT - HOUR, world.clock.now()) if skip.slot.job_name == "j"
     ]
+
+
+def test_what_a_removed_job_owed_is_written_under_the_clock_it_owed_it_by_I2(world: World) -> None:
+    """The clock was set back while nobody planned: the job was gone when the new clock generation began."""
+    other = Job("k", Every(HOUR), WORK)
+    world.run_for(world.scheduler(Job(name="j", trigger=Every(MINUTE), action=WORK), other), 5)
+    world.clock.sleep(1800)
+    world.clock.step(-600)
+
+    world.run_for(world.scheduler(other, owner="b:2:2"), 5)
+
+    skips = [skip.slot for skip in world.ledger.skips_between(EIGHT, EIGHT + HOUR) if skip.slot.job_name == "j"]
+    assert [slot.due_at for slot in skips] == [EIGHT + n * MINUTE for n in range(20)]
+    assert audit(world.ledger, world.clock.now()).is_green

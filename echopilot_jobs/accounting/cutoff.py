@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import OPEN_STATES, State
+from echopilot_jobs.runs import ENDS
 
 if TYPE_CHECKING:
     from echopilot_jobs.ledger import Ledger, SqliteReading
 
 IN_A_ROW = 5  # one that was held up now and then is what the rule is for
 LOOK_BACK = 50
-ENDS = frozenset(State) - OPEN_STATES
 
 
 @record(frozen=True)

@@ -59,7 +59,7 @@ class Definitions:
             self._redefine(job, row, generation)
         return self.rows([job.name])[0]
 
-    def retire(self, kept: Collection[str], generation: int) -> None:
+    def retire(self, kept: Collection[str]) -> None:
         """All but those *kept* owe nothing from now on; what they owed by now is skipped, and says so (I2)."""
         for row in self._sql.rows("undefined_that_owe"):
             if row["name"] in kept:  # away for a moment only, and about to be defined again
@@ -67,7 +67,7 @@ class Definitions:
             before = definition(self._sql.one("newest_definition", job_id=row["id"])["definition"])
             if "rule" in before:
                 gone = Job(name=row["name"], trigger=_rule(before["rule"]), action=Inline("gone"))
-                self._supersede(gone, row["id"], row["planned_through"], generation)
+                self._supersede(gone, row["id"], row["planned_through"], row["generation"])
             self._sql.do("close_obligation", job_id=row["id"])
 
     def keep_beat(self, job: Job, step: timedelta) -> None:

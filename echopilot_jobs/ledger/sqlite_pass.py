@@ -119,7 +119,7 @@ class SqlitePass:
         self.superseded.append((job, stretch))
 
     def retire(self, kept: Collection[str]) -> None:
-        self._definitions.retire(kept, self.generation().number)
+        self._definitions.retire(kept)
 
     def _standing(self, row: JobRow, generation: int) -> Standing:
         through = moment(row.planned_through)

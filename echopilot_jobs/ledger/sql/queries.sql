@@ -209,8 +209,8 @@ select id, name from jobs where is_defined = 1
 update jobs set is_defined = 0 where id = :job_id
 
 -- name: undefined_that_owe
-select jobs.id, jobs.name, jobs.planned_through from jobs
-where is_defined = 0 and exists (select 1 from obligations where job_id = jobs.id and until_at is null)
+select jobs.id, jobs.name, jobs.planned_through, obligations.generation
+from jobs join obligations on obligations.job_id = jobs.id and until_at is null where is_defined = 0
 
 -- name: cancel_undefined
 update runs set state = 'cancelled', finished_at = :now, not_before = null, attempt_end = null, error = :note

@@ -258,7 +258,7 @@ def waiting_runs_not_shifted(patches: Patches) -> None:
 
 @plant("what a job owed before it was removed has no row")
 def removed_without_a_word(patches: Patches) -> None:
-    patches.put(Definitions, "retire", lambda _before: lambda _self, _kept, _generation: None)
+    patches.put(Definitions, "retire", lambda _before: lambda _self, _kept: None)
 
 
 @plant("of what was superseded the first slot is forgotten")
