@@ -20,6 +20,7 @@ from typing import Any
 
 from echopilot_jobs.errors import EchoPilotError
 from echopilot_jobs.records import record
+from echopilot_jobs.runs import Run
 
 STEM_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 DRAFT_RULE = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9_-]{0,110})\.(json|html)\.draft")
@@ -61,6 +62,13 @@ def write_pair(folder: Path, stem: str, data: Mapping[str, Any], html: str) -> P
         raise ArtefactFailed(
             f"'{stem}' could not be written to '{folder}': {why}; nothing of it was kept, free space or fix the folder"
         ) from error
+
+
+def named(run: Run, kind: str) -> str | None:
+    """The path, relative to the home, that *run* says its `json` or `html` has; None where it made no such pair."""
+    result = run.result if isinstance(run.result, dict) else {}
+    path = result.get(f"{kind}_path")
+    return path if isinstance(path, str) and path else None
 
 
 def free_stem(folder: Path, stem: str) -> str:

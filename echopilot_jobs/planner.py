@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job, planned_at, slots
 from echopilot_jobs.outages import SILENT_ABOVE
-from echopilot_jobs.runs import Origin, Pause
+from echopilot_jobs.runs import Origin
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, KEPT, Due, Gathered, SkippedStretch, count_off
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from echopilot_jobs.clock import iso
 from echopilot_jobs.plain import plain
@@ -361,41 +361,6 @@ class Event:
     def words(self) -> str:
         """The state as a person reads it."""
         return _words(self.state, self.note)
-
-
-@record(frozen=True)
-class Pause:
-    """A stretch in which a job's slots are not run. *until* is None while nobody said when it ends."""
-
-    id: int
-    job_name: str
-    since: datetime
-    until: datetime | None
-    actor: str
-    note: str = ""
-
-    def covers(self, moment: datetime) -> bool:
-        """Whether a slot due at *moment* is paused."""
-        return self.since <= moment and (self.until is None or moment < self.until)
-
-
-HoldAnswer = Literal["latest", "all", "drop"]
-
-
-@record(frozen=True)
-class Hold:
-    """A backlog that waits for a person: its runs start when somebody answers, or `latest` of them at *expires_at*.
-
-    *count*: how many of them wait, or waited when it was answered.
-    """
-
-    id: int
-    decided_at: datetime
-    expires_at: datetime
-    count: int
-    answered_at: datetime | None = None
-    answer: HoldAnswer | None = None
-    actor: str | None = None
 
 
 @record(frozen=True)

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job, slots
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Pause
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.triggers import Every, Until
 

@@ -16,10 +16,11 @@ from echopilot_jobs.accounting.audit import Report
 from echopilot_jobs.accounting.findings import SHOWN_MOST, Account
 from echopilot_jobs.accounting.logbook import read_logbook
 from echopilot_jobs.accounting.owed import owed_by
+from echopilot_jobs.holds import HoldAnswer
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.restores import note_restore
 from echopilot_jobs.logs import SchedulerLog
-from echopilot_jobs.runs import HoldAnswer, Origin, Outcome, State
+from echopilot_jobs.runs import Origin, Outcome, State
 from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import DailyAt, Every

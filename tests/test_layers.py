@@ -26,7 +26,7 @@ RINGS = [
         "lazy",
         "access",
     },
-    {"outages", "slots", "runs", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
+    {"outages", "slots", "runs", "holds", "triggers", "settings", "wake", "backoff", "typed", "placeholders"},
     {"jobs", "jobsfile", "crontab", "fluent", "context", "declaring", "stretches", "planner", "events", "logs"},
     {"ledger", "executor", "supervision", "artefacts", "logreading"},
     {"engines", "healing", "signals", "reporting", "accounting"},

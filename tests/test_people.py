@@ -8,9 +8,10 @@ import pytest
 
 from echopilot_jobs.accounting.audit import audit
 from echopilot_jobs.errors import WrongState
+from echopilot_jobs.holds import HoldAnswer
 from echopilot_jobs.jobs import Inline, Job, Registry, slots
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.runs import HoldAnswer, Origin, State
+from echopilot_jobs.runs import Origin, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.testing import FakeClock
 from echopilot_jobs.triggers import DailyAt, Every

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echopilot_jobs import planner
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import CatchUp, Inline, Job, Overlap, planned_at, slots
 from echopilot_jobs.planner import (
     CATCH_UP_MOST,
@@ -22,7 +23,7 @@ from echopilot_jobs.planner import (
     paced,
     plan,
 )
-from echopilot_jobs.runs import Origin, Pause
+from echopilot_jobs.runs import Origin
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.stretches import GAP_ABOVE, SkippedStretch
 from echopilot_jobs.triggers import DailyAt, Every, Until

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from echopilot_jobs.accounting.nearest import following, is_slot, previous
 from echopilot_jobs.accounting.timetable import LOOKED_AT_A_DAY, difference, timetable
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.runs import Pause
 from echopilot_jobs.triggers import Cron, DailyAt, Every, EveryBetween, OnRequest, Trigger, Until, Weekly
 from echopilot_jobs.typed import length, moment
 from tests.lifekit import HOUR, TICK

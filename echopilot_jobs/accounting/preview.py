@@ -9,9 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job, planned_at
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Pause
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.triggers import Trigger
 from echopilot_jobs.triggers.dst import DstNote, dst_notes

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import iso
+from echopilot_jobs.holds import Hold, HoldAnswer, Pause
 from echopilot_jobs.outages import IN_WORDS, SILENT_ABOVE, Outage
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import LATE_AFTER, Hold, HoldAnswer, Origin, Pause, Run, State
+from echopilot_jobs.runs import LATE_AFTER, Origin, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.spans import relative, span
 

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from echopilot_jobs.accounting.owed import moment_of, moments_of, rule_of, seconds_from, seconds_of
 from echopilot_jobs.accounting.preview import PAUSED_WORDS, note_words, notes_at
 from echopilot_jobs.clock import iso
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Pause
 from echopilot_jobs.triggers import Every, OnRequest, Trigger
 from echopilot_jobs.triggers.dst import dst_notes
 from echopilot_jobs.triggers.zones import SECOND, Change, first_change, first_instant

@@ -24,11 +24,12 @@ from echopilot_jobs.accounting.reasons import (
 from echopilot_jobs.accounting.undecided import planned_at
 from echopilot_jobs.accounting.waiting import leader, waiting_words
 from echopilot_jobs.clock import iso
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job, Registry
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import SILENT_ABOVE, Outage
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Origin, Pause, Run
+from echopilot_jobs.runs import Origin, Run
 from echopilot_jobs.slots import Gap, Skip, SkipReason
 from echopilot_jobs.spans import relative
 from echopilot_jobs.triggers import Trigger

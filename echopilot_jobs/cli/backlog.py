@@ -16,8 +16,9 @@ from echopilot_jobs.runs import State
 from echopilot_jobs.spans import stamp, stamped
 
 if TYPE_CHECKING:
+    from echopilot_jobs.holds import Hold, HoldAnswer
     from echopilot_jobs.ledger import SqliteLedger
-    from echopilot_jobs.runs import Hold, HoldAnswer, Run
+    from echopilot_jobs.runs import Run
 
 COLUMNS = (
     out.Column("JOB", gives_way=True),

@@ -10,7 +10,8 @@ from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
-    from echopilot_jobs.runs import Pause, Run
+    from echopilot_jobs.holds import Pause
+    from echopilot_jobs.runs import Run
 
 
 @click.command("jobs")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echopilot_jobs.artefacts import named
 from echopilot_jobs.cli import acting, out, sight
 from echopilot_jobs.cli.following import follow
 from echopilot_jobs.cli.leading import NobodyLeads, refuse_without_stack
@@ -72,8 +73,12 @@ def _newest(ledger: SqliteLedger, job_name: str) -> Run:
 
 
 def _read(settings: Settings, run: Run) -> tuple[dict[str, Any], Path]:
-    made = run.result if isinstance(run.result, dict) else {}
-    json_path, html_path = settings.home / str(made.get("json_path")), settings.home / str(made.get("html_path"))
+    paths = [named(run, kind) for kind in ("json", "html")]
+    if None in paths:  # the built-in job may have been redefined
+        raise NothingMade(
+            f"run {run.id} of {run.job_name} succeeded and made no page and data to show; see `echopilot show {run.id}`"
+        )
+    json_path, html_path = (settings.home / str(path) for path in paths)
     try:
         return json.loads(json_path.read_bytes()), html_path
     except (OSError, ValueError) as error:

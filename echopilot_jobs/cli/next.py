@@ -20,8 +20,8 @@ from echopilot_jobs.triggers import Cron, OnRequest, without_end, without_schedu
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
+    from echopilot_jobs.holds import Pause
     from echopilot_jobs.jobs import Job
-    from echopilot_jobs.runs import Pause
 
 MOST = 1_000
 USUAL = 5

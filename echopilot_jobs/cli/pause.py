@@ -15,8 +15,8 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.spans import stamped, until_words
 
 if TYPE_CHECKING:
+    from echopilot_jobs.holds import Pause
     from echopilot_jobs.jobs import Job, Registry
-    from echopilot_jobs.runs import Pause
 
 NOTE_MOST = 500
 REFUSED = 3

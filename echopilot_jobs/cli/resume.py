@@ -17,9 +17,9 @@ from echopilot_jobs.triggers import OnRequest
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.preview import Coming
+    from echopilot_jobs.holds import Pause
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.ledger import SqliteLedger
-    from echopilot_jobs.runs import Pause
 
 REFUSED = 3
 COLUMNS = (out.Column("JOB", gives_way=True), out.Column("MEANWHILE", gives_way=True), out.Column("NEXT SLOT"))

@@ -13,9 +13,10 @@ from echopilot_jobs.spans import near, near_stamp, span, stamp, stamped
 from echopilot_jobs.triggers import OnRequest, without_schedule
 
 if TYPE_CHECKING:
+    from echopilot_jobs.holds import Pause
     from echopilot_jobs.jobs import Job
     from echopilot_jobs.ledger import SqliteReading
-    from echopilot_jobs.runs import Pause, Run
+    from echopilot_jobs.runs import Run
 
 ERROR_MOST = 160
 RUN_COLUMNS = (

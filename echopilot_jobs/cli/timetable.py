@@ -22,9 +22,9 @@ from echopilot_jobs.spans import ago
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.timetable import Day, Difference, Line
     from echopilot_jobs.definitions import InForce
+    from echopilot_jobs.holds import Pause
     from echopilot_jobs.jobs import Job, Registry
     from echopilot_jobs.ledger import SqliteLedger
-    from echopilot_jobs.runs import Pause
     from echopilot_jobs.settings import Settings
 
 MOST_DAYS = 366

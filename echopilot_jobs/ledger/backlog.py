@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from echopilot_jobs.clock import to_ms
+from echopilot_jobs.holds import Hold, HoldAnswer
 from echopilot_jobs.ledger.rows import hold_of
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.planner import PACE
-from echopilot_jobs.runs import Hold, HoldAnswer
 
 
 def waiting(sql: Sql) -> Hold | None:

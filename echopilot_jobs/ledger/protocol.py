@@ -8,26 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from echopilot_jobs.errors import WrongState
+from echopilot_jobs.holds import Hold, HoldAnswer, Pause
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
-from echopilot_jobs.runs import (
-    Artefact,
-    Event,
-    Generation,
-    Hold,
-    HoldAnswer,
-    Origin,
-    Outcome,
-    Output,
-    Pause,
-    Progress,
-    Run,
-    State,
-    Stint,
-)
+from echopilot_jobs.runs import Artefact, Event, Generation, Origin, Outcome, Output, Progress, Run, State, Stint
 from echopilot_jobs.slots import Gap, Skip, Slot
 from echopilot_jobs.stretches import SkippedStretch
 

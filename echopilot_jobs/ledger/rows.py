@@ -7,8 +7,9 @@ import sqlite3
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.holds import Hold, Pause
 from echopilot_jobs.ledger.stored import document, length, maybe_moment, moment, slot_moment, word
-from echopilot_jobs.runs import Artefact, Event, Generation, Hold, Origin, Outcome, Pause, Progress, Run, State, Stint
+from echopilot_jobs.runs import Artefact, Event, Generation, Origin, Outcome, Progress, Run, State, Stint
 from echopilot_jobs.slots import Gap, Skip, SkipReason, Slot
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Any
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import LeaseHeld, LeaseLost, LedgerUnavailable, WrongState
+from echopilot_jobs.holds import Hold, HoldAnswer, Pause
 from echopilot_jobs.ledger import backlog, retention
 from echopilot_jobs.ledger.connection import (
     FRAME_BYTES,
@@ -28,7 +29,7 @@ from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.ledger.sqlite_reading import SqliteReading
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.watch import rescue
-from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State, Stint
+from echopilot_jobs.runs import Origin, Run, State, Stint
 from echopilot_jobs.slots import Slot
 from echopilot_jobs.spans import until_words
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import from_ms, to_ms
 from echopilot_jobs.errors import WrongState
+from echopilot_jobs.holds import Hold, Pause
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger import backlog
 from echopilot_jobs.ledger.claiming import Claiming
@@ -19,7 +20,7 @@ from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import moment
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Claim, Plan, Standing
-from echopilot_jobs.runs import NEXT_SLOT, Generation, Hold, Origin, Outcome, Output, Pause, Progress, Run, State
+from echopilot_jobs.runs import NEXT_SLOT, Generation, Origin, Outcome, Output, Progress, Run, State
 from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch
 
@@ -63,10 +64,8 @@ class SqlitePass:
         self._sql.do("note_step", step_ms=step // _MILLISECOND)
         for waiting in ("shift_waiting_runs", "shift_holds"):
             self._sql.do(waiting, step_ms=step // _MILLISECOND)
-        for pauses in (
-            "end_past_pauses",
-            "keep_pauses",
-        ):  # what held goes on to its wall-clock end, what was over stays so
+        # What held goes on to its wall-clock end, what was over stays so.
+        for pauses in ("end_past_pauses", "keep_pauses"):
             self._sql.do(pauses, step_ms=step // _MILLISECOND, now=self._now)
         for job in rewound:
             self._definitions.keep_beat(job, step)

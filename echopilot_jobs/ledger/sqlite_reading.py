@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from echopilot_jobs.clock import to_ms
 from echopilot_jobs.errors import SEE_RUNS, UnknownName, unknown_name
+from echopilot_jobs.holds import Hold, Pause
 from echopilot_jobs.ledger.connection import (
     Connector,
     connect,
@@ -38,7 +39,7 @@ from echopilot_jobs.ledger.rows import (
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.ledger.stored import definition, maybe_moment, moment, slot_moment
 from echopilot_jobs.ledger.terms import MAX_PAGE
-from echopilot_jobs.runs import Artefact, Event, Generation, Hold, Output, Pause, Progress, Run, State, Stint
+from echopilot_jobs.runs import Artefact, Event, Generation, Output, Progress, Run, State, Stint
 from echopilot_jobs.slots import Gap, Skip
 
 if TYPE_CHECKING:

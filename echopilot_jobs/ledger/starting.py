@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from echopilot_jobs.clock import to_ms
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.ending import keep_move
 from echopilot_jobs.ledger.facts import Lease, Limits
@@ -13,7 +14,7 @@ from echopilot_jobs.ledger.room import Ready, Room, by_priority
 from echopilot_jobs.ledger.rows import pause_of, run_of
 from echopilot_jobs.ledger.statements import Sql
 from echopilot_jobs.planner import Claim
-from echopilot_jobs.runs import Origin, Pause, Run, State
+from echopilot_jobs.runs import Origin, Run, State
 
 RANKS = {Origin.CATCH_UP: 1, Origin.BACKFILL: 2}
 

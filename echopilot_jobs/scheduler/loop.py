@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from echopilot_jobs.clock import Clock
@@ -13,14 +13,14 @@ from echopilot_jobs.jobs import Inline, Job, Registry
 from echopilot_jobs.ledger import RENEW_EVERY, End, Ledger, Limits, Pass
 from echopilot_jobs.logs import Log
 from echopilot_jobs.outages import SILENT_ABOVE, Reading
-from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, Plan, needs_consent, paced, plan
+from echopilot_jobs.planner import CONSENT_WITHIN, PACE, SETTLE, needs_consent, paced, plan
 from echopilot_jobs.pump import Pump
-from echopilot_jobs.runs import CUT_OFF, Hold, Origin, Outcome, Output, Progress, Run, State
+from echopilot_jobs.runs import CUT_OFF, Origin, Outcome, Output, Progress, Run, State
 from echopilot_jobs.scheduler.opening import Leadership
+from echopilot_jobs.scheduler.passdone import PassDone
 from echopilot_jobs.scheduler.retrying import retry_at, why_no_more
 from echopilot_jobs.scheduler.telling import Teller
 from echopilot_jobs.scheduler.timekeeping import CameLate, ClockMoved, Footing, Timekeeper
-from echopilot_jobs.stretches import SkippedStretch
 
 LOOK_AGAIN_SECONDS = 1.0
 LEDGER_PATIENCE_SECONDS = 60.0
@@ -32,25 +32,6 @@ PREPARE_EACH = timedelta(microseconds=200)
 PREPARED_MOST = 200
 
 Duty = Callable[[Run], Outcome]
-
-
-@dataclass
-class PassDone:
-    """What one committed pass did, to be told and acted on after the commit."""
-
-    footing: Footing | None = None
-    plans: list[tuple[Job, Plan]] = field(default_factory=list)
-    claimed: list[Run] = field(default_factory=list)
-    started: list[Run] = field(default_factory=list)
-    ended: list[tuple[Ended, Run]] = field(default_factory=list)
-    refused: list[tuple[Ended, WrongState]] = field(default_factory=list)
-    gave_way: list[Run] = field(default_factory=list)
-    failed: dict[str, Exception] = field(default_factory=dict)
-    to_cancel: list[tuple[int, str]] = field(default_factory=list)
-    held_until: datetime | None = None
-    settled: Hold | None = None
-    retired: bool = False
-    superseded: Sequence[tuple[Job, SkippedStretch]] = ()
 
 
 class Scheduler:

@@ -10,10 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from types import FrameType
-from typing import TypeVar
 
-from echopilot_jobs.access import obstacle
 from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
 from echopilot_jobs.engines.local import LocalEngine
@@ -26,11 +23,9 @@ from echopilot_jobs.ledger import Lease, SqliteLedger
 from echopilot_jobs.logreading import SCHEDULER_LOG, last_event
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
-    Owner,
     become_subreaper,
     die_with_stack,
     end_leftovers,
-    is_frozen,
     take_exit_words,
     this_process,
 )
@@ -42,19 +37,12 @@ from echopilot_jobs.scheduler.lock import PlannerLock
 from echopilot_jobs.scheduler.loop import Scheduler
 from echopilot_jobs.scheduler.opening import Identity, Leadership, Succession, Surroundings, lead
 from echopilot_jobs.scheduler.reloading import Reloading
+from echopilot_jobs.scheduler.standby import LOOK_SECONDS, once_possible, open_lock, stand_by
+from echopilot_jobs.scheduler.stopwish import LAST_PINGS_SECONDS, LAST_WORDS_SECONDS, StopWish
 from echopilot_jobs.settings import Settings, dashboard_key
 from echopilot_jobs.wake import Waiter
 
-# Drain, then four seconds of TERM for the children, then KILL, then the last pings: together inside `stopwaitsecs` of
-# supervisord.conf.
-DRAIN_SECONDS = 8.0
-DRAIN_ORPHANED_SECONDS = 2.0
-LAST_WORDS_SECONDS = 5.0
-LAST_PINGS_SECONDS = 1.0
-STANDBY_LOOK_SECONDS = 1.0
 REFUSED_LOOK_SECONDS = 10.0
-
-Opened = TypeVar("Opened")
 
 
 def main(settings: Settings, registry: Registry | None = None) -> int:
@@ -67,16 +55,16 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
     become_subreaper()
     os.umask(0o077)
     clock = SystemClock()
-    stop = _StopWish(parent)
-    lock = _once_possible(lambda: _open_lock(settings), stop)
+    stop = StopWish(parent)
+    lock = once_possible(lambda: open_lock(settings), stop)
     if lock is None:
         return 0
     this = this_process()
     identity = Identity(str(this), this.boot_id, platform.node(), code_revision())
-    if not _stand_by(lock, identity.owner, stop):
+    if not stand_by(lock, identity.owner, stop):
         return 0
     log = SchedulerLog(settings.logs_dir / SCHEDULER_LOG, clock, console=sys.stdout)
-    waiter = _once_possible(lambda: Waiter(settings.wake_path), stop)
+    waiter = once_possible(lambda: Waiter(settings.wake_path), stop)
     if waiter is None:
         log.close()
         lock.close()
@@ -99,94 +87,10 @@ def main(settings: Settings, registry: Registry | None = None) -> int:
         lock.close()
 
 
-class _StopWish:
-    """Remembers that somebody wants this process to stop. A second wish means: do not drain."""
-
-    def __init__(self, parent: int) -> None:
-        self.signal: str | None = None
-        self.in_a_hurry = False
-        self._parent = parent
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.in_a_hurry = self.signal is not None
-        self.signal = self.signal or signal.Signals(number).name
-
-    @property
-    def asked(self) -> bool:
-        """Whether to stop."""
-        return self.signal is not None
-
-    @property
-    def is_orphaned(self) -> bool:
-        """Whether supervisord is gone."""
-        return os.getppid() != self._parent
-
-    @property
-    def drain_seconds(self) -> float:
-        """How long running work may go on: less when supervisord is gone, since a new one may start any moment."""
-        if self.in_a_hurry:
-            return 0.0
-        return DRAIN_ORPHANED_SECONDS if self.is_orphaned else DRAIN_SECONDS
-
-
 def collect_seldom() -> None:
     """Set the garbage collector up for a loop: what is there now stays, and no pass need look through it again."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _open_lock(settings: Settings) -> PlannerLock:
-    settings.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return PlannerLock(settings.var_dir / "scheduler.lock")
-
-
-def _once_possible(make: Callable[[], Opened], stop: _StopWish) -> Opened | None:
-    """What *make* opens in `var/`, however long something is in its way; each obstacle is said once. None when asked to stop.
-
-    Ending would bring nothing but the same line from the next process, and in the end none that tries.
-    """
-    told = ""
-    while not stop.asked:
-        try:
-            return make()
-        except OSError as error:
-            if error.filename is None:
-                raise
-            if (words := obstacle(error)) != told:
-                print(f"waiting: {words}", flush=True)  # noqa: T201 - the log's one writer may be another process
-                told = words
-        with contextlib.suppress(InterruptedError):
-            signal.sigtimedwait([], STANDBY_LOOK_SECONDS)
-    return None
-
-
-def _stand_by(lock: PlannerLock, owner: str, stop: _StopWish) -> bool:
-    """Wait for the lock; False when asked to stop meanwhile. Only a second stack on one folder ever waits here.
-
-    A leader that is frozen keeps its lock, and what its runs hold: taking it away would let two work at once. So it is told.
-    """
-    told = ""
-    while not stop.asked:
-        if lock.take(owner):
-            return True
-        if (words := _leader_words(lock.holder)) != told:
-            # Not into scheduler.log: the leader is its only writer.
-            print(f"standby: {words}", flush=True)  # noqa: T201
-            told = words
-        with contextlib.suppress(InterruptedError):
-            signal.sigtimedwait([], STANDBY_LOOK_SECONDS)
-    return False
-
-
-def _leader_words(holder: str) -> str:
-    """Who keeps a standby waiting, by the text in the lock, and what helps if that one is frozen."""
-    words = f"'{holder}' is the scheduler of this folder"
-    with contextlib.suppress(ValueError):
-        if is_frozen(pid := Owner.parse(holder).pid):
-            return f"{words}, and it is frozen: `kill -CONT {pid}` wakes it, `kill -KILL {pid}` lets this one take over"
-    return words
 
 
 class _Process:
@@ -199,7 +103,7 @@ class _Process:
         clock: Clock,
         log: SchedulerLog,
         waiter: Waiter,
-        stop: _StopWish,
+        stop: StopWish,
         lock: PlannerLock,
         identity: Identity,
         reloading: Reloading | None,
@@ -275,7 +179,7 @@ class _Process:
         supervisord would not start one any more. `/health` is red after its first minute. None when asked to stop first.
         """
         told: set[str] = set()
-        pause = STANDBY_LOOK_SECONDS
+        pause = LOOK_SECONDS
         succession = Succession(self._clock, self._identity, owner_lives)
         while not self._stop.asked:
             try:

@@ -18,7 +18,7 @@ from echopilot_jobs.slots import SkipReason
 from echopilot_jobs.stretches import SkippedStretch
 
 if TYPE_CHECKING:
-    from echopilot_jobs.scheduler.loop import PassDone
+    from echopilot_jobs.scheduler.passdone import PassDone
     from echopilot_jobs.scheduler.timekeeping import Footing
 
 OVERLAPS_TOLD = 3

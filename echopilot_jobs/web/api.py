@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 from echopilot_jobs.accounting.waiting import waiting_words
+from echopilot_jobs.artefacts import named
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import SupervisorUnreachable
@@ -87,8 +88,8 @@ def _execute(job_name: str) -> Response:
             "data": artefacts.data(services(), run),
             "error": None,
             "run_id": run.id,
-            "json_path": artefacts.named(run, "json"),
-            "html_path": artefacts.named(run, "html"),
+            "json_path": named(run, "json"),
+            "html_path": named(run, "html"),
         }
     )
 

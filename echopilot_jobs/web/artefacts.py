@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from echopilot_jobs.artefacts import named
 from echopilot_jobs.errors import UnknownName
 from echopilot_jobs.runs import Artefact, Run
 from echopilot_jobs.web.services import Services
@@ -19,13 +20,6 @@ MOST_BYTES = 16 * 1024 * 1024
 BLOCK = 64 * 1024
 # Whatever the text in a brief tries, it has no scripts, no forms, no origin of its own, and nothing to load (S12).
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-def named(run: Run, kind: str) -> str | None:
-    """The path that *run* says its artefact of *kind* has."""
-    result = run.result if isinstance(run.result, dict) else {}
-    path = result.get(f"{kind}_path")
-    return path if isinstance(path, str) and path else None
 
 
 def read(services: Services, run: Run, kind: str) -> bytes:

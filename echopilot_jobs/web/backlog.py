@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from echopilot_jobs.accounting.reasons import answer_words, unanswered_words
+from echopilot_jobs.holds import Hold, HoldAnswer
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Hold, HoldAnswer
 
 ANSWERS: dict[str, HoldAnswer] = {"latest": "latest", "all": "all", "drop": "drop"}
 _WHICH = {

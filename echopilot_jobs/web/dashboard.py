@@ -13,13 +13,14 @@ from echopilot_jobs.accounting.cutoff import cut_off
 from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.waiting import full
 from echopilot_jobs.builtin import BRIEF, REPORT
+from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Inline, Job, Registry, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
-from echopilot_jobs.runs import Pause, Progress, Run, State, bad_row
+from echopilot_jobs.runs import Progress, Run, State, bad_row
 from echopilot_jobs.spans import relative, span, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest, without_schedule

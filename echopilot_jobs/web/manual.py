@@ -9,9 +9,10 @@ from typing import Any
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import UnknownName, WrongState
 from echopilot_jobs.healing import retry_run
+from echopilot_jobs.holds import Hold, HoldAnswer, Pause
 from echopilot_jobs.jobs import values_of
 from echopilot_jobs.ledger.refusing import refusal
-from echopilot_jobs.runs import Hold, HoldAnswer, Origin, Pause, Run, State, retry_key
+from echopilot_jobs.runs import Origin, Run, State, retry_key
 from echopilot_jobs.wake import nudge
 from echopilot_jobs.web import audit
 from echopilot_jobs.web.guard import actor

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as AnyResponse
 
 from echopilot_jobs.accounting.waiting import waiting_words
+from echopilot_jobs.artefacts import named
 from echopilot_jobs.errors import SEE_RUNS, EchoPilotError, LedgerTooNew, LedgerUnavailable, UnknownName, WrongState
 from echopilot_jobs.healing import repeated_by
 from echopilot_jobs.jobs import BadParameters, Job
@@ -231,7 +232,7 @@ def run(run_id: str) -> Response:
         output=ledger.output(found.id),
         progress=ledger.progress(found.id),
         files=ledger.artefacts(found.id),
-        kinds=[kind for kind in artefacts.KINDS if artefacts.named(found, kind)],
+        kinds=[kind for kind in artefacts.KINDS if named(found, kind)],
         may_run=not found.is_open and job is not None and job.enabled,
         may_repeat=found.state in (*BAD_ENDS, State.CANCELLED) and repeated is None,
         repeats=repeated_by(found),

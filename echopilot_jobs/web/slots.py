@@ -10,7 +10,8 @@ from flask import Response, request, url_for
 from echopilot_jobs.accounting.preview import MOST, coming
 from echopilot_jobs.accounting.reasons import pause_json
 from echopilot_jobs.clock import iso
-from echopilot_jobs.runs import Hold, State
+from echopilot_jobs.holds import Hold
+from echopilot_jobs.runs import State
 from echopilot_jobs.web import inputs, manual
 from echopilot_jobs.web.backlog import ANSWERS
 from echopilot_jobs.web.problems import reply

@@ -318,6 +318,14 @@ def test_what_was_made_and_is_gone_or_damaged_says_so(call: Call, lived: SqliteL
     assert "No such file or directory; make a new one" in gone.err
 
 
+def test_a_redefined_job_that_made_nothing_to_show_says_so(call: Call, lived: SqliteLedger) -> None:
+    run = ended(lived, "ceo_brief", Outcome(State.SUCCEEDED, result={"headline": "of another kind"}))
+    answer = call("brief", "--last")
+
+    assert answer.code == 1
+    assert f"run {run.id} of ceo_brief succeeded and made no page and data to show; see `echopilot show" in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -62,9 +62,12 @@ def life(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
 
 
 def lives_again(life: Life, *jobs: Job) -> None:
-    """A scheduler starts now and leads."""
-    life.clock.sleep((SystemClock().now() - life.clock.now()).total_seconds() - 21)
-    life.go_on(life.begin(*jobs), timedelta(seconds=20))
+    """A scheduler leads that started 20 seconds ago; what came due by now is planned."""
+    life.clock.sleep((SystemClock().now() - life.clock.now()).total_seconds() - 20)
+    scheduler = life.begin(*jobs)
+    for wait in (10.0, 10.0, 0.0):
+        scheduler.beat()
+        life.clock.sleep(wait)
 
 
 # -- manners

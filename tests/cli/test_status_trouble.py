@@ -14,7 +14,7 @@ import pytest
 from daykit import live, well
 
 from echopilot_jobs import definitions
-from echopilot_jobs.cli import sight, status, trouble
+from echopilot_jobs.cli import overview, sight, trouble
 from echopilot_jobs.cli.sight import Standing
 from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock, iso
@@ -229,7 +229,7 @@ def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
 
 def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     up = replace(UP, started_at=SystemClock().now())
-    monkeypatch.setattr(status, "_programs", lambda _settings: ([up], None))
+    monkeypatch.setattr(overview, "_programs", lambda _settings: ([up], None))
 
     answer = call("status")
 
@@ -241,7 +241,7 @@ def test_a_scheduler_that_starts_again_is_not_told_to_be_started(
     call: Call, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live(house.ledger, house.registry, FakeClock(SystemClock().now()), SystemClock().now(), ending=well, stop="stopped")
-    monkeypatch.setattr(status, "_programs", lambda _settings: ([replace(UP, started_at=SystemClock().now())], None))
+    monkeypatch.setattr(overview, "_programs", lambda _settings: ([replace(UP, started_at=SystemClock().now())], None))
 
     answer = call("status")
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise
+from pathlib import Path
 
 import pytest
 
+from tests.soak import work
+from tests.soak.records import read
 from tests.soak.soak import Soak, control, soak
 
 pytestmark = pytest.mark.process
@@ -33,6 +37,20 @@ def test_a_hundred_kills_lose_nothing_double_nothing_and_leave_nothing_I1_I2_I5_
     assert done.blows.counts.total() >= 100
     assert len(done.evidence.stints) >= 5
     assert sum(1 for _ in done.evidence.begins()) >= 50
+
+
+def test_no_line_of_an_effect_lies_across_two_pages_where_a_kill_would_cut_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"RUN_ID": "1", "ATTEMPT": "1", "SLOT_AT": "", "MARK": "m" * 100, "JOB": "j", "SOAK": str(tmp_path)}
+    for name, value in facts.items():
+        monkeypatch.setenv(f"ECHOPILOT_{name}", value)
+    for number in range(100):
+        work.write("begin", seen="x" * 7 * number)
+
+    ends = list(accumulate(map(len, (tmp_path / "effects.ndjson").read_bytes().splitlines(keepends=True))))
+    assert len(read(tmp_path / "effects.ndjson")) == 100
+    assert [end for before, end in pairwise([0, *ends]) if before // 4096 != (end - 1) // 4096] == []
 
 
 def test_a_scheduler_that_has_the_effect_before_the_claim_is_found_out_by_the_same_verdict_I11(

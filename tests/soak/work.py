@@ -20,6 +20,7 @@ from echopilot_jobs.clock import SystemClock, to_ms
 
 FOLDER = "ECHOPILOT_SOAK"  # in the environment of everything a soak starts: its folder
 LEDGER = "project/var/ledger.sqlite3"
+RECORD_BYTES = 1024  # of a line of effects; a page is four of them
 
 
 def main() -> int:
@@ -161,7 +162,11 @@ def _others() -> list[str]:
 
 
 def write(do: str, **facts: Any) -> None:
-    """Append one line in one write, and see that it reaches the disk."""
+    """Append one line in one write, and see that it reaches the disk.
+
+    A kill cuts a write off between two pages of the file. Records of one length, of which a page holds a whole number, lie
+    in one page each: a line is there whole or not at all.
+    """
     clock, environ = SystemClock(), os.environ
     record = {
         "do": do,
@@ -176,7 +181,8 @@ def write(do: str, **facts: Any) -> None:
         **facts,
     }
     descriptor = os.open(_folder() / "effects.ndjson", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, json.dumps(record).encode() + b"\n")
+    line = json.dumps(record).encode()
+    os.write(descriptor, line.ljust(RECORD_BYTES * (len(line) // RECORD_BYTES + 1) - 1) + b"\n")
     os.fsync(descriptor)
     os.close(descriptor)
 

@@ -117,10 +117,10 @@ class TestTheShippedPolicy:
             assert section["redirect_stderr"] == "true"
 
     def test_programs_are_given_longer_than_their_own_grace(self, parser: configparser.RawConfigParser) -> None:
-        from echopilot_jobs.scheduler import process
+        from echopilot_jobs.scheduler import stopwish
         from echopilot_jobs.stack import gunicorn_conf
 
-        own = process.DRAIN_SECONDS + process.LAST_WORDS_SECONDS
+        own = stopwish.DRAIN_SECONDS + stopwish.LAST_WORDS_SECONDS
         assert parser["program:scheduler"].getint("stopwaitsecs") > own
         assert parser["program:web"].getint("stopwaitsecs") > gunicorn_conf.graceful_timeout
 

@@ -15,6 +15,7 @@ from echopilot_jobs.ledger.sqlite_pass import SqlitePass
 from echopilot_jobs.outages import Change
 from echopilot_jobs.scheduler import loop, timekeeping
 from echopilot_jobs.scheduler.loop import Scheduler
+from echopilot_jobs.scheduler.passdone import PassDone
 from echopilot_jobs.scheduler.timekeeping import Timekeeper
 from echopilot_jobs.simulator.plants.planting import Patches, planning, plant
 from echopilot_jobs.slots import SkipReason
@@ -55,7 +56,7 @@ def effect_before_claim(patches: Patches) -> None:
     def early(_before: Any) -> Any:
         def one_transaction(self: Any, reading: Any, planning: bool, *, prepared: bool = False) -> Any:
             with self._ledger.leading(self._lease, reading.wall) as leading:
-                done = loop.PassDone()
+                done = PassDone()
                 if prepared:
                     self._timekeeper.wait_for(reading)
                 if planning:
@@ -313,7 +314,7 @@ def stillborn_reading_believed(patches: Patches) -> None:
 def shifted_twice(patches: Patches) -> None:
     def make(_before: Any) -> Any:
         def one_transaction(self: Any, reading: Any, planning: bool, *, prepared: bool = False) -> Any:
-            done = loop.PassDone()
+            done = PassDone()
             with self._ledger.leading(self._lease, reading.wall) as leading:
                 if prepared:
                     self._timekeeper.wait_for(reading)
