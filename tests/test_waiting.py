@@ -176,7 +176,7 @@ def test_runs_that_have_waited_a_minute_for_a_place_are_told_with_who_holds_the_
 
     assert soon is None
     assert found is not None
-    assert (found.waiting, found.since, len(found.holders)) == (2, alone.claimed_at, PLACES)
+    assert (len(found.waiting), found.since, len(found.holders)) == (2, alone.claimed_at, PLACES)
     since = stamp(found.holders[0].started_at or found.since)
     assert found.words(stamp) == f"all 8 places for runs are taken, 8 by hangs since {since}; 2 runs wait for one"
     assert found.remedy.startswith("`echopilot cancel 1` frees the place taken first; ")

@@ -94,10 +94,10 @@ def _placed(registry: Registry, running: Sequence[Run]) -> list[Run]:
 
 @record(frozen=True)
 class Full:
-    """All places for runs are taken: by *holders*, oldest first. So many runs wait for one, the first *since* then."""
+    """All places for runs are taken: by *holders*, oldest first. Those *waiting* want one, the first *since* then."""
 
     holders: tuple[Run, ...]
-    waiting: int
+    waiting: tuple[Run, ...]
     since: datetime
 
     @property
@@ -110,15 +110,11 @@ class Full:
 
     def words(self, show: Show) -> str:
         """Who holds them and since when, in a line; *show* puts moments."""
-        counts, firsts = (
-            Counter(run.job_name for run in self.holders),
-            {run.job_name: run for run in self.holders[::-1]},
-        )
-        each = [
-            f"{count} by {name} since {show(_taken_at(firsts[name]))}" for name, count in counts.most_common(NAMED_MOST)
-        ]
+        counts = Counter(run.job_name for run in self.holders)
+        firsts = {run.job_name: show(_taken_at(run)) for run in reversed(self.holders)}
+        each = [f"{count} by {name} since {firsts[name]}" for name, count in counts.most_common(NAMED_MOST)]
         more = f" and {len(counts) - NAMED_MOST} other jobs" if len(counts) > NAMED_MOST else ""
-        waits = "1 run waits" if self.waiting == 1 else f"{self.waiting:,} runs wait"
+        waits = "1 run waits" if len(self.waiting) == 1 else f"{len(self.waiting):,} runs wait"
         return f"all {len(self.holders)} places for runs are taken, {', '.join(each)}{more}; {waits} for one"
 
 
@@ -131,11 +127,12 @@ def full(ledger: Ledger | SqliteReading, registry: Registry, now: datetime) -> F
     from echopilot_jobs.engines import PLACES
 
     running = [run for run in runs if run.state is State.RUNNING]
-    waits = [max(_ready_at(run), led.started_at) for run in ready if _waits_for_place(run, registry, running)]
+    waiting = tuple(run for run in ready if _waits_for_place(run, registry, running))
+    since = min((max(_ready_at(run), led.started_at) for run in waiting), default=now)
     placed = _placed(registry, running)
-    if len(placed) < PLACES or not waits or now - min(waits) <= WAITED_LONG:
+    if len(placed) < PLACES or now - since <= WAITED_LONG:
         return None
-    return Full(tuple(sorted(placed, key=_taken_at)), len(waits), min(waits))
+    return Full(tuple(sorted(placed, key=_taken_at)), waiting, since)
 
 
 def _free_to_start(ledger: Ledger | SqliteReading, runs: Sequence[Run], now: datetime) -> Iterator[Run]:

@@ -197,7 +197,7 @@ def _backlog_json(hold: Hold) -> dict[str, Any]:
 
 
 def _full_json(full: Full) -> dict[str, Any]:
-    return {"held_by": [run.id for run in full.holders], "waiting": full.waiting, "since": iso(full.since)}
+    return {"held_by": [run.id for run in full.holders], "waiting": len(full.waiting), "since": iso(full.since)}
 
 
 def _program_json(program: Program) -> dict[str, Any]:

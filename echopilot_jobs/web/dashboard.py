@@ -280,11 +280,19 @@ def failing(line: JobLine, now: datetime) -> Problem | None:
     ended_how = "was abandoned" if newest.state is State.ABANDONED else newest.words
     times = ended_how if len(row) == 1 else f"ended badly {len(row)}{'+' if len(row) == MARKS else ''} times in a row"
     words = f": {excerpt(newest.error)}" if newest.error else ""
-    held = "no more tries until somebody resumes it; " if line.pause and not line.pause.until else ""
-    coming = f"next try at {clock_text(line.next_at, now)} UTC; " if line.next_at else held
-    do = f"{coming}read the run, mend the cause, run it again"
+    coming = _next_try(line, now)
+    do = f"{f'{coming}; ' if coming else ''}read the run, mend the cause, run it again"
     what, may_retry = f"'{line.job.name}' {times}{words}", line.can_be_asked_for
     return Problem("bad", what, oldest.finished_at, do, newest.id, line.job.name, may_retry)
+
+
+def _next_try(line: JobLine, now: datetime) -> str | None:
+    """When it is tried again: by the run that is open already, or at its next slot."""
+    if unended := next((run for run in line.marks if run.is_open), None):
+        return f"run {unended.id} {'tries it now' if unended.state is State.RUNNING else 'waits to try it again'}"
+    if line.next_at:
+        return f"next try at {clock_text(line.next_at, now)} UTC"
+    return "no more tries until somebody resumes it" if line.pause and not line.pause.until else None
 
 
 def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
@@ -296,9 +304,10 @@ def dead_lately(ledger: Ledger, logs_dir: Path, now: datetime) -> list[Problem]:
     return told
 
 
-def crowded(ledger: Ledger, registry: Registry, now: datetime) -> list[Problem]:
-    """That runs wait because others hold every place there is."""
-    if (found := full(ledger, registry, now)) is None:
+def crowded(ledger: Ledger, registry: Registry, now: datetime, job_name: str | None = None) -> list[Problem]:
+    """That runs, or runs of that job, wait because others hold every place there is."""
+    found = full(ledger, registry, now)
+    if found is None or (job_name and job_name not in {run.job_name for run in found.waiting}):
         return []
     first, words = found.holders[0], found.words(lambda moment: clock_text(moment, now))
     return [Problem("warn", words, found.since, found.remedy, first.id, first.job_name)]

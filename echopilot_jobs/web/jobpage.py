@@ -9,7 +9,6 @@ from echopilot_jobs.accounting.preview import Coming, coming
 from echopilot_jobs.accounting.reasons import pause_words
 from echopilot_jobs.accounting.waiting import waiting_words
 from echopilot_jobs.jobs import Job
-from echopilot_jobs.ledger import Ledger
 from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import OPEN_STATES, Progress, Run, State
@@ -20,6 +19,7 @@ from echopilot_jobs.web.dashboard import (
     Problem,
     RunLine,
     Tone,
+    crowded,
     failing,
     job_line,
     never_done,
@@ -80,7 +80,7 @@ def job_sheet(services: Services, name: str, health: Health, now: datetime) -> J
     if job is None and name not in ledger.first_seen():
         _ = services.registry[name]  # raises with the nearest name
     line = _line(services, job, now, far) if job else None
-    problem = _problem(ledger, line, now) if line else None
+    problem = _problem(services, line, now) if line else None
     backlog = _backlog_of(services, name, now)
     held = backlog.counts[name] if backlog else 0
     leaderless = of_check(health.leading) if line and health.leading else None
@@ -138,8 +138,12 @@ def _definition(services: Services, job: Job) -> Iterator[tuple[str, str]]:
         yield "Version", f"{len(versions)}, in force since {day_clock(versions[-1][0])}"
 
 
-def _problem(ledger: Ledger, line: JobLine, now: datetime) -> Problem | None:
-    return failing(line, now) or next(iter(never_done(ledger, [line.job])), None)
+def _problem(services: Services, line: JobLine, now: datetime) -> Problem | None:
+    """The worst there is to say of it: it fails, it never gets done, or it waits for a place."""
+    if found := failing(line, now):
+        return found
+    ledger, name = services.ledger, line.job.name
+    return next(iter([*never_done(ledger, [line.job]), *crowded(ledger, services.registry, now, name)]), None)
 
 
 def _standing(

@@ -62,10 +62,10 @@ def life(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
 
 
 def lives_again(life: Life, *jobs: Job) -> None:
-    """A scheduler leads that started 20 seconds ago; what came due by now is planned."""
+    """A scheduler leads that started 20 seconds ago; what came due by now is planned, and every tick has ended."""
     life.clock.sleep((SystemClock().now() - life.clock.now()).total_seconds() - 20)
     scheduler = life.begin(*jobs)
-    for wait in (10.0, 10.0, 0.0):
+    for wait in (10.0, 10.0, 0.0, 0.0):
         scheduler.beat()
         life.clock.sleep(wait)
 

@@ -109,6 +109,17 @@ def test_a_failing_job_s_page_leads_to_the_failed_run_and_says_what_comes(browse
     assert "Do: next try at 08:00:00 UTC; read the run" in seen(banner)
 
 
+def test_a_failing_job_that_is_tried_again_already_names_the_run_that_does_so(browser: Browser, stack: Stack) -> None:
+    stack.carry_out("ceo_brief", FAILED)
+    again, _ = stack.ledger.request_run("ceo_brief", stack.clock.now())
+    waits = seen(browser.client.get("/jobs/ceo_brief").text)
+    stack.start()
+    runs = seen(browser.client.get("/jobs/ceo_brief").text)
+
+    assert f"Do: run {again.id} waits to try it again; read the run" in waits
+    assert f"Do: run {again.id} tries it now; read the run" in runs
+
+
 def test_a_job_page_promises_no_run_while_no_scheduler_leads(
     browser: Browser, stack: Stack, table: Table, clock: FakeClock
 ) -> None:

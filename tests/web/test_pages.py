@@ -425,6 +425,11 @@ def test_that_every_place_is_taken_is_a_warning_on_the_dashboard_with_the_run_th
     ) in seen(page)
     assert '<a href="/runs/1">Open run 1</a>' in page
     assert "verdict--warn" in page
+    waiting, holding = (browser.client.get(f"/jobs/{name}").text for name in ("j8", "j0"))
+    assert "verdict--warn" in waiting
+    assert "All 8 places for runs are taken, 1 by j0" in seen(waiting)
+    assert 'href="/jobs/j0"' in waiting.split("By hand")[0]
+    assert "places for runs" not in seen(holding)
 
 
 def test_single_skips_in_a_row_share_a_line(browser: Browser, stack: Stack, clock: FakeClock) -> None:
