@@ -891,13 +891,14 @@ def test_a_backfill_of_nothing_says_so(call, life):
 
 @pytest.fixture
 def held(settings: Settings, registry: dict[str, Job]) -> Iterator[Life]:
-    """Five daily slots were missed and wait for a word."""
+    """Five daily slots were missed and wait for a word; none comes due now, whatever the hour."""
     settings.var_dir.mkdir(mode=0o700)
-    clock = FakeClock(SystemClock().now() - 5 * DAY - 10 * MINUTE)
+    now = SystemClock().now()
+    news = registry["news"] = replace(NEWS, trigger=DailyAt(time((now.hour + 12) % 24)))
     with closing(SqliteLedger(settings.ledger_path)) as ledger:
-        made = Life(ledger, clock)
-        made.go_on(made.begin(NEWS), MINUTE)
-        lives_again(made, NEWS)
+        made = Life(ledger, FakeClock(now - 5 * DAY - 10 * MINUTE))
+        made.go_on(made.begin(news), MINUTE)
+        lives_again(made, news)
         yield made
 
 
