@@ -6,6 +6,7 @@ Only what is asked for is held: a file of a gigabyte is read backwards in blocks
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import zlib
@@ -23,6 +24,9 @@ SCHEDULER_LOG = "scheduler.log"  # in `logs/`, written by whoever leads
 BLOCK = 64 * 1024
 LINE_MOST = 256 * 1024
 HEAD_MOST = 4096
+RUNS_LOOKED_AT = 500  # what ends late is named late: the highest is not far above the last
+RUN_MOST = 2**53
+_OF_RUNS = (b'"event":"slot.claimed"', b'"event":"run.queued"', b'"event":"run.started"', b'"event":"run.finished"')
 IN_MEMORY_MOST = 32 * 1024 * 1024
 TRIES = 20
 CUT = b" ...cut"
@@ -180,6 +184,25 @@ def last_event(current: Path, names: Collection[str], since: datetime) -> str | 
     with Parts(current) as parts:
         lines = parts.last_lines(1, lambda line: told(line) is not None, older_than(since))
     return told(lines[0]) if lines else None
+
+
+def highest_run(current: Path, since: datetime | None = None) -> int:
+    """The highest number among the newest runs that the scheduler's log at *current* names, from the second of *since* on.
+
+    0 for none. What a run says of itself is passed over: it may say anything.
+    """
+    is_before = older_than(since) if since else lambda _line: False
+    with Parts(current) as parts:
+        lines = parts.last_lines(RUNS_LOOKED_AT, lambda line: any(name in line for name in _OF_RUNS), is_before)
+    return max(map(_run_of, lines), default=0)
+
+
+def _run_of(line: bytes) -> int:
+    try:
+        number = json.loads(line)["run"]
+    except (ValueError, KeyError, TypeError):
+        return 0
+    return number if type(number) is int and number < RUN_MOST else 0
 
 
 class Follower:

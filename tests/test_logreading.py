@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echopilot_jobs import logreading
-from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, Keep, Parts, last_event
+from echopilot_jobs.logreading import CUT, LINE_MOST, Follower, Keep, Parts, highest_run, last_event
 from echopilot_jobs.logs import cut_torn_line
 
 
@@ -283,3 +284,26 @@ def test_a_log_that_is_emptied_or_not_there_yet_is_followed_from_its_beginning(t
     follower.close()
 
     assert (first, second) == ([b"one", b"two"], [b"3"])
+
+
+def test_the_highest_run_the_log_names_is_no_word_of_a_run_itself_I10(tmp_path: Path) -> None:
+    log = tmp_path / "scheduler.log"
+    lines = [
+        ("09:00:00", "run.finished", {"run": 7}),
+        ("10:00:00", "slot.claimed", {"run": 12}),
+        ("10:00:05", "run.finished", {"run": 11}),
+        ("10:00:06", "run.said", {"run": 11, "fields": {"event": "slot.claimed", "run": 999}}),
+        ("10:00:07", "run.started", {"run": "13"}),
+        ("10:00:08", "run.started", {"run": 10**30}),
+    ]
+    log.write_text(
+        "".join(
+            f'{{"ts":"2026-03-02T{at}.000Z","event":"{name}",{json.dumps(facts)[1:]}\n' for at, name, facts in lines
+        )
+        + '{"ts":"2026-03-02T10:00:09.000Z","event":"slot.claimed","run":1'
+    )
+
+    assert highest_run(log) == 12
+    assert highest_run(log, datetime(2026, 3, 2, 10, 0, 1, tzinfo=UTC)) == 11
+    assert highest_run(log, datetime(2026, 3, 2, 11, tzinfo=UTC)) == 0
+    assert highest_run(tmp_path / "nothing.log") == 0

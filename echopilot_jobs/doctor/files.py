@@ -28,7 +28,7 @@ from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.processes import Owner, is_alive
 from echopilot_jobs.runs import State
 from echopilot_jobs.settings import missing_home
-from echopilot_jobs.spans import span
+from echopilot_jobs.spans import span, stamp
 
 MEBIBYTE = 1024 * 1024
 LEAST_INODES = 1000
@@ -268,9 +268,12 @@ def _ledger(path: Path, place: Place) -> Iterator[Finding]:
         ledger.ping()
         stint, newest = ledger.stint(), ledger.runs(limit=1)
         running = ledger.runs(states=frozenset({State.RUNNING}), limit=200)
+        reborn = ledger.rebirth()
     size = f"{path.stat().st_size // 1024:,} KiB"
     run_id = newest[0].id if newest else "none"
     yield Finding(OK, f"{size}, newest run {run_id}, sound, takes writes; {_backed_up(place)}")
+    if reborn and reborn.is_news(place.now):
+        yield Finding(WARN, reborn.words(stamp), f"with the stack stopped, {restoring(path)}")
     if stint and (ahead := stint.beat_at - place.now).total_seconds() > 60:
         yield Finding(
             FAIL,

@@ -90,12 +90,12 @@ def back_up(ledger: Path, target: Path, progress: Progress | None = None) -> Cop
     return Copy(target, target.stat().st_size, copy.identity, copy.version, rows)
 
 
-def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None = None) -> Restored:
+def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None = None, *, told: int = 0) -> Restored:
     """Put a copy of the ledger in *source* in the place of *ledger*, which is kept under another name.
 
     Only while nobody uses the ledger; the caller has seen to that. Run ids go on above all that were ever given, the mark
-    is made to fit, and what was lost is noted in the ledger. Raises `LedgerTooNew`, `LedgerUnavailable`, `CopyFailed`,
-    `WrongState` for the ledger itself.
+    is made to fit, and what was lost is noted in the ledger. *told*: the highest run the log names. Raises `LedgerTooNew`,
+    `LedgerUnavailable`, `CopyFailed`, `WrongState` for the ledger itself.
     """
     settle(ledger)
     if ledger.exists() and source.samefile(ledger):
@@ -108,18 +108,18 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
         _explained(f"'{source}' was not restored, the ledger is as it was"),
         _dropped_on_failure(*drafts),
     ):
-        identity = _prepared(source, draft, ledger, now, progress)
+        identity = _prepared(source, draft, ledger, now, progress, told)
         write_mark(draft, identity, now)
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
     note_refusal(ledger, None)
     return Restored(identity, aside)
 
 
-def accept(ledger: Path, now: datetime) -> LedgerMark:
+def accept(ledger: Path, now: datetime, *, told: int = 0) -> LedgerMark:
     """Take the ledger as it lies there for the one to go on with: its mark is made to fit. Run ids are never given twice.
 
-    A log beside it that belongs to another copy is parted from it first. Only while nobody uses the ledger. Raises
-    `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
+    A log beside it that belongs to another copy is parted from it first. *told*: the highest run the log names. Only while
+    nobody uses the ledger. Raises `LedgerTooNew` and `LedgerUnavailable` for one that is not in order.
     """
     settle(ledger)
     mark = read_mark(ledger)
@@ -129,7 +129,7 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
         found = inspect(ledger, Depth.FULL)
     if not found.is_sound or found.identity is None:
         raise found.error()
-    floor = _highest_run(ledger, found)
+    floor = _highest_run(ledger, found, told)
     if floor > found.identity.last_run:
         with closing(connect(ledger, create=False)) as db, transaction(db):
             note_restore(db, now, found.identity.last_run, floor)
@@ -150,7 +150,7 @@ def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
     return copy, mark_path(copy), draft_of(mark_path(copy))
 
 
-def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: Progress | None) -> Identity:
+def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: Progress | None, told: int) -> Identity:
     """The copy beside the ledger, checked, its numbering above everything known; what it says of itself."""
     uri = f"{source.absolute().as_uri()}?{'mode=ro' if has_log(source) else 'immutable=1'}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
@@ -159,7 +159,7 @@ def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: 
     copy = _checked(draft, rows)
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
         db.execute("begin immediate")
-        floor = _highest_run(ledger, inspect(ledger, Depth.GLANCE))
+        floor = _highest_run(ledger, inspect(ledger, Depth.GLANCE), told)
         note_restore(db, now, copy.identity.last_run, floor)
         continue_numbering(db, floor)
         # Whoever follows says that a restored copy knows nothing of the time since, and not that somebody died.
@@ -171,11 +171,11 @@ def _prepared(source: Path, draft: Path, ledger: Path, now: datetime, progress: 
         return identity_of(db) or copy.identity
 
 
-def _highest_run(ledger: Path, found: Health) -> int:
-    """No run was ever given an id above this, as far as the present ledger and its mark tell."""
+def _highest_run(ledger: Path, found: Health, told: int) -> int:
+    """No run was ever given an id above this, as far as the present ledger, its mark and the log tell."""
     mark = read_mark(ledger)
-    marked = mark.last_run if mark else 0
-    if found.condition in (Condition.MISSING, Condition.EMPTY) and mark is None:
+    marked = max(mark.last_run if mark else 0, told)
+    if found.condition in (Condition.MISSING, Condition.EMPTY) and not marked:
         return 0
     if found.identity is not None and found.identity.last_run >= marked:
         return found.identity.last_run

@@ -22,6 +22,7 @@ from echopilot_jobs.records import record
 MARK_SUFFIX = ".mark.json"
 # A mark may be older than the ledger it tells about. Run ids of a ledger that begins anew start this far beyond it.
 RUNS_BEYOND_MARK = 100_000
+BELIEVED = 2**53  # a run a microsecond for 285 years
 
 
 class MarkUnclear(LedgerUnavailable):
@@ -134,18 +135,21 @@ def read_mark(path: Path) -> LedgerMark | None:
         raise MarkUnclear(unreadable(error)) from error
     except OSError as error:
         raise MarkUnclear(_unclear(file, error.strerror or str(error))) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise MarkUnclear(_unclear(file, "it is no mark of ours")) from error
 
 
 def _decoded(content: bytes) -> LedgerMark:
     facts = json.loads(content)
+    term, last_run, device, inode = (int(facts[name]) for name in ("term", "last_run", "device", "inode"))
+    if not (0 <= term < BELIEVED and 0 <= last_run < BELIEVED):
+        raise ValueError("no ledger ever got that far")
     return LedgerMark(
         ledger_id=str(facts["ledger_id"]),
-        term=int(facts["term"]),
-        last_run=int(facts["last_run"]),
-        device=int(facts["device"]),
-        inode=int(facts["inode"]),
+        term=term,
+        last_run=last_run,
+        device=device,
+        inode=inode,
         written_at=datetime.fromisoformat(facts["written_at"]),
     )
 
@@ -162,11 +166,12 @@ def mark_path(path: Path) -> Path:
     return beside(path, MARK_SUFFIX)
 
 
-def continuity(path: Path, mark: LedgerMark | None, here: Identity | None) -> Continuity:
+def continuity(path: Path, mark: LedgerMark | None, here: Identity | None, told: int = 0) -> Continuity:
     """Whether *here* (None: nothing, or nothing yet, at *path*) goes on from what *mark* tells (F18, F19, F42).
 
     `new`: nothing was known. `reborn`: another ledger, or none, stands where one was known. `rolled_back`: it is the
-    one known, and it has forgotten something; it is not to be led before a person has agreed. Else `same`.
+    one known, and it has forgotten something; it is not to be led before a person has agreed. Else `same`. *told*: the
+    highest run the log has named since the mark was written, which is as young as the last checkpoint only.
     """
     if here is None:
         return _nothing_here(path, mark)
@@ -178,7 +183,7 @@ def continuity(path: Path, mark: LedgerMark | None, here: Identity | None) -> Co
             f"'{path.name}' is another ledger (id {here.ledger_id[:8]}) than the one known (id {mark.ledger_id[:8]}, "
             f"last seen {iso(mark.written_at)}); it is led from now on",
         )
-    if lost := _lost(mark, here):
+    if lost := _lost(mark, here, told):
         return Continuity(
             Continuation.ROLLED_BACK,
             f"'{path.name}' is an older copy of the ledger: {lost}; stop the stack, then go on with it by "
@@ -210,11 +215,13 @@ def _nothing_here(path: Path, mark: LedgerMark | None) -> Continuity:
     )
 
 
-def _lost(mark: LedgerMark, here: Identity) -> str | None:
+def _lost(mark: LedgerMark, here: Identity, told: int) -> str | None:
     if here.term < mark.term:
         return f"it ends with term {here.term} where term {mark.term} was known"
     if here.last_run < mark.last_run:
         return f"it ends with run {here.last_run} where run {mark.last_run} was known"
+    if here.last_run < told:  # a line of the log is written once its commit is on the disk
+        return f"it ends with run {here.last_run} and the log tells of run {told}"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.backup import drop_unfinished
-from echopilot_jobs.ledger.identity import RUNS_BEYOND_MARK, Continuity, Identity, LedgerMark, continuity, read_mark
+from echopilot_jobs.ledger.identity import Continuity, LedgerMark, continuity, read_mark
 from echopilot_jobs.ledger.inspection import (
     Condition,
     Depth,
@@ -43,11 +43,14 @@ class Note:
     sentence: str
 
 
+ToldSince = Callable[[datetime | None], int]
+
+
 @record(frozen=True)
 class Readiness:
     """How the ledger's path was left: what lies there, how it relates to the one known, what was done.
 
-    *number_after*: a ledger that begins anew is to number its runs above this (`continue_numbering`), 0 for no matter.
+    *known_runs*: the highest run number that the mark, or what was lost, tells of; 0 where neither does.
     *check* is the thorough check still under way, None when it is done: `Inspection.wait()` tells its end.
     """
 
@@ -55,12 +58,16 @@ class Readiness:
     continuity: Continuity
     mark: LedgerMark | None
     notes: tuple[Note, ...]
-    number_after: int = 0
+    known_runs: int = 0
     check: Inspection | None = None
 
 
-def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_SECONDS) -> Readiness:
+def make_ready(
+    path: Path, now: datetime, *, wait_seconds: float | None = WAIT_SECONDS, told_since: ToldSince = lambda _moment: 0
+) -> Readiness:
     """Put the ledger's files in order and say what stands there. To be called before it is opened, by the one who may lead.
+
+    *told_since* a moment (None: ever): the highest run number the log has named from then on, 0 for none.
 
     Damaged files are set aside, never overwritten; afterwards there is a sound ledger at *path*, or none. Raises
     `LedgerTooNew`, and `LedgerUnavailable` for what must not be touched: a file that is no ledger, or cannot be read.
@@ -76,19 +83,20 @@ def make_ready(path: Path, now: datetime, *, wait_seconds: float | None = WAIT_S
     if health.condition is Condition.DAMAGED and (kept := set_aside(path, now)):
         notes.append(Note("ledger.set_aside", f"{health.sentence}; it is kept as '{kept.name}'"))
         health = inspect(path)
-    judged = continuity(path, mark, health.identity)
+    told = told_since(mark.written_at) if mark else 0
+    judged = continuity(path, mark, health.identity, told)
     if judged.needs_a_person and _is_used(path, mark):
         if check is not None:
             check.stop()
         notes.append(_parted(path, now, f"an older copy was laid over '{path.name}' in use"))
         health, check = inspect(path, Depth.FULL), None
-        judged = continuity(path, mark, health.identity)
+        judged = continuity(path, mark, health.identity, told)
     if check is None:
         acquit(path)
     if not health.can_begin:
         raise health.error()
-    floor = _number_after(mark, lost) if judged.begins_empty else 0
-    return Readiness(health, judged, mark, tuple(notes), floor, check)
+    known = max(mark.last_run if mark else 0, lost.last_run if lost and judged.begins_empty else 0)
+    return Readiness(health, judged, mark, tuple(notes), known, check)
 
 
 def _permitted(path: Path) -> Iterator[Note]:
@@ -127,12 +135,6 @@ def _is_used(path: Path, mark: LedgerMark | None) -> bool:
     """Whether others have the older copy at *path* open with the log of the ledger it was laid over; never once parted."""
     is_theirs = has_log(path) or (mark is not None and mark.is_of(path))
     return is_theirs and bool(users_of(path)) and inspect(path, alone=True).is_sound
-
-
-def _number_after(mark: LedgerMark | None, lost: Identity | None) -> int:
-    """Run ids are never given twice (I10), not even by the ledger after a lost one."""
-    seen = max(mark.last_run if mark else 0, lost.last_run if lost else 0)
-    return seen + RUNS_BEYOND_MARK if seen else 0
 
 
 def _examined(path: Path, mark: LedgerMark | None, wait_seconds: float | None) -> tuple[Health, Inspection | None]:

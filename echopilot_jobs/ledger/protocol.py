@@ -11,6 +11,7 @@ from echopilot_jobs.errors import WrongState
 from echopilot_jobs.holds import Hold, HoldAnswer, Pause
 from echopilot_jobs.jobs import Job
 from echopilot_jobs.ledger.facts import Disposed, Dispositions, End, Lease, Limits, Obligation, Pruned
+from echopilot_jobs.ledger.rebirth import Rebirth
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.outages import Outage, Reading
 from echopilot_jobs.planner import Plan, Standing
@@ -382,6 +383,10 @@ class Ledger(Protocol):
     @property
     def ledger_id(self) -> str:
         """Which ledger this is, for ever: two files with one id are copies of each other."""
+        ...
+
+    def rebirth(self) -> Rebirth | None:
+        """That this ledger began empty where another one had been; None for one that did not."""
         ...
 
     def restores(self) -> list[Restore]:

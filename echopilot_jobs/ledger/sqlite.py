@@ -21,6 +21,7 @@ from echopilot_jobs.ledger.connection import (
 from echopilot_jobs.ledger.durable import beside
 from echopilot_jobs.ledger.facts import Lease, Pruned
 from echopilot_jobs.ledger.identity import Identity, continue_numbering, identity_of
+from echopilot_jobs.ledger.rebirth import Rebirth, note_rebirth
 from echopilot_jobs.ledger.rows import (
     stint_of,
     to_json,
@@ -138,10 +139,15 @@ class SqliteLedger(SqliteReading):
             raise LedgerUnavailable("the ledger has lost its tables; see `echopilot doctor`")
         return found
 
-    def number_runs_after(self, run_id: int) -> None:
-        """Give the next run an id above *run_id*: ids are never reused, not even by the ledger after a lost one (I10)."""
+    def go_on_after(self, run_id: int, reborn: Rebirth | None) -> None:
+        """Give the next run an id above *run_id*: ids are never reused, not even by the ledger after a lost one (I10).
+
+        *reborn*: that it is such a ledger.
+        """
         with self._writing() as sql:
             continue_numbering(sql.db, run_id)
+            if reborn is not None:
+                note_rebirth(sql.db, reborn)
 
     def rescue(self, now: datetime) -> Path:
         """Copy everything into a file of its own beside the one that lost its name. Raises `LedgerUnavailable`."""

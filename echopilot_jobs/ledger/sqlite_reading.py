@@ -21,6 +21,8 @@ from echopilot_jobs.ledger.connection import (
     require_version,
     transaction,
 )
+from echopilot_jobs.ledger.rebirth import KEY as REBIRTH
+from echopilot_jobs.ledger.rebirth import Rebirth
 from echopilot_jobs.ledger.restores import Restore
 from echopilot_jobs.ledger.rows import (
     artefact_of,
@@ -193,6 +195,9 @@ class SqliteReading:
     def ledger_id(self) -> str:
         (row,) = self._rows("meta", key="ledger_id")
         return str(row["value"])
+
+    def rebirth(self) -> Rebirth | None:
+        return next((Rebirth.read(row["value"]) for row in self._rows("meta", key=REBIRTH)), None)
 
     def restores(self) -> list[Restore]:
         return [Restore.read(row["value"]) for row in self._rows("restores")]

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from echopilot_jobs.access import hidden
-from echopilot_jobs.clock import Clock
+from echopilot_jobs.clock import Clock, iso
 from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger import SqliteLedger
-from echopilot_jobs.ledger.identity import Continuation, MarkUnclear, continuity, read_mark, write_mark
+from echopilot_jobs.ledger.identity import (
+    RUNS_BEYOND_MARK,
+    Continuation,
+    Continuity,
+    MarkUnclear,
+    continuity,
+    read_mark,
+    write_mark,
+)
 from echopilot_jobs.ledger.inspection import Condition, Depth, Inspection, inspect
-from echopilot_jobs.ledger.keeping import Readiness, make_ready
+from echopilot_jobs.ledger.keeping import Readiness, ToldSince, make_ready
+from echopilot_jobs.ledger.rebirth import Rebirth
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.reserve import Reserve, is_full
 from echopilot_jobs.ledger.watch import LedgerWatch, Sight
@@ -38,12 +47,17 @@ class LedgerRefused(LedgerUnavailable):
 
 
 class Custody:
-    """Opens the ledger at *path* and looks after its file. Used by one thread."""
+    """Opens the ledger at *path* and looks after its file. Used by one thread.
 
-    def __init__(self, path: Path, clock: Clock, log: Log) -> None:
+    *told_since* a moment (None: ever): the highest run number that the log has named from then on, 0 for none. The mark
+    beside the ledger is as young as the last checkpoint, or lost with it.
+    """
+
+    def __init__(self, path: Path, clock: Clock, log: Log, told_since: ToldSince = lambda _moment: 0) -> None:
         self._path = path
         self._clock = clock
         self._log = log
+        self._told_since = told_since
         self._reserve = Reserve(path)
         self._ledger: SqliteLedger | None = None
         self._watch: LedgerWatch | None = None
@@ -71,20 +85,35 @@ class Custody:
 
     def _made_ready(self) -> Readiness:
         try:
-            return make_ready(self._path, self._clock.now())
+            return make_ready(self._path, self._clock.now(), told_since=self._told_since)
         except MarkUnclear as error:
             note_refusal(self._path, str(error))
             raise LedgerRefused(str(error)) from error
 
     def _begin(self, ledger: SqliteLedger, ready: Readiness) -> None:
-        if ready.number_after:
-            ledger.number_runs_after(ready.number_after)
         judged = ready.continuity
-        if judged.state is not Continuation.SAME and self._told != judged.sentence:
-            self._told = judged.sentence  # whoever cannot lead yet opens it again every second
-            self._log.event("ledger.new", ledger_id=ledger.ledger_id, empty=judged.begins_empty, said=judged.sentence)
+        if judged.state is not Continuation.SAME:
+            lost = self._go_on_after(ledger, ready)
+            self._tell_new(ledger, judged, lost)
         self._check = ready.check
         self._reserve.take()
+
+    def _go_on_after(self, ledger: SqliteLedger, ready: Readiness) -> Rebirth | None:
+        """Number runs above all that were given (I10); whether the ledger those were in is lost, which is noted."""
+        known = max(ready.known_runs, self._told_since(None))
+        if known <= ledger.identity().last_run:
+            return None
+        seen_at = ready.mark.written_at if ready.mark else None
+        lost = Rebirth(self._clock.now(), known, seen_at) if ready.continuity.begins_empty else None
+        ledger.go_on_after(known + RUNS_BEYOND_MARK, lost)
+        return lost
+
+    def _tell_new(self, ledger: SqliteLedger, judged: Continuity, lost: Rebirth | None) -> None:
+        if self._told == judged.sentence:  # whoever cannot lead yet opens it again every second
+            return
+        self._told = judged.sentence
+        said = f"{judged.sentence}; {lost.words(iso)}" if lost else judged.sentence
+        self._log.event("ledger.new", ledger_id=ledger.ledger_id, empty=judged.begins_empty, said=said)
 
     def led(self) -> None:
         """The lease is ours: from now on this file is the one known, and watched."""

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from echopilot_jobs.artefacts import discard
 from echopilot_jobs.clock import Clock, SystemClock
@@ -20,7 +21,7 @@ from echopilot_jobs.executor.pings import Pings
 from echopilot_jobs.healing import owner_lives
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.ledger import Lease, SqliteLedger
-from echopilot_jobs.logreading import SCHEDULER_LOG, last_event
+from echopilot_jobs.logreading import SCHEDULER_LOG, highest_run, last_event
 from echopilot_jobs.logs import SchedulerLog
 from echopilot_jobs.processes import (
     become_subreaper,
@@ -115,7 +116,8 @@ class _Process:
         self._waiter = waiter
         self._stop = stop
         self._lock = lock
-        self._custody = Custody(settings.ledger_path, clock, log)
+        told_since = partial(highest_run, settings.logs_dir / SCHEDULER_LOG)
+        self._custody = Custody(settings.ledger_path, clock, log, told_since)
         self._pings = Pings(clock)
         self._surroundings = Surroundings(
             lives=owner_lives,

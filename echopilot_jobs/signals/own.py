@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from echopilot_jobs.ledger import Beat, Ledger, beat_of
+from echopilot_jobs.ledger.rebirth import Rebirth
 from echopilot_jobs.outages import life_words
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import BAD_ENDS, Run, Stint
@@ -84,6 +85,7 @@ def from_ledger(ledger: Ledger, now: datetime) -> OwnSignal:
             f"{count(len(starts), 'scheduler start')}, {count(dark, 'dark minute')}",
         ),
         (
+            *_lost_ledger(ledger.rebirth(), now),
             *_bad_runs(bad, ledger),
             *_late(late),
             *_skipped(skips),
@@ -101,6 +103,22 @@ def dark_minutes(stints: Sequence[Stint], since: datetime, now: datetime) -> int
         dark += max(timedelta(0), stint.started_at - reached)
         reached = max(reached, now if beat_of(stint, now) is Beat.LIVES else stint.beat_at)
     return (dark + max(timedelta(0), now - reached)) // timedelta(minutes=1)
+
+
+def _lost_ledger(reborn: Rebirth | None, now: datetime) -> list[Finding]:
+    """That the figures beside this one begin with an empty ledger, and are no quiet day."""
+    if reborn is None or not reborn.is_news(now):
+        return []
+    return [
+        Finding(
+            "lost_ledger",
+            Severity.HIGH,
+            LEDGER,
+            reborn.words(day_clock),
+            ("what happened before that moment is missing in every figure of the ledger's",),
+            "put a backup back with `echopilot restore`, if there is one; `echopilot audit` says what the log tells of",
+        )
+    ]
 
 
 def _bad_runs(bad: Sequence[Run], ledger: Ledger) -> list[Finding]:

@@ -135,6 +135,18 @@ class Dashboard:
     day: Strip | None = None
     papers: tuple[tuple[str, Run | None], ...] = ()
 
+    @property
+    def none_missed(self) -> str:
+        """What it means that no slot without a run is listed."""
+        if self.day is None or not self.runs:
+            return "None: nothing has come due yet."
+        if self.day.darks and self.day.darks[-1].end == self.day.end:
+            since = clock_text(self.day.darks[-1].start, self.now)
+            return f"None that anybody has decided about: no scheduler has led since {since}."
+        known_from = self.day.known_from
+        span_of_it = f"since {clock_text(known_from, self.now)}" if known_from else "of the last 24 hours"
+        return f"None: every slot {span_of_it} has its run."
+
 
 def gather(services: Services, health: Health, now: datetime) -> Dashboard:
     """The dashboard of this moment. Raises `LedgerUnavailable`."""
@@ -265,7 +277,7 @@ def of_check(check: Check) -> Problem:
 def _causes_first(health: Health) -> list[Check]:
     """Whether anybody leads, then processes, then what follows; what cannot be known is no finding of its own."""
     leading = health.leading
-    told = (SCHEDULER, f"program {SCHEDULER}") if leading else ()
+    told = (SCHEDULER, f"program {SCHEDULER}", leading.name) if leading else ()
     others = [each for each in health.checks if each.level != "ok" and each.word != "unknown" and each.name not in told]
     return [*([leading] if leading else []), *sorted(others, key=lambda check: not check.name.startswith("program "))]
 
@@ -329,6 +341,8 @@ def dark_hours(day: Strip, lost: Sequence[Missed], newest: Outage | None, now: d
     goes_on = day.darks[-1].end == day.end  # why is told where it is told that none leads
     earlier = f" since {clock_text(since, now)}" if since < day.start else ""
     cost = f"{counted(slots, 'slot')}{earlier} had no run of {'its' if slots == 1 else 'their'} own"
+    if goes_on:  # nobody has counted those that came due since
+        cost = f"{f'{cost}; ' if slots else ''}what has come due since is decided when one leads again"
     what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
     do = ["why may be in `logs/supervisord.log`"] if not goes_on and _log_may_tell(newest) else []
     do += ["the list below says what it cost"] if slots else []

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from flask import current_app
@@ -15,15 +16,17 @@ from echopilot_jobs.disk import amount, shortage
 from echopilot_jobs.errors import EchoPilotError, LedgerUnavailable, SupervisorLost, SupervisorUnreachable
 from echopilot_jobs.jobsfile import Problem
 from echopilot_jobs.ledger import Beat, Ledger, beat_of
+from echopilot_jobs.ledger.missing import restoring
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.outages import IN_WORDS, Cause, end_words
 from echopilot_jobs.plain import remedy_apart
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Stint
-from echopilot_jobs.spans import span
+from echopilot_jobs.spans import span, stamp
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.web.services import Services
 
+REFUSED = "refused"  # of the ledger, and so of the scheduler: one finding
 SCHEDULER = "scheduler"
 STARTING_FOR_LONG = timedelta(seconds=60)
 FRESH_FOR_SECONDS = 1.0
@@ -72,6 +75,8 @@ class Health:
         if beat is None or beat.level == "ok" or beat.word == "unknown":
             return None
         program = self.named(f"program {SCHEDULER}")
+        if beat.word == REFUSED:
+            return self.named("ledger")
         if program is None or program.level != "fail":
             return beat
         return replace(beat, what=f"{program.what}; no scheduler leads, so nothing starts", do=program.do)
@@ -122,13 +127,30 @@ def _ledger(services: Services, now: datetime, coming_up: Program | None) -> tup
     try:
         ledger = services.ledger
         stint = ledger.stint()
-        refused = refusal(services.settings.ledger_path)
-        led = Check("ledger", "fail", "refused", refused, do="the sentence says how") if refused else _writable(ledger)
-        return stint, [led, beat(stint, now, coming_up)]
+        if refused := refusal(services.settings.ledger_path):
+            return stint, _refused(refused, stint)
+        return stint, [_condition(services.settings.ledger_path, ledger, now), beat(stint, now, coming_up)]
     except EchoPilotError as error:  # unavailable, or newer than this release
         do = "see `echopilot doctor`; `supervisorctl tail scheduler` says what the scheduler thinks of it"
         unknown = Check("scheduler", "fail", "unknown", "whether the scheduler beats is written in the ledger")
         return None, [Check("ledger", "fail", "unavailable", str(error), do=do), unknown]
+
+
+def _refused(said: str, stint: Stint | None) -> list[Check]:
+    """A ledger that no scheduler will lead before a person has said a word, and so no scheduler that leads."""
+    what, do = remedy_apart(said)
+    since = (stint.ended_at or stint.beat_at) if stint else None
+    waits = Check("scheduler", "fail", REFUSED, "no scheduler leads: it waits for a word about the ledger", since, do)
+    return [Check("ledger", "fail", REFUSED, f"{what}; until then nothing is planned or started", since, do), waits]
+
+
+def _condition(path: Path, ledger: Ledger, now: datetime) -> Check:
+    """Whether it can be written; then, whether it began empty lately where another one was."""
+    found, lost = _writable(ledger), ledger.rebirth()
+    if found.level != "ok" or lost is None or not lost.is_news(now):
+        return found
+    do = f"with the stack stopped, {restoring(path)}: what was recorded since is set aside then"
+    return Check("ledger", "warn", "new", lost.words(stamp), do=do)
 
 
 def _writable(ledger: Ledger) -> Check:

@@ -63,6 +63,11 @@ class Strip:
         """The stretches without one, oldest first."""
         return [piece for piece in self.pieces if piece.kind == "dark"]
 
+    @property
+    def known_from(self) -> datetime | None:
+        """The ledger's first moment, where that lies within; None for one that is older."""
+        return next((piece.end for piece in self.pieces if piece.kind == "before"), None)
+
     def place(self, piece: Piece, width: int) -> tuple[float, float]:
         """Where *piece* begins and how wide it is when the strip is *width* wide; never too thin to see."""
         whole = (self.end - self.start) / timedelta(seconds=1)

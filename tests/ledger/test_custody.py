@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from keepkit import add_runs, new_ledger
 
 from echopilot_jobs.errors import LedgerUnavailable
-from echopilot_jobs.ledger.identity import mark_path, read_mark
+from echopilot_jobs.ledger.backup import accept
+from echopilot_jobs.ledger.identity import (
+    RUNS_BEYOND_MARK,
+    LedgerMark,
+    MarkUnclear,
+    identity_of,
+    mark_path,
+    read_mark,
+    write_mark,
+)
+from echopilot_jobs.ledger.rebirth import TOLD_FOR, Rebirth
 from echopilot_jobs.ledger.refusing import refusal
 from echopilot_jobs.scheduler.custody import Custody, LedgerGone, LedgerRefused
+from echopilot_jobs.spans import stamp
 from echopilot_jobs.testing import FakeClock
 from tests.worldkit import Diary
 
@@ -24,6 +37,15 @@ def path(tmp_path: Path) -> Path:
     made = tmp_path / "var" / "ledger.sqlite3"
     new_ledger(made, runs=20)
     return made
+
+
+@pytest.fixture
+def mark(path: Path) -> LedgerMark:
+    """That of the ledger, written when the clock began."""
+    with sqlite3.connect(path) as db:
+        known = identity_of(db)
+    assert known
+    return write_mark(path, known, FakeClock().now())
 
 
 @pytest.fixture
@@ -187,3 +209,80 @@ def test_a_mark_that_cannot_be_written_hinders_nobody_from_leading_F25(
     assert before
     assert after
     assert after.last_run > before.last_run
+
+
+def test_the_ledger_after_a_lost_one_says_for_a_day_that_it_began_empty_F42_I10(
+    custody: Custody, path: Path, clock: FakeClock, log: Diary, mark: LedgerMark
+) -> None:
+    for each in path.parent.glob("ledger.sqlite3*"):
+        if each != mark_path(path):
+            each.unlink()
+
+    ledger = custody.open()
+    lost = ledger.rebirth()
+
+    assert lost == Rebirth(clock.now(), 20, mark.written_at)
+    assert lost.words(stamp).startswith("the ledger before this one, with runs up to 20 and last seen ")
+    assert (lost.is_news(clock.now() + TOLD_FOR), lost.is_news(clock.now() + 2 * TOLD_FOR)) == (True, False)
+    assert ledger.identity().last_run == 20 + RUNS_BEYOND_MARK
+    assert "runs up to 20" in next(facts for name, facts in log.lines if name == "ledger.new")["said"]
+
+
+def test_without_any_mark_the_log_still_tells_which_run_numbers_were_given_I10(
+    path: Path, clock: FakeClock, log: Diary
+) -> None:
+    for each in path.parent.glob("ledger.sqlite3*"):  # as people type it: the mark goes, too
+        each.unlink()
+    first = Custody(path, clock, log, lambda _moment: 1351)
+    ledger = first.open()
+    lost, number = ledger.rebirth(), ledger.identity().last_run
+    first.close()
+    second = Custody(path, clock, log, lambda _moment: 1351)
+    again = second.open()
+
+    assert lost == Rebirth(clock.now(), 1351, None)
+    assert again.rebirth() == lost
+    assert (number, again.identity().last_run) == (1351 + RUNS_BEYOND_MARK,) * 2
+    second.close()
+
+
+def test_a_first_ledger_is_no_loss_F42(tmp_path: Path, clock: FakeClock, log: Diary) -> None:
+    kept = Custody(tmp_path / "ledger.sqlite3", clock, log)
+
+    assert kept.open().rebirth() is None
+    kept.close()
+
+
+def test_a_ledger_that_knows_less_than_the_log_is_not_led_unasked_F19_F20_I1_I10(
+    path: Path, clock: FakeClock, log: Diary, mark: LedgerMark
+) -> None:
+    asked: list[datetime | None] = []
+
+    def told_since(moment: datetime | None) -> int:
+        asked.append(moment)
+        return 22
+
+    mark = read_mark(path)
+    assert mark
+    with pytest.raises(
+        LedgerRefused, match="it ends with run 20 and the log tells of run 22; stop the stack, then go on"
+    ):
+        Custody(path, clock, log, told_since).open()
+    accept(path, clock.now(), told=22)
+    accepted = Custody(path, clock, log, told_since)
+
+    assert asked == [mark.written_at]
+    assert accepted.open().identity().last_run == 22 + RUNS_BEYOND_MARK
+    accepted.close()
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1", "9" * 400, str(2**62)])
+@pytest.mark.usefixtures("mark")
+def test_a_mark_with_a_number_no_ledger_ever_reached_is_no_mark_F19(path: Path, value: str) -> None:
+    good = mark_path(path).read_text()
+    for name in ("term", "last_run"):
+        text = json.dumps({**json.loads(good), name: 4711}).replace("4711", value)
+        mark_path(path).write_text(text)
+
+        with pytest.raises(MarkUnclear, match="it is no mark of ours"):
+            read_mark(path)

@@ -46,7 +46,7 @@ def test_a_ledger_in_order_is_left_alone(path: Path) -> None:
     ready = make_ready(path, NOW)
 
     assert (ready.health.condition, ready.continuity.state) == (Condition.SOUND, Continuation.SAME)
-    assert (ready.notes, ready.number_after, ready.check) == ((), 0, None)
+    assert (ready.notes, ready.known_runs, ready.check) == ((), 20, None)
     assert files(path) - {"ledger.sqlite3-wal"} == before
 
 
@@ -54,7 +54,7 @@ def test_an_empty_folder_is_a_new_beginning_F42(tmp_path: Path) -> None:
     ready = make_ready(tmp_path / "var" / "ledger.sqlite3", NOW)
 
     assert (ready.continuity.state, ready.continuity.begins_empty) == (Continuation.NEW, True)
-    assert (ready.notes, ready.number_after) == ((), 0)
+    assert (ready.notes, ready.known_runs) == ((), 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_a_ledger_that_was_deleted_while_nobody_ran_is_said_to_be_gone_F42(path:
     ready = make_ready(path, NOW)
 
     assert ready.continuity.state is Continuation.REBORN
-    assert ready.number_after == 20 + RUNS_BEYOND_MARK
+    assert ready.known_runs == 20
 
 
 def test_the_ledger_after_a_lost_one_gives_no_run_id_twice_I10(path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_ledger_after_a_lost_one_gives_no_run_id_twice_I10(path: Path) -> No
 
     SqliteLedger(path).close()
     with opened(path) as db, transaction(db):
-        continue_numbering(db, ready.number_after)
+        continue_numbering(db, ready.known_runs + RUNS_BEYOND_MARK)
     begin(path)
     add_runs(path, 1)
 
@@ -90,7 +90,7 @@ def test_ruins_are_kept_and_a_new_ledger_may_begin_F21_I10(path: Path, content: 
     assert f"it is kept as 'ledger.sqlite3.damaged-{STAMP}'" in ready.notes[0].sentence
     assert path.with_name(f"ledger.sqlite3.damaged-{STAMP}").read_bytes() == content
     assert (ready.health.condition, ready.continuity.state) == (Condition.MISSING, Continuation.REBORN)
-    assert ready.number_after == 20 + RUNS_BEYOND_MARK
+    assert ready.known_runs == 20
 
 
 def test_a_file_cut_to_nothing_is_a_ledger_lost_F21(path: Path) -> None:

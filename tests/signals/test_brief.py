@@ -16,6 +16,7 @@ from signalkit import NOW, brief_facts, brief_of, level_log, sentinel_like, told
 from echopilot_jobs.builtin import jobs
 from echopilot_jobs.errors import SupervisorUnreachable
 from echopilot_jobs.ledger import Limits, SqliteLedger
+from echopilot_jobs.ledger.rebirth import Rebirth
 from echopilot_jobs.runs import BAD_ENDS, Outcome, Run, State
 from echopilot_jobs.settings import Settings
 from echopilot_jobs.signals.brief import Brief, as_json, make
@@ -165,6 +166,20 @@ def test_the_ledger_tells_runs_failures_and_dark_minutes(
     assert found["failed_runs"].severity.word == "high"
     assert found["scheduler_dark"].severity.word == "high"
     assert "skipped_slots" in found
+
+
+def test_a_ledger_that_began_empty_after_a_lost_one_is_no_quiet_day_F42(
+    ledger: SqliteLedger, clock: FakeClock, settings: Settings
+) -> None:
+    live(ledger, {"heartbeat": jobs(settings)["heartbeat"]}, clock, clock.now() + timedelta(minutes=2))
+    ledger.go_on_after(101_351, Rebirth(clock.now(), 1351, None))
+
+    (told,) = [each for each in from_ledger(ledger, clock.now()).findings if each.type == "lost_ledger"]
+    later = from_ledger(ledger, clock.now() + timedelta(days=2)).findings
+
+    assert told.title.startswith("the ledger before this one, with runs up to 1351, is lost; this one began empty at ")
+    assert told.severity.word == "high"
+    assert "lost_ledger" not in [each.type for each in later]
 
 
 def test_the_slots_that_did_not_run_are_the_sum_of_the_reasons_told_and_a_pause_is_told_apart(

@@ -16,9 +16,12 @@ from flask.testing import FlaskClient
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.ledger.rebirth import Rebirth
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.runs import Outcome, Output, Run, State
+from echopilot_jobs.settings import Settings
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Every
@@ -319,9 +322,63 @@ def test_an_outage_that_goes_on_is_not_told_with_the_cause_of_one_before(
 
     text = seen(browser.client.get("/").text)
 
-    assert f"2 times in the last 24 h, 12 min in all, the last time since {ended:%H:%M:%S}; 0 slots" in text
+    assert f"2 times in the last 24 h, 12 min in all, the last time since {ended:%H:%M:%S}; what has come due" in text
+    assert "None: nothing has come due yet." in text
     assert "restored copy" not in text
     assert LOG not in text
+
+
+def test_a_list_without_slots_claims_no_more_than_is_known(browser: Browser, stack: Stack, clock: FakeClock) -> None:
+    stack.carry_out("ceo_brief", Outcome(State.SUCCEEDED))
+    clock.sleep(10)
+    stack.beat()
+    young = seen(browser.client.get("/").text)
+    died = clock.now()
+    clock.sleep(300)
+    leaderless = seen(browser.client.get("/").text)
+
+    assert "None: every slot since 07:59:30 has its run." in young
+    assert f"None that anybody has decided about: no scheduler has led since {died:%H:%M:%S}." in leaderless
+
+
+def test_a_refused_ledger_is_one_finding_with_the_command_that_ends_it_F19(
+    browser: Browser, stack: Stack, clock: FakeClock, settings: Settings, table: Table
+) -> None:
+    stack.ledger.end_stint(stack.lease, "stopped", clock.now())
+    clock.sleep(1)
+    table.programs_now = [table.program("scheduler", "RUNNING"), table.program("web")]
+    note_refusal(settings.ledger_path, "'l' is an older copy: x; stop the stack, then `echopilot restore --accept`")
+    clock.sleep(2)
+
+    board, job = (seen(browser.client.get(path).text) for path in ("/", "/jobs/ceo_brief"))
+
+    assert "'l' is an older copy: x; until then nothing is planned or started" in board
+    assert "Do: stop the stack, then echopilot restore --accept" in board
+    assert "is starting" not in board
+    assert board.count("echopilot restore --accept") == 1
+    assert "'l' is an older copy" in job
+
+
+def test_a_ledger_that_began_empty_after_a_lost_one_is_a_warning_for_a_day_F42(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    lost = Rebirth(clock.now() - timedelta(minutes=5), 1351, clock.now() - timedelta(hours=3))
+    stack.ledger.go_on_after(101_351, lost)
+    stack.beat()
+    young = browser.client.get("/").text
+    clock.sleep(25 * 3600)
+    stack.lead()
+    stack.beat()
+
+    old = seen(browser.client.get("/").text)
+
+    words = (
+        "the ledger before this one, with runs up to 1351 and last seen 2026-03-02 04:59:30Z, is lost; this one began"
+    )
+    assert words in seen(young)
+    assert "verdict--warn" in young
+    assert "with the stack stopped, run echopilot restore FILE" in seen(young)
+    assert "is lost" not in old
 
 
 def test_a_time_without_scheduler_that_began_before_the_last_day_is_told_as_such(
