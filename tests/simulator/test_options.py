@@ -25,8 +25,8 @@ MINUTES = "wanted: minutes, more than 0, for example 10 or 0.5"
         (simulate, ("--trace", "-1"), f"--trace: came '-1'; {SEED}"),
         (
             simulate,
-            ("--seeds-file", "/nope"),
-            "--seeds-file: came '/nope' (No such file or directory); wanted: a file of",
+            ("--seeds-file", "no/such"),
+            "--seeds-file: came 'no/such' (No such file or directory); wanted: a file of",
         ),
         (simulate, ("--historys", "3"), "unrecognized arguments: --historys 3"),
         (soak, ("--minutes", "0"), f"--minutes: came '0'; {MINUTES}"),
@@ -35,7 +35,7 @@ MINUTES = "wanted: minutes, more than 0, for example 10 or 0.5"
         (soak, ("--minutes", "inf"), f"--minutes: came 'inf'; {MINUTES}"),
         (soak, ("--minutes", "x"), f"--minutes: came 'x'; {MINUTES}"),
         (soak, ("--seed", "x"), f"--seed: came 'x'; {SEED}"),
-        (soak, ("--folder", "/nope"), "--folder: came '/nope'; wanted: a folder that is there; make it first"),
+        (soak, ("--folder", "no/such"), "--folder: came 'no/such'; wanted: a folder that is there; make it first"),
     ],
 )
 def test_a_mistake_on_the_command_line_of_a_proof_is_one_line_with_what_is_wanted(
