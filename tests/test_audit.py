@@ -93,6 +93,19 @@ def test_a_true_record_is_green_whatever_happened_and_every_slot_is_in_one_accou
     assert sum(account.in_gaps for account in report.accounts) > 10_000
 
 
+def test_an_account_never_begins_after_its_end_and_says_neither_where_nothing_is_planned_yet(life: Life) -> None:
+    life.begin(*JOBS).beat()
+    new = life.audit(names={"minutely"}).as_dict()["jobs"][0]
+    life.go_on(life.begin(*JOBS), 5 * MINUTE)
+    planned_to = life.ledger.planned_through()["minutely"]
+
+    later = life.audit(names={"minutely"}, since=planned_to + timedelta(seconds=1)).as_dict()["jobs"][0]
+    old = life.audit(names={"minutely"}).as_dict()["jobs"][0]
+
+    assert (new["since"], new["through"], new["slots"]) == (later["since"], later["through"], 0) == (None, None, 0)
+    assert old["since"] < old["through"]
+
+
 @pytest.mark.parametrize(("answer", "caught_up"), [("latest", 1), ("all", 5), ("drop", 0)])
 def test_only_what_started_counts_as_caught_up_I2(life: Life, answer: HoldAnswer, caught_up: int) -> None:
     """What waits for a person's word waits, and what that word cancels never ran."""

@@ -359,6 +359,18 @@ def test_what_changed_times_left_undone_is_said(life: Life) -> None:
     )
 
 
+def test_a_moment_before_the_registration_that_is_no_slot_anyway_is_said_to_be_none_first(life: Life) -> None:
+    life.go_on(life.begin(DAILY), 90 * MINUTE)
+
+    none, early = asked(life, DAILY, "02:30"), asked(life, DAILY, "2026-03-01 09:00")
+
+    assert none.verdict == "not_a_slot"
+    assert none.sentences[0] == "that is no slot of daily (daily at 09:00 UTC)"
+    assert none.sentences[1].startswith("daily was registered at 2026-03-02 07:59:30Z, after that moment")
+    assert early.verdict == "unregistered"
+    assert early.sentences[0] == none.sentences[1]
+
+
 def test_a_slot_nobody_planned_yet_says_what_planning_waits_for(life: Life) -> None:
     life.go_on(life.begin(MINUTELY), 2 * MINUTE)
     life.clock.sleep(600)

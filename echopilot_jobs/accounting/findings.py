@@ -33,7 +33,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON types only."""
-        slot_at = None if self.slot is None else iso(moment_of(self.slot))
+        slot_at = _moment(self.slot)
         return {"kind": self.kind, "job": self.job_name, "slot_at": slot_at, "run": self.run_id, "words": self.words}
 
 
@@ -99,11 +99,14 @@ class Account:
                 self.ran += count
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON types only."""
+        """JSON types only. *since* and *through* are null where no second lies between them: nothing is planned there yet."""
+        since, through = self.first, self.last
+        if since is None or through is None or since > through:
+            since = through = None
         return {
             "job": self.job_name,
-            "since": None if self.first is None else iso(moment_of(self.first)),
-            "through": None if self.last is None else iso(moment_of(self.last)),
+            "since": _moment(since),
+            "through": _moment(through),
             "slots": self.slots,
             "ran": self.ran,
             "caught_up": self.caught_up,
@@ -115,3 +118,7 @@ class Account:
             "lost": self.lost,
             "doubled": self.doubled,
         }
+
+
+def _moment(second: int | None) -> str | None:
+    return None if second is None else iso(moment_of(second))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from echopilot_jobs.accounting.owed import moment_of, moments_of, seconds_of
+from echopilot_jobs.accounting.owed import Owed, moment_of, moments_of, seconds_of
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.triggers import Trigger
 
@@ -20,6 +20,13 @@ def newest(trigger: Trigger, now: datetime) -> datetime | None:
     """The last moment of the rule up to and including *now*, to the second; None when there is none."""
     at = now.replace(microsecond=0)
     return at if is_slot(trigger, at) else previous(trigger, at)
+
+
+def newest_owed(owed: Owed) -> datetime | None:
+    """The last moment the job owed, by whichever of its rules that are known; None when it owed none."""
+    parts = [part for strand in owed.strands for part in strand.stretches]
+    ends = [(newest(part.trigger, moment_of(part.last)), moment_of(part.first)) for part in parts]
+    return max((at for at, first in ends if at is not None and at >= first), default=None)
 
 
 def following(trigger: Trigger, moment: datetime) -> datetime | None:

@@ -248,13 +248,18 @@ class _Unrecorded:
         if pruned is not None and moment < pruned:
             return "removed", (f"the history before {self._show(pruned)} was removed by retention",)
         if moment <= first_seen:
-            words = (
-                f"{self._name} was registered at {self._show(first_seen)}, after that moment, and owes nothing before"
-            )
-            return "unregistered", (words,)
+            return self._too_early(first_seen)
         if moment > self._ledger.planned_through()[self._name]:
             return self._not_planned()
         return self._planned_past()
+
+    def _too_early(self, first_seen: datetime) -> tuple[Verdict, tuple[str, ...]]:
+        """Before the job was known. That it would be no slot anyway comes first: it is what was asked with."""
+        words = f"{self._name} was registered at {self._show(first_seen)}, after that moment, and owes nothing before"
+        trigger = self._present()
+        if trigger is None or is_slot(trigger, self._moment):
+            return "unregistered", (words,)
+        return "not_a_slot", (f"that is no slot of {self._name} ({trigger})", words)
 
     def _planned_past(self) -> tuple[Verdict, tuple[str, ...]]:
         """The scheduler has decided about everything up to the moment, and has no row for it."""

@@ -29,6 +29,11 @@ GROUPS: Mapping[str, Sequence[str]] = MappingProxyType(
     }
 )
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+# Words that stand for one another: whoever gives one is told which of them the verb knows.
+SYNONYMS = (
+    frozenset({"count", "head", "limit", "lines", "max", "most", "n", "num", "number", "tail", "top"}),
+    frozenset({"fix", "mend", "repair"}),
+)
 COMPLETING = "_ECHOPILOT_COMPLETE"  # set by the shell's script when it asks what could come next
 
 
@@ -151,9 +156,19 @@ def _wrong_usage(error: click.UsageError) -> int:
 
 
 def _words(error: click.UsageError) -> str:
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
-        return f"{error.message.rstrip('.')}; did you mean '{error.possibilities[0]}'?"
+    if isinstance(error, click.NoSuchOption) and (meant := _meant(error)):
+        return f"{error.message.rstrip('.')}; did you mean '{meant}'?"
     return error.format_message()
+
+
+def _meant(error: click.NoSuchOption) -> str | None:
+    """The option that may have been meant: a word of the same meaning, or else one that is spelt nearly so."""
+    options = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    known = {name.lstrip("-"): name for option in options for name in option.opts if name.startswith("--")}
+    typed = error.option_name.lstrip("-")
+    same = (known[word] for words in SYNONYMS if typed in words for word in sorted(words & known.keys()))
+    near = nearest_names(typed, known) if len(typed) > 1 else []  # without the dashes, which would make all alike
+    return next(same, known[near[0]] if near else None)
 
 
 def _code_of(error: EchoPilotError) -> int:

@@ -19,12 +19,14 @@ from echopilot_jobs.cli.bars import bar, telling
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.clock import iso
 from echopilot_jobs.jobs import Registry
+from echopilot_jobs.records import record
 from echopilot_jobs.spans import span, stamp
 
 if TYPE_CHECKING:
     from echopilot_jobs.simulator.rehearsal import Account, Dark, Fate
 
-DAYS_MOST, OUTAGES_MOST, SHOWN_MOST = 366, 500, 30
+DAYS_MOST, OUTAGES_MOST, SHOWN_MOST, NAMED_MOST = 366, 500, 30, 5
+NEAR, SHORT = timedelta(minutes=10), timedelta(seconds=1)  # before an outage that is to be lived; a short run, `1s`
 OUTAGE_WANTED = "FROM..TO, for example '2026-03-02 07:30..09:10' or 'tomorrow 07:30..2h'"
 COLUMNS = (out.Column("JOB"), out.Column("SLOTS", right=True), out.Column("BECAME", gives_way=True))
 ODD_COLUMNS = (
@@ -100,20 +102,23 @@ def command(
 
     Example: echopilot simulate --days 14 --outage "tomorrow 07:30..2h"
     """
-    from echopilot_jobs.simulator.rehearsal import affordable, apart, random_outages, rehearse
+    from echopilot_jobs.simulator.rehearsal import apart, random_outages, rehearse
 
     now = sight.now()
     registry = _chosen(_registry(file), names)
     for name in failing:
         _ = registry[name]
     began_at = _beginning(begin, now)
-    asked = [_typed(text, now) for text in typed]
     wanted = began_at + timedelta(days=days)
-    ended_at = affordable(registry, began_at, wanted, outages=len(typed) + (count or 0), takes=takes, failing=failing)
+    asked = list(_within([_typed(text, now) for text in typed], began_at, wanted))
+    lives = _Lives(registry, days, len(typed) + (count or 0), takes, failing)
+    ended_at = lives.until(began_at)
+    if beyond := next((each for each in asked if each[1] > ended_at), None):
+        raise inputs.refused("--outage", lives.too_short_for(beyond, began_at))
     if ended_at < wanted:
         lived = f"only {span(ended_at - began_at)} of {_counted(days, 'day')} are lived"
         out.say(f"note: so many slots that {lived}; choose with --job")
-    dark = apart([*_within(asked, began_at, ended_at), *random_outages(count or 0, seed, began_at, ended_at)])
+    dark = apart([*asked, *random_outages(count or 0, seed, began_at, ended_at)])
     what = f"{span(ended_at - began_at)} of virtual time"
     with bar(what) as advance:
         tell = telling(advance, what)
@@ -174,6 +179,63 @@ def _within(asked: Iterable[Dark], began_at: datetime, ended_at: datetime) -> It
                 f"{stamp(began_at)} to {stamp(ended_at)}",
             )
         yield start.replace(microsecond=0), end.replace(microsecond=0)
+
+
+@record(frozen=True)
+class _Lives:
+    """How far the jobs asked for can be lived through in a bearable time, and what to do where that is not far enough."""
+
+    registry: Registry
+    days: int
+    outages: int
+    takes: timedelta
+    failing: tuple[str, ...]
+
+    def until(self, began_at: datetime, takes: timedelta | None = None) -> datetime:
+        """Where lives that begin at *began_at* end: after all days, or earlier."""
+        from echopilot_jobs.simulator.rehearsal import affordable
+
+        return affordable(
+            self.registry,
+            began_at,
+            began_at + timedelta(days=self.days),
+            outages=self.outages,
+            takes=takes or self.takes,
+            failing=self.failing,
+        )
+
+    def too_short_for(self, dark: Dark, began_at: datetime) -> str:
+        """That *dark* lies beyond what can be lived, which jobs that is for, and only what really helps."""
+        crowd = self._crowd(began_at)
+        more = f" and {len(crowd) - NAMED_MOST:,} more" if len(crowd) > NAMED_MOST else ""
+        ways = " or ".join(self._ways(dark, began_at, crowd)) or "give a shorter outage"
+        lived = f"only the time to {stamp(self.until(began_at))} of {_counted(self.days, 'day')} can be lived"
+        return (
+            f"came {stamp(dark[0])} to {stamp(dark[1])}; with so many slots of {', '.join(crowd[:NAMED_MOST])}{more} "
+            f"{lived}; {ways}"
+        )
+
+    def _crowd(self, began_at: datetime) -> list[str]:
+        from echopilot_jobs.simulator.rehearsal import crowding
+
+        return crowding(
+            self.registry,
+            began_at,
+            began_at + timedelta(days=self.days),
+            outages=self.outages,
+            takes=self.takes,
+            failing=self.failing,
+        )
+
+    def _ways(self, dark: Dark, began_at: datetime, crowd: Sequence[str]) -> Iterator[str]:
+        start, end = dark
+        if len(crowd) < len(self.registry):
+            yield "name other jobs with --job"
+        near = (start - NEAR).replace(second=0, microsecond=0)
+        if self.outages == 1 and began_at < near and self.until(near) >= end:  # others would lie before it
+            yield f"begin near it with --from '{near:%Y-%m-%d %H:%M}'"
+        if self.until(began_at, SHORT) >= end:
+            yield "give --takes 1s if their runs are that short"
 
 
 def _end(text: str, start: datetime, now: datetime) -> datetime:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -13,7 +15,8 @@ from echopilot_jobs.cli.inputs import moment, zone
 from echopilot_jobs.cli.zoned import shown
 from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import WrongState, unknown_name
-from echopilot_jobs.triggers import OnRequest
+from echopilot_jobs.spans import stamp
+from echopilot_jobs.triggers import without_end
 
 if TYPE_CHECKING:
     from echopilot_jobs.jobs import Job
@@ -44,16 +47,28 @@ def command(job: str, time: tuple[str, ...], tz: str | None, as_json: bool) -> N
 
     if at is None:
         at = _newest_slot(ledger, job, defined, now)
-        out.say(f"the newest slot of {job} that has come due; for another one give its time")
     answer = why(ledger, job, registry, at, now, lambda each: shown(each, tz))
+    first, *rest = answer.sentences
+    if defined and time and tz is None:
+        rest = [*_in_its_own_zone(defined, said, at, now), *rest]
     if as_json:
-        body = {"job": job, "at": iso(at), "verdict": answer.verdict, "sentences": list(answer.sentences)}
+        body = {"job": job, "at": iso(at), "verdict": answer.verdict, "sentences": [first, *rest]}
         out.emit_json("why", {**body, **answer.facts}, now)
         return
-    first, *rest = answer.sentences
     out.sentence(f"{job} at {shown(at, tz)}: {first}")
     for sentence in rest:
         out.sentence(sentence, lead="  ")
+
+
+def _in_its_own_zone(job: Job, said: str, at: datetime, now: datetime) -> Iterator[str]:
+    """That the time *said* is no slot in UTC, and one on the wall of the job's zone: what to type then."""
+    from echopilot_jobs.accounting.nearest import is_slot
+
+    tz = getattr(without_end(job.trigger), "zone", "UTC")
+    meant = moment("TIME", said, now, tz).replace(microsecond=0)
+    if is_slot(job.trigger, meant) and not is_slot(job.trigger, at):
+        there = f"{meant.astimezone(ZoneInfo(tz)):%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+        yield f"{said} in {tz} is {stamp(meant)}, which is one: `echopilot why {job.name} '{there}' {tz}`"
 
 
 def _with_zone(time: str, tz: str | None) -> tuple[str, str | None]:
@@ -67,19 +82,21 @@ def _with_zone(time: str, tz: str | None) -> tuple[str, str | None]:
 
 
 def _newest_slot(ledger: SqliteLedger, name: str, defined: Job | None, now: datetime) -> datetime:
-    """The newest slot up to *now*, by the rule in force or, of a job no longer defined, its last one."""
-    from echopilot_jobs.accounting.nearest import newest
-    from echopilot_jobs.accounting.owed import rule_of
+    """The newest slot up to *now*; of a job that was removed, the last one it owed."""
+    from echopilot_jobs.accounting.nearest import newest, newest_owed
+    from echopilot_jobs.accounting.owed import owed_by
 
-    try:
-        rule = defined.trigger if defined else rule_of(ledger.definitions(name)[-1][1])
-    except (IndexError, ValueError):
-        raise WrongState(
-            f"'{name}' is no longer defined; say which slot you mean, `echopilot why {name} TIME`"
-        ) from None
-    found = None if isinstance(rule, OnRequest) else newest(rule, now)
+    owed = owed_by(ledger, name)
+    rule = defined.trigger if defined else owed.newest
+    if rule is None:
+        raise WrongState(f"'{name}' is no longer defined; say which slot you mean, `echopilot why {name} TIME`")
+    is_removed = (
+        defined is None and name not in ledger.job_names()
+    )  # in the ledger it still owes: nobody ended that yet
+    found = newest_owed(owed) if is_removed else newest(rule, now)
     if found is None:
         raise WrongState(f"'{name}' ({rule}) has no slot up to now; its runs: `echopilot runs {name}`")
+    out.say(f"the {'last' if is_removed else 'newest'} slot of {name} that has come due; for another one give its time")
     return found
 
 

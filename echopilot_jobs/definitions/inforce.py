@@ -64,14 +64,19 @@ class InForce:
             return "what the scheduler runs is not known here"
         many = f"{len(self.problems)} mistake{'s' if len(self.problems) > 1 else ''}"
         what = f"{NAME} is gone" if self.problems == (GONE,) else f"{NAME} is refused: {many}"
-        return f"{what}; {self.instead} {'run' if self.instead == ONLY_BUILT_IN else 'keeps running'}"
+        return f"{what}; {self.meanwhile}"
 
     @property
     def remedy(self) -> str:
         """What a person can do about the problems."""
         if self.problems == (UNKNOWN,):
             return "see to the disk if it is full; nothing that runs is stopped by this"
-        return f"correct it and save it; `echopilot check` lists every mistake; until then {self.instead} can run"
+        return f"correct it and save it; `echopilot check` lists every mistake; until then {self.meanwhile}"
+
+    @property
+    def meanwhile(self) -> str:
+        """What is in force as long as the jobs file is not: in words that are true whether or not the stack is up."""
+        return f"{self.instead} {'are' if self.instead == ONLY_BUILT_IN else 'stays'} in force"
 
     def as_dict(self) -> dict[str, Any]:
         """How the jobs file stands, as plain JSON; field names are kept from release to release."""

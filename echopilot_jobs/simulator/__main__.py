@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.simulator import coverage
 from echopilot_jobs.simulator.campaign import PLANT_CAP, Tally, first_red, run
+from echopilot_jobs.simulator.options import Parser, seeds_of, whole
 from echopilot_jobs.simulator.plants import EQUIVALENT, PLANTS
 from echopilot_jobs.simulator.play import judge
 from echopilot_jobs.simulator.report import trace
@@ -35,18 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("bin/simulate", description=__doc__)
-    parser.add_argument("--histories", type=int, default=500, metavar="N", help="how many histories (default 500)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the first one's seed (default 0)")
-    parser.add_argument("--seeds-file", type=Path, metavar="FILE", help="play these instead: a seed a line, # comments")
+    parser = Parser("bin/simulate", __doc__)
+    many, seed = whole("a whole number from 1", 1), whole("a whole number from 0", 0)
+    parser.add_argument("--histories", type=many, default=500, metavar="N", help="how many histories (default 500)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="the first one's seed (default 0)")
+    parser.add_argument(
+        "--seeds-file", type=seeds_of, metavar="FILE", help="play these instead: a seed a line, # comments"
+    )
     parser.add_argument("--plant", choices=sorted(PLANTS), metavar="NAME", help="with this bug planted")
     parser.add_argument("--plants", action="store_true", help="each planted bug until its first red history")
-    parser.add_argument("--trace", type=int, metavar="SEED", help="print one history in full, whatever comes of it")
+    parser.add_argument("--trace", type=seed, metavar="SEED", help="print one history in full, whatever comes of it")
     parser.add_argument("--every-step", action="store_true", help="die and fail at every step of every kind of run")
     parser.add_argument(
         "--whole", action="store_true", help="with --every-step: all pairs of blows, a million cases (hours)"
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="P", help="how many at once")
+    parser.add_argument("--processes", type=many, default=os.cpu_count() or 1, metavar="P", help="how many at once")
     return parser
 
 
@@ -54,7 +57,7 @@ def _histories(options: argparse.Namespace) -> int:
     seeds = range(options.seed, options.seed + options.histories)
     clock = SystemClock()
     began = clock.monotonic()
-    chosen = read_seeds(options.seeds_file) if options.seeds_file else list(seeds)
+    chosen = options.seeds_file or list(seeds)
     tally = run(chosen, plant=options.plant, processes=options.processes, tell=_progress)
     for outcome in tally.red[:SHOWN_MOST]:
         _say(f"\n{outcome.trace}")
@@ -66,12 +69,6 @@ def _histories(options: argparse.Namespace) -> int:
     took = clock.monotonic() - began
     _say(f"\n{tally.histories} histories in {took:.0f} s, {len(tally.red)} red{': ' + reds if reds else ''}")
     return 1 if tally.red or missing else 0
-
-
-def read_seeds(path: Path) -> list[int]:
-    """The seeds of a file: one a line, what follows a '#' is for people."""
-    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [int(line) for line in lines if line]
 
 
 def _plants() -> int:

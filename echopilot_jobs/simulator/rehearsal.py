@@ -297,3 +297,22 @@ def affordable(
     a_day = timedelta(days=1)
     per_day = slots_per_day(registry, often(registry, takes, failing), outages, (ended_at - began_at) / a_day)
     return min(ended_at, began_at + a_day * (MOVES_MOST / per_day)) if per_day else ended_at
+
+
+def crowding(
+    registry: Registry,
+    began_at: datetime,
+    ended_at: datetime,
+    *,
+    outages: int = 0,
+    takes: timedelta = NOMINAL,
+    failing: Sequence[str] = (),
+) -> list[str]:
+    """The jobs that come due most often, so many of them that without them all can be lived up to *ended_at*."""
+    crowd: list[str] = []
+    for job in sorted(registry.values(), key=lambda job: job.trigger.period):
+        rest = Registry([each for each in registry.values() if each.name not in crowd], registry.group_limits)
+        if affordable(rest, began_at, ended_at, outages=outages, takes=takes, failing=failing) == ended_at:
+            break
+        crowd.append(job.name)
+    return crowd

@@ -226,8 +226,8 @@ def _jobs_to_begin_with() -> list[str]:
         advice = "mend the jobs file, or move it away to start with the built-in jobs alone"
         raise preflight.Refusal("\n".join([*problems, advice]), preflight.EX_CONFIG)
     if problems and found.accepted_at is not None:
-        runs = f"{found.instead} can run (accepted {iso(found.accepted_at)})"
-        problems.append(f"THE JOBS FILE IS NOT IN FORCE: until it is mended, {runs}")
+        meanwhile = f"{found.meanwhile} (accepted {iso(found.accepted_at)})"
+        problems.append(f"THE JOBS FILE IS NOT IN FORCE: until it is mended, {meanwhile}")
     return [*_not_read(configuration), *problems]
 
 

@@ -31,7 +31,15 @@ MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-FIELDS = "minute hour day-of-month month day-of-week"
+# By the names that cronsim calls them.
+RANGES = {
+    "minute": "minute 0-59",
+    "hour": "hour 0-23",
+    "day-of-month": "day 1-31",
+    "month": "month 1-12 or jan-dec",
+    "day-of-week": "weekday 0-7 or sun-sat",
+}
+FIELDS = " ".join(RANGES)
 LONGEST = 200
 REFERENCE = datetime(
     2024, 1, 1, tzinfo=UTC
@@ -161,7 +169,7 @@ def _check_expression(expression: str) -> None:
         # cronsim says "bad day-of-month" both of a 32nd and of a 31 February; only the second is one in other months.
         if "day-of-month" in wrong and not _mistake((*fields[:3], "*", fields[4])):
             raise ValueError(_never(expression, ""))
-        raise ValueError(f"cron '{shown}': {wrong}; wanted five fields: {FIELDS}")
+        raise ValueError(f"cron '{shown}': {wrong}; wanted: {_range_of(wrong)}, alone or as in 1,2 or 1-5 or */5")
 
 
 def _mistake(fields: tuple[str, ...]) -> str:
@@ -174,6 +182,11 @@ def _mistake(fields: tuple[str, ...]) -> str:
     except (AssertionError, TypeError, ValueError):  # it trips over odd mixtures such as 'MON#2/3'
         return "bad mixture"
     return ""
+
+
+def _range_of(mistake: str) -> str:
+    """What the field that a *mistake* names may hold; of every field where it names none."""
+    return RANGES.get(mistake.removeprefix("bad "), ", ".join(RANGES.values()))
 
 
 def _naive(moment: datetime) -> datetime:

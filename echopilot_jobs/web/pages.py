@@ -194,7 +194,10 @@ def _dashboard(template: str, **facts: Any) -> Response:
 def runs() -> Response:
     """A page of runs, newest first, by job and state."""
     query, ledger, limit = request.args, services().ledger, 50
+    seen = ledger.first_seen()
     job_name = query.get("job") or None
+    if job_name and job_name not in seen:
+        _ = services().registry[job_name]  # raises with the nearest name
     wanted = inputs.states(query) if query.get("state") else None
     before = inputs.before(query, advice=f" is no run's number{SEE_RUNS}")
     found = ledger.runs(job_name=job_name, states=wanted, before_id=before, limit=limit)
@@ -205,7 +208,7 @@ def runs() -> Response:
         job_name=job_name,
         state=query.get("state") or None,
         queued=ledger.count_queued(job_name),
-        job_names=sorted(ledger.first_seen()),
+        job_names=sorted(seen),
         states=list(State),
         before=before,
         next_before=found[-1].id if len(found) == limit else None,

@@ -29,7 +29,7 @@ REASONS = {
     SkipReason.DISABLED: "disabled",
     SkipReason.CAP: "over the catch-up limit",
     SkipReason.DST_GAP: "no such local time that day",
-    SkipReason.SUPERSEDED: "its times were changed first",
+    SkipReason.SUPERSEDED: "its times were changed, or the job was removed, first",
     SkipReason.OPERATOR: "an operator said so",
     SkipReason.CLOCK_HOLD: "held while the clock was in doubt",
 }

@@ -124,6 +124,56 @@ def test_days_of_seconds_are_cut_and_that_is_said(call: Call, file: str, monkeyp
     assert "second    600" in answer.out
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--days", "14", "--outage", "2026-03-02 07:30..2h"),
+            "; with so many slots of second only the time to 2026-03-",
+        ),
+        (
+            ("--days", "14", "--outage", "2026-03-02 07:30..2h"),
+            " of 14 days can be lived; name other jobs with --job or begin near it with --from '2026-03-02 07:20'; see ",
+        ),
+        (
+            ("--job", "second", "--outage", "2026-03-02 07:30..2h"),
+            "to 2026-03-02 05:33:20Z of 1 day can be lived; begin near it with --from '2026-03-02 07:20'; see ",
+        ),
+        (("--job", "second", "--outage", "2026-03-02 07:30..6h"), " can be lived; give a shorter outage; see "),
+        (
+            ("--days", "90", "--job", "even", "--outage", "2026-03-30 07:30..2h"),
+            "--from '2026-03-30 07:20' or give --takes 1s if their runs are that short; see ",
+        ),
+    ],
+)
+def test_an_outage_beyond_what_can_be_lived_is_told_as_that_with_what_really_helps(
+    call: Call, file: str, words: tuple[str, ...], said: str
+) -> None:
+    with Path(file).open("a") as jobs:
+        jobs.write('[jobs.even]\nevery = "30s"\ncommand = ["true"]\n' if "even" in words else "")
+
+    answer = call("simulate", *DAY, "--jobs", file, *words)
+
+    assert answer.code == 2
+    assert answer.err.startswith("error: invalid value for '--outage': came 2026-03-")
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("way", [("--job", "never_late"), ("--job", "second", "--from", "2026-03-02 07:20")])
+def test_what_is_advised_against_too_many_slots_lets_the_outage_be_lived(
+    call: Call, file: str, monkeypatch: pytest.MonkeyPatch, way: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("echopilot_jobs.simulator.rehearsal.MOVES_MOST", 4_000)
+    words = (*DAY, "--jobs", file, "--outage", "2026-03-02 07:30..30m")
+
+    refused, answer = call("simulate", *words), call("simulate", *words, *way)
+
+    assert refused.code == 2
+    assert answer.code == 0
+    assert "dark 2026-03-02 07:30:00Z to 2026-03-02 08:00:00Z, 30 min" in answer.out
+
+
 def test_random_outages_are_the_same_for_a_seed_and_others_for_another(call: Call, file: str) -> None:
     words = ("--from", "2026-03-02", "--days", "3", "--jobs", file, "--job", "broken", "--outages", "3")
 

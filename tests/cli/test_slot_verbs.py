@@ -333,6 +333,35 @@ def test_why_without_a_time_of_a_job_without_slots_says_where_its_runs_are(call,
     assert "'export' (on request) has no slot up to now; its runs: `echopilot runs export`" in answer.err
 
 
+def test_why_without_a_time_of_a_removed_job_takes_the_last_slot_it_owed(call, life, registry):
+    del registry["minutely"]
+    lives_again(life, NEWS)
+    removed_at = life.clock.now() - timedelta(seconds=20)
+
+    answer = call("why", "minutely")
+
+    assert "the last slot of minutely that has come due" in answer.err
+    assert answer.out.startswith(f"minutely at {stamp(removed_at.replace(second=0))}: it was skipped: ")
+    assert "or it was removed, before anybody decided about it" in answer.out
+
+
+def test_why_of_a_bare_time_that_is_a_slot_in_the_zone_of_its_job_says_what_to_type(call, life):
+    there = SystemClock().now().astimezone(ZoneInfo("Europe/Riga"))
+    day = there.date() if there.hour >= 8 else there.date() - DAY
+    utc = datetime.combine(day, time(8), ZoneInfo("Europe/Riga")).astimezone(UTC)
+
+    answer, zoned = call("why", "news", "08:00"), call("why", "news", "08:00", "Europe/Riga")
+
+    first, second, *_ = answer.out.splitlines()
+    assert first.endswith(": that is no slot of news (daily at 08:00 Europe/Riga)")
+    assert " ".join(answer.out.split()).count(
+        f"08:00 in Europe/Riga is {stamp(utc)}, which is one: `echopilot why news '{day} 08:00' Europe/Riga`"
+    )
+    assert second.startswith("  08:00 in Europe/Riga is ")
+    assert "which is one" not in zoned.out
+    assert "which is one" not in call("why", "minutely", "08:00").out
+
+
 def test_why_of_a_job_that_no_scheduler_took_up_is_refused_with_3(call, life, registry):
     registry["young"] = Job("young", Every(HOUR), TICK)
 

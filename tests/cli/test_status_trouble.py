@@ -78,7 +78,7 @@ def test_of_a_set_that_fits_in_part_status_says_what_can_run(
     broken = json.loads(call("status", "--json").out)["status"]["broken"]
 
     (do,) = (each["do"] for each in broken if each["what"].startswith("the jobs file is not in force: "))
-    assert do.endswith("; until then the last good set without self_heal can run")
+    assert do.endswith("; until then the last good set without self_heal stays in force")
 
 
 @pytest.mark.parametrize(("others", "told"), [(1, " (and 1 more mistake)"), (2, " (and 2 more mistakes)")])

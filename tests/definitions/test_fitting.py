@@ -11,6 +11,7 @@ from echopilot_jobs import builtin, definitions
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.definitions import InForce
 from echopilot_jobs.definitions.fitting import NAMED_MOST, in_words
+from echopilot_jobs.definitions.inforce import ONLY_BUILT_IN
 from echopilot_jobs.definitions.shelf import Accepted
 from echopilot_jobs.jobs import Registry
 from echopilot_jobs.jobsfile import Document
@@ -99,7 +100,9 @@ def test_whoever_looks_is_told_that_a_part_runs_also_when_the_file_was_changed_a
     seen = definitions.in_force(load())
 
     assert running.instead == seen.instead == "the last good set without self_heal"
-    assert seen.refusal.endswith("; the last good set without self_heal keeps running")
+    assert seen.refusal.endswith("; the last good set without self_heal stays in force")
+    assert seen.remedy.endswith("; until then the last good set without self_heal stays in force")
+    assert replace(seen, instead=ONLY_BUILT_IN).refusal.endswith("; only the built-in jobs are in force")
 
 
 def test_a_set_that_fits_is_called_the_last_good_one_and_none_is_called_nothing(

@@ -125,7 +125,7 @@ def test_a_deleted_file_leaves_the_last_good_set_and_says_so_F65(home: Home) -> 
     found = home.in_force()
     assert names(found) == ["mine"]
     assert str(found.problems[0]).startswith("jobs.toml: it is gone; put it back")
-    assert found.refusal == "jobs.toml is gone; the last good set keeps running"
+    assert found.refusal == "jobs.toml is gone; the last good set stays in force"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from echopilot_jobs.simulator import coverage
-from echopilot_jobs.simulator.__main__ import read_seeds
 from echopilot_jobs.simulator.campaign import one, run
+from echopilot_jobs.simulator.options import read_seeds
 from echopilot_jobs.simulator.play import judge
 
 HISTORIES = 2000

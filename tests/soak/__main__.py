@@ -12,6 +12,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
 
+from echopilot_jobs.simulator.options import Parser, minutes, whole, workplace
 from tests.soak.report import tell
 from tests.soak.soak import Soak, control, soak
 
@@ -59,14 +60,13 @@ def _conclude(done: Soak, found_out: Future[Soak], folder: Path, *, keep: bool) 
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0, help="how long the storm lasts (1)")
-    parser.add_argument("--seed", type=int, default=None, help="which storm (a new one every time)")
-    parser.add_argument("--folder", type=Path, default=None, help="where to work (the system's temporary folder)")
+    parser = Parser("bin/soak", __doc__)
+    seed = whole("a whole number from 0", 0)
+    parser.add_argument("--minutes", type=minutes, default=1.0, help="how long the storm lasts (1)")
+    parser.add_argument("--seed", type=seed, default=None, help="which storm (a new one every time)")
+    parser.add_argument("--folder", type=workplace, default=None, help="where to work (the system's temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a green soak, too")
     options = parser.parse_args(arguments)
-    if options.minutes <= 0:
-        parser.error(f"--minutes '{options.minutes:g}'; wanted: more than 0")
     if options.seed is None:
         options.seed = SystemRandom().randrange(10_000)
     return options

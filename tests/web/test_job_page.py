@@ -56,6 +56,20 @@ def test_a_job_has_a_page_with_its_definition_its_next_moments_its_runs_and_what
     assert "1 slot ceo_brief missed, and not caught up 1 Mar 07:59:30" in text
 
 
+def test_what_was_passed_over_for_an_edit_or_a_removal_is_told_as_either(
+    browser: Browser, stack: Stack, clock: FakeClock
+) -> None:
+    yesterday = Slot("ceo_brief", clock.now() - timedelta(days=1))
+    stack.lead()
+    with stack.ledger.leading(stack.lease, clock.now()) as leading:
+        made = Plan(clock.now(), (), (stretch(SkipReason.SUPERSEDED, (yesterday,)),))
+        dispose(leading, stack.registry["ceo_brief"], made)
+
+    text = seen(browser.client.get("/jobs/ceo_brief").text)
+
+    assert "1 slot ceo_brief its times were changed, or the job was removed, first 1 Mar 07:59:30" in text
+
+
 def test_a_cron_rule_is_told_in_words_too_also_one_with_an_end(clock: FakeClock) -> None:
     rule = Cron("15 2 * * 1-5", "Europe/Riga")
     for trigger in (rule, Until(rule, clock.now())):

@@ -81,7 +81,7 @@ def test_every_page_says_once_that_a_file_is_refused_with_each_mistake_on_a_line
 
     for path in ("/", "/live", "/runs"):
         page = browser.client.get(path).text
-        assert page.lower().count("jobs.toml is refused: 2 mistakes; the last good set keeps running") == 1
+        assert page.lower().count("jobs.toml is refused: 2 mistakes; the last good set stays in force") == 1
         assert page.count("jobs.toml:19:1") == 1
         assert "<code>jobs.toml:19:1</code> job &#39;evil&#39;: every" in page
         assert "<script>alert" not in page
@@ -100,7 +100,7 @@ def test_health_is_red_while_the_file_is_not_in_force_I26(refused: Flask, file: 
 
     assert (red.status_code, red.json["checks"]["jobs_file"]) == (503, "refused")
     said = red.json["details"]["jobs_file"]
-    assert said["what"] == "jobs.toml is refused: 2 mistakes; the last good set keeps running"
+    assert said["what"] == "jobs.toml is refused: 2 mistakes; the last good set stays in force"
     assert said["mistakes"][0].startswith("jobs.toml:17:1: job 'other': run")
     assert green.json["checks"]["jobs_file"] == "ok"
 

@@ -744,6 +744,15 @@ def test_refusals_have_a_page_for_people(browser: Browser) -> None:
     assert "no run 99 To the runs there are" in seen(unknown_run.text)
     assert missing.headers["X-Request-Id"] in missing.text
     assert "Sign out" in missing.text
+    assert f'<p class="problem__request dim">Request {missing.headers["X-Request-Id"]}</p>' in missing.text
+
+
+def test_runs_of_a_job_that_never_was_are_a_404_that_leads_to_those_that_may_be_meant(browser: Browser) -> None:
+    missing = browser.client.get("/runs?job=ceo_breif")
+
+    assert missing.status_code == 404
+    assert "no job named &#39;ceo_breif&#39;; did you mean &#39;ceo_brief&#39;?" in missing.text
+    assert 'href="/jobs/ceo_breif"' not in missing.text
 
 
 @pytest.mark.parametrize(
