@@ -536,3 +536,23 @@ def test_a_slot_the_scheduler_has_not_decided_about_is_not_for_people_to_backfil
 
     with pytest.raises(WrongState, match="slot of 2026-03-02 08:01:00Z is not planned yet"):
         choices(life.ledger, MINUTELY, at("08:00"), life.clock.now())
+
+
+def test_a_moment_before_the_registration_that_a_clock_set_back_came_to_is_told_of_the_clock(life: Life) -> None:
+    """The clock is set back by a day, an outage falls into that time, and then the clock is right again."""
+    scheduler = life.begin(MINUTELY)
+    life.go_on(scheduler, 2 * MINUTE)
+    life.clock.step(-86_400)
+    life.go_on(scheduler, 3 * MINUTE)
+    ran = life.ledger.runs(limit=1)[0].slot
+    life.clock.sleep(300)
+    life.clock.step(86_400)
+    life.go_on(life.begin(MINUTELY), MINUTE)
+
+    assert ran is not None
+    missed = why(life.ledger, "minutely", Registry([MINUTELY]), ran.due_at + 3 * MINUTE, life.clock.now(), stamp)
+    earlier = why(life.ledger, "minutely", Registry([MINUTELY]), ran.due_at - 600 * MINUTE, life.clock.now(), stamp)
+
+    assert missed.verdict == "undefined"
+    assert "or the clock was set, and such time is not made up for" in missed.sentences[0]
+    assert earlier.verdict == "unregistered"

@@ -247,11 +247,15 @@ class _Unrecorded:
             return "future", self._future()
         if pruned is not None and moment < pruned:
             return "removed", (f"the history before {self._show(pruned)} was removed by retention",)
-        if moment <= first_seen:
+        if moment <= first_seen and not self._owed_so_early():
             return self._too_early(first_seen)
         if moment > self._ledger.planned_through()[self._name]:
             return self._not_planned()
         return self._planned_past()
+
+    def _owed_so_early(self) -> bool:
+        """Whether it owed slots by then all the same, because the clock had been set back beyond its registration."""
+        return any(each.after <= self._moment for each in self._owed.obligations)
 
     def _too_early(self, first_seen: datetime) -> tuple[Verdict, tuple[str, ...]]:
         """Before the job was known. That it would be no slot anyway comes first: it is what was asked with."""
