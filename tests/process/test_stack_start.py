@@ -359,6 +359,69 @@ def test_whoever_stops_the_start_at_any_moment_is_answered_with_one_line_and_cod
     assert not (stack.home / "var" / "supervisor.sock").exists()
 
 
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "echopilot_jobs.stack.bootstrap",
+        "echopilot_jobs.stack.preflight",
+        "echopilot_jobs.web.auth",
+        "supervisor.options",
+    ],
+)
+def test_a_stop_ends_a_start_that_is_under_way_at_any_moment(
+    new_stack: NewStack, tmp_path: Path, imported: str
+) -> None:
+    """A start that has only just begun has taken no lock by which it could be found."""
+    interrupt_at(imported, signal.SIGSTOP, tmp_path)
+    stack = new_stack()
+    stack.launch(PYTHONPATH=str(tmp_path))
+    start = stack.process
+    eventually(lambda: processes.is_frozen(start.pid))
+
+    stopped = stack.run("stack", "stop")
+
+    assert (stopped.returncode, start.wait(WAIT)) == (0, 0)
+    assert re.fullmatch(rf"stack: stopped (a start that was under way )?\(pid {start.pid}\)\n", stopped.stderr)
+    assert "stopped before the programs were started" in stack.console
+    assert stack.run("stack", "stop").stderr == "stack: no stack is running here\n"
+
+
+def test_a_stop_ends_a_first_start_with_all_that_installs_for_it(new_stack: NewStack) -> None:
+    stack = new_stack()
+    bare = [sys.executable, "-I", "-S", str(stack.home / "bin" / "stack")]  # sees no package at all
+    nowhere = {**stack.environment, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+    start = subprocess.Popen(bare, env=nowhere, stderr=subprocess.DEVNULL)
+    try:
+        pip = eventually(lambda: [processes.owner_of(pid) for pid in processes.descendants(start.pid)])[0]
+        os.kill(pip.pid, signal.SIGSTOP)  # it stays at work for as long as nobody ends it
+        stopped = stack.run("stack", "stop")
+    finally:
+        processes.end_tree(start.pid, 0)
+
+    assert (stopped.stderr, start.wait(WAIT)) == (f"stack: stopped a start that was under way (pid {start.pid})\n", 0)
+    assert not processes.is_alive(pip)
+    assert not (stack.home / "var" / "stack.lock").exists()
+
+
+@pytest.mark.parametrize(("verb", "elsewhere"), [(["check"], False), ([], True)])
+def test_a_stop_leaves_alone_what_is_no_start_of_its_stack(
+    new_stack: NewStack, tmp_path: Path, verb: list[str], elsewhere: bool
+) -> None:
+    interrupt_at("echopilot_jobs.stack.preflight", signal.SIGSTOP, tmp_path)
+    stack = new_stack()
+    if elsewhere:
+        stack.environment["ECHOPILOT_HOME"] = str(tmp_path)
+    stack.launch(*verb, PYTHONPATH=str(tmp_path))
+    other = stack.process
+    stack.environment.pop("ECHOPILOT_HOME", None)
+    eventually(lambda: processes.is_frozen(other.pid))
+
+    stopped = stack.run("stack", "stop")
+
+    assert (stopped.returncode, stopped.stderr) == (0, "stack: no stack is running here\n")
+    assert processes.is_frozen(other.pid)
+
+
 def test_a_check_that_is_interrupted_does_not_say_that_all_is_fine(new_stack: NewStack, tmp_path: Path) -> None:
     interrupt_at("echopilot_jobs.definitions.probing", signal.SIGINT, tmp_path)
     stack = new_stack()

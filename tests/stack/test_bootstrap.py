@@ -329,7 +329,7 @@ def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(proj
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("module", ["bootstrap", "quality", "stopping"])
+@pytest.mark.parametrize("module", ["bootstrap", "quality", "starting", "stopping"])
 def test_what_runs_before_there_is_an_environment_needs_nothing_but_python_itself(module: str) -> None:
     code = f"import echopilot_jobs.stack.{module}"
 
