@@ -319,11 +319,11 @@ def test_a_term_during_the_start_ends_it_cleanly(new_stack: NewStack, delay: flo
     eventually(lambda: stack.everything() == [])
 
 
-def interrupt_at(imported: str, number: signal.Signals, folder: Path) -> None:
+def interrupt_at(imported: str, number: signal.Signals, folder: Path, whom: str = "os.killpg(0") -> None:
     """With *folder* on its path, a Python signals its process group, as a terminal does, when it comes to that import."""
     (folder / "sitecustomize.py").write_text(
         "import os, sys\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {imported!r}: os.killpg(0, {int(number)})\n"
+        f"        if name == {imported!r}: {whom}, {int(number)})\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
 
@@ -420,6 +420,23 @@ def test_a_stop_leaves_alone_what_is_no_start_of_its_stack(
 
     assert (stopped.returncode, stopped.stderr) == (0, "stack: no stack is running here\n")
     assert processes.is_frozen(other.pid)
+
+
+@pytest.mark.parametrize("verb", [[], ["check"]])
+def test_a_child_of_the_start_that_is_killed_is_told_with_a_code_of_ours(
+    new_stack: NewStack, tmp_path: Path, verb: list[str]
+) -> None:
+    """As the kernel does when memory has run out."""
+    interrupt_at("echopilot_jobs.definitions.probing", signal.SIGKILL, tmp_path, whom="os.kill(os.getpid()")
+    stack = new_stack()
+    (stack.home / "jobs.toml").write_text('[jobs.mine]\nevery = "1h"\ncommand = ["true"]\n')
+
+    stack.launch(*verb, PYTHONPATH=str(tmp_path))
+    code = stack.process.wait(WAIT)
+
+    advice = "memory may have run out: free some, and try again"
+    assert re.fullmatch(rf"stack: a child of this start, pid \d+, was ended by SIGKILL; {advice}\n", stack.console)
+    assert code == 70
 
 
 def test_a_check_that_is_interrupted_does_not_say_that_all_is_fine(new_stack: NewStack, tmp_path: Path) -> None:

@@ -319,6 +319,39 @@ def test_a_start_that_is_cut_off_while_it_makes_pip_leaves_no_environment_that_s
     assert "making the Python environment .venv" in start(project).stderr
 
 
+KILL_ITSELF = "import os; os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "code",
+    [KILL_ITSELF, f"import subprocess, sys; subprocess.run([sys.executable, '-c', {KILL_ITSELF!r}], check=True)"],
+)
+def test_a_part_of_the_installation_that_is_killed_is_told_with_its_signal(project: Path, code: str) -> None:
+    """Itself, or the pip that ensurepip waits for; neither means that a package of the system is missing."""
+    with pytest.raises(SetupError) as refused:
+        bootstrap._make_part(project / ".venv", "ensurepip", [sys.executable, "-c", f"# ensurepip\n{code}"])
+
+    advice = "memory may have run out: free some, and try again"
+    assert str(refused.value) == (
+        f"cannot make the environment '{project / '.venv'}': ensurepip was ended by SIGKILL; {advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "words"),
+    [
+        (0, "", None),
+        (0, "died with <Signals.SIGKILL: 9>", None),
+        (1, "no such package", None),
+        (-11, "", "was ended by SIGSEGV; try again"),
+        (-40, "", "was ended by signal 40; try again"),
+    ],
+)
+def test_only_what_a_signal_ended_is_told_so(status: int, output: str, words: str | None) -> None:
+    assert bootstrap.ended_by_signal(status, output) == words
+
+
 @pytest.mark.process
 def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(project: Path) -> None:
     """Also what a second start makes of it: it tries again."""
