@@ -34,8 +34,17 @@ class SetupError(Exception):
 def environment(lock_name: str, root: Path = ROOT) -> Path:
     """The `python` that has everything of `locks/<lock_name>`, made if need be. Raises `SetupError`."""
     lock = root / "locks" / lock_name
-    pins = read_pins(lock)
-    return ready_python(pins, root) or ready_venv(lock, root) or _make_in_turn(lock, root)
+    return _ready(lock, root) or _make_in_turn(lock, root)
+
+
+def _ready(lock: Path, root: Path) -> Path | None:
+    """The `python` of an environment that is there already. Raises `SetupError` where `.venv` is closed to this account."""
+    try:
+        return ready_python(read_pins(lock), root) or ready_venv(lock, root)
+    except PermissionError as error:
+        from echopilot_jobs.access import unreadable
+
+        raise SetupError(unreadable(error)) from None
 
 
 def ready_python(pins: dict[str, str], root: Path) -> Path | None:
@@ -373,7 +382,7 @@ def start(module: str, arguments: list[str], *, install: bool = True, root: Path
     """Become `python -m module arguments` in the right environment, same process. Exits 1 when there is none."""
     lock = root / "locks" / "base.lock"
     try:
-        python = ready_python(read_pins(lock), root) or ready_venv(lock, root)
+        python = _ready(lock, root)
         if not python and not install:
             raise SetupError("the Python environment is not made yet; run `bin/stack` (or `bin/stack install`) first")
         python = python or environment(lock.name, root)
