@@ -157,6 +157,43 @@ def test_a_ledger_out_of_reach_for_long_ends_the_process_with_one_clear_line(
         scheduler.beat()
 
 
+def test_a_ledger_that_is_hidden_is_waited_for_however_long_and_every_slot_is_accounted_for_I2_F18(
+    world: World,
+) -> None:
+    """A next process could not even enter the folder; supervisord would try some times and then no more."""
+    scheduler = world.scheduler(job(action=Inline("tick")))
+    scheduler.beat()
+
+    for _ in range(int(10 * LEDGER_PATIENCE_SECONDS)):
+        world.clock.sleep(scheduler.beat(out_of_reach=LedgerUnavailable("cannot enter the folder")))
+    world.run_for(scheduler, 61)
+
+    assert world.log.names().count("ledger.unreachable") == world.log.names().count("ledger.reachable") == 1
+    now = world.clock.now()
+    accounted = [run.slot for run in world.ledger.runs()] + world.ledger.skips_between(now - timedelta(hours=1), now)
+    assert len(accounted) == 11
+
+
+def test_a_ledger_that_fails_once_it_is_seen_again_has_a_whole_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = world.scheduler(job())
+    hidden = LedgerUnavailable("cannot enter the folder")
+    for _ in range(int(2 * LEDGER_PATIENCE_SECONDS)):
+        world.clock.sleep(scheduler.beat(out_of_reach=hidden))
+
+    def refuse(*_args: object) -> None:
+        raise LedgerUnavailable("locked")
+
+    monkeypatch.setattr(type(world.ledger), "leading", refuse)
+    for _ in range(int(LEDGER_PATIENCE_SECONDS)):
+        world.clock.sleep(scheduler.beat())
+    world.clock.sleep(1)
+
+    with pytest.raises(LedgerUnavailable, match="locked"):
+        scheduler.beat()
+
+
 def test_an_outcome_that_cannot_be_written_is_kept_as_long_as_it_takes_I12_F25(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ class Scheduler:
         self._renew_at = clock.monotonic()
         self._next_ready: datetime | None = None
         self._failing_since: float | None = None
+        self._patient_until = 0.0
         self._relieve = relieve
         self._announce = announce
         self._renew_every = renew_every.total_seconds()
@@ -119,8 +120,9 @@ class Scheduler:
 
         With *planning* off nothing is claimed or started, as during a stop. *out_of_reach*: why the ledger is not to be
         written now. A ledger that cannot be written loses nothing: outcomes are kept and slots stay due until a pass commits.
-        Raises `LeaseLost` when another scheduler leads, and `LedgerUnavailable` when the ledger stayed out of
-        reach for a minute and nothing waits to be recorded.
+        Raises `LeaseLost` when another scheduler leads, and `LedgerUnavailable` when the ledger could not be written for a
+        minute and nothing waits to be recorded. While *out_of_reach* is given it never does: what hides the ledger from this
+        process hides the project from the next one, which could not even begin, and after some tries none would be started.
         """
         reading = self._timekeeper.read()
         self._unrecorded += self._engine.collect()
@@ -145,7 +147,7 @@ class Scheduler:
         except LedgerUnavailable as error:
             if moment is not None:  # its wake-ups are for a moment that is yet to come
                 self._plan_all_anew()
-            self._put_off(error)
+            self._put_off(error, is_hidden=error is out_of_reach)
             self._in_doubt = True
             if planning and self._unrecorded and self._relieve(error):
                 return self.beat(planning=False)  # outcomes first; nothing new starts on a full disk
@@ -330,12 +332,14 @@ class Scheduler:
 
     # -- when the ledger is out of reach
 
-    def _put_off(self, error: LedgerUnavailable) -> None:
+    def _put_off(self, error: LedgerUnavailable, *, is_hidden: bool) -> None:
         now = self._clock.monotonic()
+        if self._failing_since is None or is_hidden:  # the time it was hidden costs no patience
+            self._patient_until = now + LEDGER_PATIENCE_SECONDS
         if self._failing_since is None:
             self._failing_since = now
             self._log.event("ledger.unreachable", error=str(error))
-        elif now - self._failing_since > LEDGER_PATIENCE_SECONDS and self.is_idle:
+        elif now > self._patient_until and self.is_idle:
             raise error  # with nothing to lose; an outcome nobody could write yet is kept as long as it takes
 
     def _tell_reachable(self) -> None:

@@ -34,8 +34,17 @@ class SetupError(Exception):
 def environment(lock_name: str, root: Path = ROOT) -> Path:
     """The `python` that has everything of `locks/<lock_name>`, made if need be. Raises `SetupError`."""
     lock = root / "locks" / lock_name
-    pins = read_pins(lock)
-    return ready_python(pins, root) or ready_venv(lock, root) or _make_in_turn(lock, root)
+    return _ready(lock, root) or _make_in_turn(lock, root)
+
+
+def _ready(lock: Path, root: Path) -> Path | None:
+    """The `python` of an environment that is there already. Raises `SetupError` where `.venv` is closed to this account."""
+    try:
+        return ready_python(read_pins(lock), root) or ready_venv(lock, root)
+    except PermissionError as error:
+        from echopilot_jobs.access import unreadable
+
+        raise SetupError(unreadable(error)) from None
 
 
 def ready_python(pins: dict[str, str], root: Path) -> Path | None:
@@ -233,13 +242,15 @@ def _make_venv(venv: Path) -> None:
             f"{sys.executable} cannot make environments, its venv module is missing; on Debian or Ubuntu: "
             "`apt-get install python3-venv`, then start again"
         )
-    _make_part(venv, [sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)])
+    _make_part(venv, "venv", [sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)])
     (venv / INSTALLING).touch()  # a pip that was cut off half way cannot be told from a whole one
-    _make_part(venv, [str(venv / "bin" / "python"), "-Im", "ensurepip", "--upgrade", "--default-pip"])
+    _make_part(venv, "ensurepip", [str(venv / "bin" / "python"), "-Im", "ensurepip", "--upgrade", "--default-pip"])
 
 
-def _make_part(venv: Path, command: list[str]) -> None:
+def _make_part(venv: Path, name: str, command: list[str]) -> None:
     status, output = _run(command, venv.parent)
+    if how := ended_by_signal(status, output):
+        raise SetupError(f"cannot make the environment '{venv}': {name} {how}")
     if status != 0:
         hint = "; on Debian or Ubuntu: `apt-get install python3-venv`" if "ensurepip" in output else ""
         raise SetupError(f"cannot make the environment '{venv}'{hint}\n{_end_of(output)}")
@@ -260,6 +271,8 @@ def _install(python: Path, lock: Path, root: Path) -> None:
     status, output = _run([str(python), "-m", "pip", *arguments, *quick, "-r", str(lock)], root, show_of=total)
     if status == 0:
         return
+    if how := ended_by_signal(status, output):
+        raise SetupError(f"cannot install locks/{lock.name}: pip {how}")
     if any(sign in output for sign in NETWORK_SIGNS):
         raise SetupError("the package index cannot be reached; check the network (or pip's settings) and start again")
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in output:
@@ -267,6 +280,18 @@ def _install(python: Path, lock: Path, root: Path) -> None:
             f"a downloaded package is not the one in locks/{lock.name}; nothing was run\n{_end_of(output)}"
         )
     raise SetupError(f"pip could not install locks/{lock.name}\n{_end_of(output)}")
+
+
+def ended_by_signal(status: int, output: str = "") -> str | None:
+    """Which signal ended a process, or by its *output* the Python it waited for, and what to do; None when none did."""
+    told = re.search(r"died with <Signals\.(\w+):", output)
+    if status < 0:
+        name = next((each.name for each in signal.Signals if each == -status), f"signal {-status}")
+    elif status and told:
+        name = told[1]
+    else:
+        return None
+    return f"was ended by {name}; {'memory may have run out: free some, and ' if name == 'SIGKILL' else ''}try again"
 
 
 def _connect(venv: Path, root: Path) -> None:
@@ -357,7 +382,7 @@ def start(module: str, arguments: list[str], *, install: bool = True, root: Path
     """Become `python -m module arguments` in the right environment, same process. Exits 1 when there is none."""
     lock = root / "locks" / "base.lock"
     try:
-        python = ready_python(read_pins(lock), root) or ready_venv(lock, root)
+        python = _ready(lock, root)
         if not python and not install:
             raise SetupError("the Python environment is not made yet; run `bin/stack` (or `bin/stack install`) first")
         python = python or environment(lock.name, root)

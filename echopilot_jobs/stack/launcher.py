@@ -1,6 +1,7 @@
 """`bin/stack` inside the right environment: checks, then supervisord in this very process, so one pid is the stack.
 
-Exit codes (sysexits.h where it has one): 0 stopped as asked, 70 supervisord gave up by itself, 73 `var/` or `logs/`
+Exit codes (sysexits.h where it has one): 0 stopped as asked, 70 supervisord gave up by itself or a child of
+the start was killed, 73 `var/` or `logs/`
 cannot be written, 75 already running or port taken, 78 wrong configuration.
 """
 
@@ -50,7 +51,7 @@ from echopilot_jobs import processes  # noqa: E402
 from echopilot_jobs.clock import SystemClock, iso  # noqa: E402
 from echopilot_jobs.errors import ConfigError, EchoPilotError, LedgerTooNew  # noqa: E402
 from echopilot_jobs.stack import preflight  # noqa: E402
-from echopilot_jobs.stack.bootstrap import say  # noqa: E402
+from echopilot_jobs.stack.bootstrap import ended_by_signal, say  # noqa: E402
 
 if TYPE_CHECKING:
     from echopilot_jobs.settings import Settings
@@ -135,7 +136,8 @@ def apart(work: Callable[[], Any]) -> Any:
     """What *work* returns (as JSON carries it), called in a forked child that is gone afterwards.
 
     This process becomes supervisord and stays for months; what the settings, the ledger and the web need to be imported
-    would triple its memory. A problem is printed by the child and ends this process with the same code.
+    would triple its memory. A problem is printed by the child and ends this process with the same code; for a child that
+    was killed this process speaks.
     """
     read, write = os.pipe()
     with _held_back():
@@ -149,6 +151,9 @@ def apart(work: Callable[[], Any]) -> Any:
     with _held_back():
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         _children.remove(child)
+    if how := ended_by_signal(code):  # it could not say so itself, and no exit code of ours is below zero
+        say(f"a child of this start, pid {child}, {how}")
+        sys.exit(preflight.EX_SOFTWARE)
     if code:
         sys.exit(code)
     return json.loads(text)

@@ -319,11 +319,11 @@ def test_a_term_during_the_start_ends_it_cleanly(new_stack: NewStack, delay: flo
     eventually(lambda: stack.everything() == [])
 
 
-def interrupt_at(imported: str, number: signal.Signals, folder: Path) -> None:
+def interrupt_at(imported: str, number: signal.Signals, folder: Path, whom: str = "os.killpg(0") -> None:
     """With *folder* on its path, a Python signals its process group, as a terminal does, when it comes to that import."""
     (folder / "sitecustomize.py").write_text(
         "import os, sys\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {imported!r}: os.killpg(0, {int(number)})\n"
+        f"        if name == {imported!r}: {whom}, {int(number)})\n"
         "sys.meta_path.insert(0, Finder())\n"
     )
 
@@ -357,6 +357,86 @@ def test_whoever_stops_the_start_at_any_moment_is_answered_with_one_line_and_cod
     assert code == 0
     assert stack.everything() == []
     assert not (stack.home / "var" / "supervisor.sock").exists()
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "echopilot_jobs.stack.bootstrap",
+        "echopilot_jobs.stack.preflight",
+        "echopilot_jobs.web.auth",
+        "supervisor.options",
+    ],
+)
+def test_a_stop_ends_a_start_that_is_under_way_at_any_moment(
+    new_stack: NewStack, tmp_path: Path, imported: str
+) -> None:
+    """A start that has only just begun has taken no lock by which it could be found."""
+    interrupt_at(imported, signal.SIGSTOP, tmp_path)
+    stack = new_stack()
+    stack.launch(PYTHONPATH=str(tmp_path))
+    start = stack.process
+    eventually(lambda: processes.is_frozen(start.pid))
+
+    stopped = stack.run("stack", "stop")
+
+    assert (stopped.returncode, start.wait(WAIT)) == (0, 0)
+    assert re.fullmatch(rf"stack: stopped (a start that was under way )?\(pid {start.pid}\)\n", stopped.stderr)
+    assert "stopped before the programs were started" in stack.console
+    assert stack.run("stack", "stop").stderr == "stack: no stack is running here\n"
+
+
+def test_a_stop_ends_a_first_start_with_all_that_installs_for_it(new_stack: NewStack) -> None:
+    stack = new_stack()
+    bare = [sys.executable, "-I", "-S", str(stack.home / "bin" / "stack")]  # sees no package at all
+    nowhere = {**stack.environment, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+    start = subprocess.Popen(bare, env=nowhere, stderr=subprocess.DEVNULL)
+    try:
+        pip = eventually(lambda: [processes.owner_of(pid) for pid in processes.descendants(start.pid)])[0]
+        os.kill(pip.pid, signal.SIGSTOP)  # it stays at work for as long as nobody ends it
+        stopped = stack.run("stack", "stop")
+    finally:
+        processes.end_tree(start.pid, 0)
+
+    assert (stopped.stderr, start.wait(WAIT)) == (f"stack: stopped a start that was under way (pid {start.pid})\n", 0)
+    assert not processes.is_alive(pip)
+    assert not (stack.home / "var" / "stack.lock").exists()
+
+
+@pytest.mark.parametrize(("verb", "elsewhere"), [(["check"], False), ([], True)])
+def test_a_stop_leaves_alone_what_is_no_start_of_its_stack(
+    new_stack: NewStack, tmp_path: Path, verb: list[str], elsewhere: bool
+) -> None:
+    interrupt_at("echopilot_jobs.stack.preflight", signal.SIGSTOP, tmp_path)
+    stack = new_stack()
+    if elsewhere:
+        stack.environment["ECHOPILOT_HOME"] = str(tmp_path)
+    stack.launch(*verb, PYTHONPATH=str(tmp_path))
+    other = stack.process
+    stack.environment.pop("ECHOPILOT_HOME", None)
+    eventually(lambda: processes.is_frozen(other.pid))
+
+    stopped = stack.run("stack", "stop")
+
+    assert (stopped.returncode, stopped.stderr) == (0, "stack: no stack is running here\n")
+    assert processes.is_frozen(other.pid)
+
+
+@pytest.mark.parametrize("verb", [[], ["check"]])
+def test_a_child_of_the_start_that_is_killed_is_told_with_a_code_of_ours(
+    new_stack: NewStack, tmp_path: Path, verb: list[str]
+) -> None:
+    """As the kernel does when memory has run out."""
+    interrupt_at("echopilot_jobs.definitions.probing", signal.SIGKILL, tmp_path, whom="os.kill(os.getpid()")
+    stack = new_stack()
+    (stack.home / "jobs.toml").write_text('[jobs.mine]\nevery = "1h"\ncommand = ["true"]\n')
+
+    stack.launch(*verb, PYTHONPATH=str(tmp_path))
+    code = stack.process.wait(WAIT)
+
+    advice = "memory may have run out: free some, and try again"
+    assert re.fullmatch(rf"stack: a child of this start, pid \d+, was ended by SIGKILL; {advice}\n", stack.console)
+    assert code == 70
 
 
 def test_a_check_that_is_interrupted_does_not_say_that_all_is_fine(new_stack: NewStack, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from echopilot_jobs import processes
 from echopilot_jobs.stack import bootstrap
 from echopilot_jobs.stack.bootstrap import SetupError
+from tests.modes import BOUND_BY_MODES
 from tests.process.stacks import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -319,6 +321,39 @@ def test_a_start_that_is_cut_off_while_it_makes_pip_leaves_no_environment_that_s
     assert "making the Python environment .venv" in start(project).stderr
 
 
+KILL_ITSELF = "import os; os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "code",
+    [KILL_ITSELF, f"import subprocess, sys; subprocess.run([sys.executable, '-c', {KILL_ITSELF!r}], check=True)"],
+)
+def test_a_part_of_the_installation_that_is_killed_is_told_with_its_signal(project: Path, code: str) -> None:
+    """Itself, or the pip that ensurepip waits for; neither means that a package of the system is missing."""
+    with pytest.raises(SetupError) as refused:
+        bootstrap._make_part(project / ".venv", "ensurepip", [sys.executable, "-c", f"# ensurepip\n{code}"])
+
+    advice = "memory may have run out: free some, and try again"
+    assert str(refused.value) == (
+        f"cannot make the environment '{project / '.venv'}': ensurepip was ended by SIGKILL; {advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "words"),
+    [
+        (0, "", None),
+        (0, "died with <Signals.SIGKILL: 9>", None),
+        (1, "no such package", None),
+        (-11, "", "was ended by SIGSEGV; try again"),
+        (-40, "", "was ended by signal 40; try again"),
+    ],
+)
+def test_only_what_a_signal_ended_is_told_so(status: int, output: str, words: str | None) -> None:
+    assert bootstrap.ended_by_signal(status, output) == words
+
+
 @pytest.mark.process
 def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(project: Path) -> None:
     """Also what a second start makes of it: it tries again."""
@@ -329,7 +364,7 @@ def test_without_a_network_the_reason_is_said_and_nothing_half_made_is_used(proj
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("module", ["bootstrap", "quality", "stopping"])
+@pytest.mark.parametrize("module", ["bootstrap", "quality", "starting", "stopping"])
 def test_what_runs_before_there_is_an_environment_needs_nothing_but_python_itself(module: str) -> None:
     code = f"import echopilot_jobs.stack.{module}"
 
@@ -339,11 +374,66 @@ def test_what_runs_before_there_is_an_environment_needs_nothing_but_python_itsel
     assert ended.returncode == 0
 
 
-def test_bin_stack_is_understood_by_any_python_3() -> None:
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the project with an environment that is ready."""
+    for name in ("bin", "echopilot_jobs", "locks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    stamp(make_venv(tmp_path), tmp_path / "locks" / "base.lock")
+    return tmp_path
+
+
+def refused(copied: Path, script: str, closed: str) -> str:
+    """What *script*, run by a Python without any package, says at its end while the folder *closed* is."""
+    command = [*BOUND_BY_MODES, sys.executable, "-I", "-S", str(copied / "bin" / script), "stop"]
+    (copied / closed).chmod(0)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        (copied / closed).chmod(0o755)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    return ended.stderr
+
+
+SCRIPTS = [path.name for path in sorted((ROOT / "bin").iterdir()) if not path.suffix and path.is_file()]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", ["echopilot_jobs", "echopilot_jobs/stack"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_who_may_not_enter_the_code_is_told_so_by_every_script(copied: Path, script: str, closed: str) -> None:
+    folder = copied / closed
+
+    said = refused(copied, script, closed)
+
+    words = f"cannot enter '{folder}' as uid {os.geteuid()} (mode 0000); run `chmod u+rwx '{folder}'`"
+    assert said == f"{script}: {words}\n"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", [".venv", ".venv/bin"])
+@pytest.mark.parametrize("script", sorted({*SCRIPTS} - {"stack"}))  # `bin/stack stop` needs none
+def test_who_may_not_enter_the_environment_is_told_so_by_every_script(copied: Path, script: str, closed: str) -> None:
+    folder = copied / closed
+    stamp(copied / ".venv", copied / "locks" / ("dev.lock" if script in {"check", "lock", "test"} else "base.lock"))
+
+    said = refused(copied, script, closed)
+
+    words = f"cannot enter '{folder}' as uid {os.geteuid()} (mode 0000); run `chmod u+rwx '{folder}'`"
+    assert said == f"stack: {words}\n"
+
+
+@pytest.mark.parametrize("script", ["stack", "entry.py"])
+def test_what_bin_stack_begins_with_is_understood_by_any_python_3(script: str) -> None:
     """An old Python must reach the sentence that says what it is too old for."""
-    tree = ast.parse((ROOT / "bin" / "stack").read_text(), feature_version=(3, 4))
+    tree = ast.parse((ROOT / "bin" / script).read_text(), feature_version=(3, 4))
 
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr | ast.AnnAssign | ast.NamedExpr)]
+
+
+def test_bin_stack_hears_a_term_from_its_first_statement_on() -> None:
+    tree = ast.parse((ROOT / "bin" / "stack").read_text())
+
     installs = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "SIGTERM"]
     imports = [node.lineno for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert sum(line < min(installs) for line in imports) == 2, "the TERM handler comes right after signal and sys"
