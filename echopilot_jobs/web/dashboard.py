@@ -11,6 +11,7 @@ from typing import Literal
 
 from echopilot_jobs.accounting.cutoff import cut_off
 from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.accounting.lives import Piece, Strip, newest_outage, strip
 from echopilot_jobs.accounting.waiting import full
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.holds import Pause
@@ -26,7 +27,7 @@ from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest, without_schedule
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
 from echopilot_jobs.web.health import SCHEDULER, Check, Health
-from echopilot_jobs.web.history import Missed, Piece, Strip, missed, newest_outage, strip
+from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
