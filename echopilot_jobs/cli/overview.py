@@ -46,6 +46,7 @@ class Overview:
     progresses: dict[int, Progress] = field(default_factory=dict)
     broken: list[Trouble] = field(default_factory=list)
     failing: list[Failing] = field(default_factory=list)
+    lately: list[Trouble] = field(default_factory=list)
     full: Full | None = None
     cut_off: list[CutOff] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
@@ -74,11 +75,11 @@ def look(settings: Settings, now: datetime) -> Overview:
         bare = replace(bare, is_unreadable=settings.ledger_path.exists() or mark_path(settings.ledger_path).exists())
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
-        seen = replace(_recorded(ledger, jobs_file, now), programs=programs, away=away)
+        seen = replace(_recorded(ledger, settings, jobs_file, now), programs=programs, away=away)
         return replace(seen, broken=_broken(seen, settings, ledger))
 
 
-def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Overview:
+def _recorded(ledger: SqliteReading, settings: Settings, jobs_file: InForce, now: datetime) -> Overview:
     """What the ledger tells."""
     from echopilot_jobs.accounting.cutoff import cut_off
     from echopilot_jobs.accounting.waiting import full
@@ -94,9 +95,10 @@ def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Overv
         open_counts=ledger.open_counts(hold.id if hold else None),
         progresses=ledger.progresses(),
         failing=troubles.failing(ledger, registry),
+        lately=[*troubles.of_deaths(settings, ledger, now), *troubles.of_darkness(ledger, now)],
         full=full(ledger, registry, now),
         cut_off=cut_off(ledger, registry.values()),
-        trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
+        trouble=_of_a_day(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
         paused=rows.pauses_now(ledger, now),
         hold=hold,
         clock=ledger.generation(),
@@ -109,7 +111,7 @@ def _in_force(settings: Settings) -> InForce:
     return definitions.in_force(settings)
 
 
-def _lately(bad: list[Run], now: datetime) -> list[Run]:
+def _of_a_day(bad: list[Run], now: datetime) -> list[Run]:
     return [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
 
 
@@ -124,7 +126,6 @@ def _broken(seen: Overview, settings: Settings, ledger: SqliteReading | None = N
     if seen.clock is not None:
         found += troubles.of_clock(seen.clock, seen.now)
     if ledger is not None:
-        found += troubles.of_deaths(settings, ledger, seen.now)
         found += troubles.of_slots(ledger, seen.jobs_file, seen.paused, seen.now)
     return found
 
@@ -180,6 +181,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
         "open_runs": [_open_run_json(run, seen) for run in seen.open_runs],
         "broken": [each.as_dict() for each in seen.broken],
         "failing": [each.as_dict() for each in seen.failing],
+        "lately": [each.as_dict() for each in seen.lately],
         "places": _full_json(seen.full) if seen.full else None,
         "cut_off": [{"job": each.job_name, "count": each.count} for each in seen.cut_off],
         "trouble": [run.as_dict() for run in seen.trouble],

@@ -105,6 +105,11 @@ def _show_worst(seen: Overview) -> None:
         if len(seen.failing) > TROUBLE_MOST:
             out.line(f"  and {len(seen.failing) - TROUBLE_MOST} more jobs; see `echopilot runs --failed`")
         out.line()
+    if seen.lately:
+        out.heading("lately")
+        for each in seen.lately:
+            out.marked("!", "warn", each.what, each.do)
+        out.line()
 
 
 def _waiting(seen: Overview) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What `status` says first: what is broken now, then which jobs fail, each with what to do about it."""
+"""What `status` says first: what is broken now, which jobs fail, what went wrong lately; each with what to do about it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.accounting.darkness import dark_before
 from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
@@ -153,6 +154,15 @@ def of_deaths(settings: Settings, ledger: SqliteReading, now: datetime) -> Itera
         yield Trouble(f"the scheduler lost its ledger at {near(loss.at, now)}: {loss.what}", loss.remedy)
     if found:
         yield Trouble(found.words(lambda moment: near(moment, now)), found.remedy)
+
+
+def of_darkness(ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
+    """The times of the last day without a scheduler that are over, and what they cost."""
+    if dark := dark_before(ledger, now):
+        log = "why may be in `logs/supervisord.log`; " if dark.log_may_tell else ""
+        yield Trouble(
+            dark.words(lambda moment: near(moment, now)), f"{log}`echopilot audit` accounts for every slot, job by job"
+        )
 
 
 def of_slots(ledger: SqliteReading, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:

@@ -20,16 +20,18 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.settings import Settings, load
-from echopilot_jobs.slots import Slot
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import near
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
 from tests.cli.housekit import Terminal
-from tests.schedulekit import reading
+from tests.schedulekit import reading, stretch
 
 NOW = SystemClock().now()
 LEADS, SILENT = Standing("leading", "beat 1 s ago, term 3"), Standing("silent", "last beat 5 min ago; see `it`")
@@ -157,17 +159,53 @@ def test_slots_that_nobody_planned_are_overdue(call: Call, house: House) -> None
     assert any("overdue, and nobody has decided about it: heartbeat" in each["what"] for each in status["broken"])
 
 
-def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_broken_now(call: Call, house: House) -> None:
+def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_told_lately(call: Call, house: House) -> None:
+    """One leads now, so nothing of it is broken at this moment: the dashboard warns of it, too."""
     now = SystemClock().now()
     for minutes in (90, 30, 20, 10, 0):
         house.ledger.take_lease(f"boot:{minutes}:1", "host", "rev", now - timedelta(minutes=minutes))
 
-    broken = json.loads(call("status", "--json").out)["status"]["broken"]
-    (do,) = (
-        each["do"] for each in broken if each["what"].startswith("the scheduler died 3 times within the last hour")
-    )
+    status = json.loads(call("status", "--json").out)["status"]
+    lines = call("status").out.splitlines()
 
+    told = "the scheduler died 3 times within the last hour"
+    (do,) = (each["do"] for each in status["lately"] if each["what"].startswith(told))
     assert do.startswith("`supervisorctl tail scheduler`")
+    assert not [each for each in status["broken"] if told in each["what"]]
+    assert any(line.startswith(f"! {told}") for line in lines[lines.index("lately") :])
+
+
+def test_a_ledger_that_was_lost_and_put_back_is_told_lately_and_not_as_broken_F18(call: Call, house: House) -> None:
+    now = SystemClock().now()
+    for seconds in (60, 0):
+        house.ledger.take_lease(f"boot:{seconds}:1", "host", "rev", now - timedelta(seconds=seconds))
+    facts = {"ts": iso(now - timedelta(seconds=58)), "event": "ledger.vanished", "said": "its file is gone"}
+    (house.settings.logs_dir / "scheduler.log").write_text(json.dumps(facts) + "\n")
+
+    status = json.loads(call("status", "--json").out)["status"]
+
+    assert [each["what"] for each in status["lately"] if each["what"].startswith("the scheduler lost its ledger at ")]
+    assert not [each for each in status["broken"] if "lost its ledger" in each["what"]]
+
+
+def test_an_outage_that_is_over_is_told_with_its_cause_and_what_it_cost(call: Call, house: House) -> None:
+    """The house's scheduler stopped two minutes ago."""
+    now = SystemClock().now()
+    before = json.loads(call("status", "--json").out)["status"]["lately"]
+    with house.ledger.leading(house.ledger.take_lease("boot:7:1", "host", "rev", now), now) as work:
+        gone = Outage(now - timedelta(minutes=2), now, Cause.STOPPED)
+        job = house.registry["heartbeat"]
+        missed = stretch(SkipReason.COALESCED, tuple(Slot(job.name, now - timedelta(seconds=n)) for n in (90, 30)))
+        work.standings([job])
+        work.dispose([(job, Plan(now, (), (missed,)))], outage_id=work.record_outage(gone))
+        work.renew(reading(now), planned=True)
+
+    (told,) = json.loads(call("status", "--json").out)["status"]["lately"]
+
+    assert before == []  # while it goes on, that is what is broken
+    assert told["what"].startswith("no scheduler ran from ")
+    assert told["what"].endswith(": somebody stopped it; 2 slots had no run of their own")
+    assert told["do"] == "`echopilot audit` accounts for every slot, job by job"
 
 
 @pytest.mark.parametrize(
