@@ -134,7 +134,8 @@ def _of_stack(seen: Overview, settings: Settings) -> Iterator[Trouble]:
     """A supervisord that nobody can steer leaves nothing to tell of its programs."""
     if unsteered := list(troubles.of_supervisor(settings, seen.away)):
         return iter(unsteered)
-    return troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None)
+    away = seen.away is not None
+    return troubles.of_programs(seen.programs, seen.standing, seen.now, away=away, unknown=seen.is_unreadable)
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:

@@ -86,9 +86,12 @@ def of_supervisor(settings: Settings, away: str | None) -> Iterator[Trouble]:
 
 
 def of_programs(
-    programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool
+    programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool, unknown: bool = False
 ) -> Iterator[Trouble]:
-    """Programs that are down, and a scheduler that does not lead though its program is up."""
+    """Programs that are down, and a scheduler that does not lead though its program is up.
+
+    *unknown*: whether one leads stands in a ledger that cannot be read now, and to restart it on a guess could do harm.
+    """
     if away:
         if standing.state in ("stopped", "silent"):
             yield Trouble(f"the stack is not running; its scheduler: {_stands(standing)}", sight.START)
@@ -97,7 +100,7 @@ def of_programs(
         if program.trouble:
             yield Trouble(program.trouble, program.remedy)
     scheduler = next((program for program in programs if program.name == "scheduler" and not program.trouble), None)
-    if scheduler and not standing.leads and not _settles(scheduler, standing, now):
+    if scheduler and not unknown and not standing.leads and not _settles(scheduler, standing, now):
         do = "`supervisorctl restart scheduler`; its last words: `supervisorctl tail scheduler`"
         yield Trouble(f"the program 'scheduler' runs but does not lead: {_stands(standing)}", do)
 
@@ -120,7 +123,8 @@ def _stands(standing: sight.Standing) -> str:
 def of_ledger(settings: Settings, absent: str | None, *, known: bool) -> Iterator[Trouble]:
     """A ledger that is *known* and gone or not readable, or that a scheduler refused, or a home that is not there at all."""
     if refused := refusal(settings.ledger_path):
-        yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
+        what, do = remedy_apart(refused)
+        yield Trouble(f"the ledger is refused: {what}", do or "see `echopilot doctor`")
     elif absent and (known or not settings.home.is_dir()):
         what, do = remedy_apart(absent)
         yield Trouble(what, do or "see `echopilot doctor`")

@@ -20,6 +20,8 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.ledger.identity import Identity, continuity, read_mark, write_mark
+from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.outages import Cause, Outage
 from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import this_process
@@ -265,6 +267,32 @@ def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
     programs: list[Program], standing: Standing, expected: list[str]
 ) -> None:
     assert [each.what for each in of_programs(programs, standing, NOW, away=False)] == expected
+
+
+def test_a_scheduler_is_not_told_to_be_restarted_while_nobody_can_read_whether_it_leads() -> None:
+    """For a second or two after its ledger was deleted it still holds it, and is about to put it back (F18)."""
+    never = Standing("never", "never started here; start it")
+
+    assert list(of_programs([UP], never, NOW, away=False, unknown=True)) == []
+    assert len(list(of_programs([program("web", "FATAL"), UP], never, NOW, away=False, unknown=True))) == 1
+
+
+def test_a_refused_ledger_is_told_with_the_command_that_ends_it_F19(call: Call, house: House) -> None:
+    mark = Identity(house.ledger.ledger_id, 900, 4_000)
+    write_mark(house.settings.ledger_path, mark, NOW)
+    said = continuity(
+        house.settings.ledger_path, read_mark(house.settings.ledger_path), replace(mark, term=3, last_run=7)
+    ).sentence
+    note_refusal(house.settings.ledger_path, said)
+
+    (told,) = (
+        each
+        for each in json.loads(call("status", "--json").out)["status"]["broken"]
+        if each["what"].startswith("the ledger is refused: ")
+    )
+
+    assert told["what"].endswith("is an older copy of the ledger: it ends with term 3 where term 900 was known")
+    assert told["do"].startswith("stop the stack, then go on with it by `echopilot restore --accept`, or ")
 
 
 def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
