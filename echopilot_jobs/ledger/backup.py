@@ -29,7 +29,7 @@ from echopilot_jobs.ledger.identity import (
 from echopilot_jobs.ledger.inspection import Condition, Depth, Health, has_log, inspect, inspect_suspected
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.restores import note_restore
-from echopilot_jobs.ledger.swap import LOGS, exchange, part, parting_draft, settle
+from echopilot_jobs.ledger.swap import LOGS, drop_widowed, exchange, part, parting_draft, settle
 from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
@@ -140,8 +140,9 @@ def accept(ledger: Path, now: datetime) -> LedgerMark:
 
 
 def drop_unfinished(ledger: Path) -> None:
-    """Remove the half copies that a restore or a start left when it was killed. Only while neither can be at work."""
+    """Remove what a restore or a start that was killed left half done or of no use. Only while neither can be at work."""
     _drop((*_drafts(ledger), parting_draft(ledger)))
+    drop_widowed(ledger)
 
 
 def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
