@@ -17,6 +17,7 @@ from echopilot_jobs.runs import BAD_ENDS, State
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.cutoff import CutOff
+    from echopilot_jobs.accounting.outsider import Outsider
     from echopilot_jobs.accounting.waiting import Full
     from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
@@ -41,6 +42,7 @@ class Overview:
     jobs_file: InForce
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
+    outsider: Outsider | None = None
     open_runs: list[Run] = field(default_factory=list)
     open_counts: dict[str, int] = field(default_factory=dict)
     progresses: dict[int, Progress] = field(default_factory=dict)
@@ -76,6 +78,7 @@ def look(settings: Settings, now: datetime) -> Overview:
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
         seen = replace(_recorded(ledger, settings, jobs_file, now), programs=programs, away=away)
+        seen = replace(seen, outsider=_outsider(seen))
         return replace(seen, broken=_broken(seen, settings, ledger))
 
 
@@ -103,6 +106,14 @@ def _recorded(ledger: SqliteReading, settings: Settings, jobs_file: InForce, now
         hold=hold,
         clock=ledger.generation(),
     )
+
+
+def _outsider(seen: Overview) -> Outsider | None:
+    if not seen.programs:  # spares the import
+        return None
+    from echopilot_jobs.accounting.outsider import outsider
+
+    return outsider(seen.stint, seen.programs)
 
 
 def _in_force(settings: Settings) -> InForce:
@@ -173,6 +184,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
             "term": seen.stint.term if seen.stint else None,
             "owner": seen.stint.owner if seen.stint else None,
             "host": seen.stint.host if seen.stint else None,
+            "stands_by": seen.outsider.stands_by if seen.outsider else None,
         },
         "ledger": {"path": str(settings.ledger_path), "present": seen.absent is None, "why_not": seen.absent},
         "jobs_file": seen.jobs_file.as_dict(),

@@ -172,7 +172,8 @@ def _scheduler_words(seen: Overview) -> str:
         before = f"; the one before it ended {relative(ended, seen.now)}" if ended else ""
         return f"its program runs; it has planned nothing yet{before}"
     standing = seen.standing
-    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence})"
+    beside = f"; {seen.outsider.words}; {seen.outsider.remedy}" if seen.outsider else ""
+    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence}){beside}"
 
 
 def _program_row(program: Program, now: datetime) -> list[object]:

@@ -305,6 +305,18 @@ def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, mo
     assert "never" not in answer.out
 
 
+def test_a_scheduler_that_leads_in_the_stead_of_the_stacks_own_is_told_of(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.ledger.take_lease(str(this_process()), "host", "rev", SystemClock().now())
+    monkeypatch.setattr(overview, "_programs", lambda _settings: ([UP], None))
+
+    answer, data = call("status"), json.loads(call("status", "--json").out)["status"]["scheduler"]
+
+    assert f"; pid {os.getpid()} leads, which the stack did not start; its own, pid 7, only stands by; " in answer.out
+    assert data["stands_by"] == 7
+
+
 def test_a_scheduler_that_starts_again_is_not_told_to_be_started(
     call: Call, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
