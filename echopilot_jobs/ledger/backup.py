@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -90,9 +90,16 @@ def back_up(ledger: Path, target: Path, progress: Progress | None = None) -> Cop
     return Copy(target, target.stat().st_size, copy.identity, copy.version, rows)
 
 
-def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None = None) -> Restored:
+def restore(
+    source: Path,
+    ledger: Path,
+    now: datetime,
+    progress: Progress | None = None,
+    tell: Callable[[], None] = lambda: None,
+) -> Restored:
     """Put a copy of the ledger in *source* in the place of *ledger*, which is kept under another name.
 
+    *tell* is called once the copy is checked and before anything moves; what it raises leaves all as it was.
     Only while nobody uses the ledger; the caller has seen to that. Run ids go on above all that were ever given, the mark
     is made to fit, and what was lost is noted in the ledger. Raises `LedgerTooNew`, `LedgerUnavailable`, `CopyFailed`,
     `WrongState` for the ledger itself.
@@ -110,6 +117,7 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
     ):
         identity = _prepared(source, draft, ledger, now, progress)
         write_mark(draft, identity, now)
+        tell()
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
     note_refusal(ledger, None)
     return Restored(identity, aside)
