@@ -267,6 +267,18 @@ def test_a_scheduler_beside_the_stacks_own_is_named(settings, monkeypatch):
     assert f"`kill {os.getpid()}`" in (beside.fix or "")
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"), [({}, ", which is the default: PORT is not set in this shell"), ({"PORT": "5041"}, "")]
+)
+def test_a_free_port_says_whether_anybody_chose_it(settings, monkeypatch, environment, said):
+    """A stack that was stopped may have had another one, of which nothing here tells."""
+    monkeypatch.setattr(running, "_bind_error", lambda _number: None)
+
+    (found,) = running.port(place(settings, **environment))
+
+    assert found.finding == f"port {settings.port} is free{said}"
+
+
 def test_a_taken_port_names_its_holder(settings, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

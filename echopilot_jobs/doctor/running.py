@@ -71,7 +71,8 @@ def port(place: Place) -> Iterator[Finding]:
         yield Finding(WARN, what, fix)
     busy = _bind_error(number)
     if busy is None:
-        yield Finding(OK, f"port {number} is free")
+        unset = "" if "PORT" in place.environment else ", which is the default: PORT is not set in this shell"
+        yield Finding(OK, f"port {number} is free{unset}")
     elif busy.errno == errno.EACCES:
         yield Finding(FAIL, f"port {number} is closed to uid {os.geteuid()}", "choose a PORT above 1023")
     elif _is_up(place, "web"):
