@@ -120,6 +120,8 @@ def restore(
         tell()
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
     note_refusal(ledger, None)
+    if aside:
+        _drop_empty_log(aside)
     return Restored(identity, aside)
 
 
@@ -254,6 +256,14 @@ def _drop(drafts: Iterable[Path]) -> None:
         for suffix in ("", *LOGS):
             with suppress(OSError):
                 beside(draft, suffix).unlink(missing_ok=True)
+
+
+def _drop_empty_log(ledger: Path) -> None:
+    """A log that nothing was written to, and its index, tell nothing: whoever only read the ledger left them."""
+    if not has_log(ledger):
+        for suffix in ("-wal", "-shm"):
+            with suppress(OSError):
+                beside(ledger, suffix).unlink(missing_ok=True)
 
 
 def _left_behind(folder: Path) -> list[Path]:
