@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,9 @@ from echopilot_jobs.builtin import jobs
 from echopilot_jobs.clock import SystemClock
 from echopilot_jobs.doctor import FAIL, OK, WARN, Finding, Place, examine, files, leavings, machine, running
 from echopilot_jobs.ledger import SqliteLedger
+from echopilot_jobs.processes import this_process
 from echopilot_jobs.settings import Settings
+from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -248,6 +251,32 @@ def test_a_pid_file_of_a_dead_process_is_a_warning(settings):
     found = list(leavings.locks(place(settings)))
 
     assert [each.state for each in found] == [OK, WARN]
+
+
+def test_a_scheduler_beside_the_stacks_own_is_named(settings, monkeypatch):
+    settings.var_dir.mkdir(mode=0o700)
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        ledger.take_lease(str(this_process()), "host", "rev", SystemClock().now())
+    own = Program("scheduler", "RUNNING", 2**22 + 7, None, None, "")
+    monkeypatch.setattr(running, "_programs", lambda _place: [own])
+
+    beside, beat = running.scheduler(place(settings, SystemClock().now()))
+
+    assert (beside.state, beat.state) == (WARN, OK)
+    assert beside.finding.startswith(f"pid {os.getpid()} leads, which the stack did not start; ")
+    assert f"`kill {os.getpid()}`" in (beside.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"), [({}, ", which is the default: PORT is not set in this shell"), ({"PORT": "5041"}, "")]
+)
+def test_a_free_port_says_whether_anybody_chose_it(settings, monkeypatch, environment, said):
+    """A stack that was stopped may have had another one, of which nothing here tells."""
+    monkeypatch.setattr(running, "_bind_error", lambda _number: None)
+
+    (found,) = running.port(place(settings, **environment))
+
+    assert found.finding == f"port {settings.port} is free{said}"
 
 
 def test_a_taken_port_names_its_holder(settings, monkeypatch):

@@ -17,6 +17,7 @@ from echopilot_jobs.runs import BAD_ENDS, State
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.cutoff import CutOff
+    from echopilot_jobs.accounting.outsider import Outsider
     from echopilot_jobs.accounting.waiting import Full
     from echopilot_jobs.cli.trouble import Failing, Trouble
     from echopilot_jobs.definitions import InForce
@@ -41,11 +42,13 @@ class Overview:
     jobs_file: InForce
     stint: Stint | None = None
     programs: list[Program] = field(default_factory=list)
+    outsider: Outsider | None = None
     open_runs: list[Run] = field(default_factory=list)
     open_counts: dict[str, int] = field(default_factory=dict)
     progresses: dict[int, Progress] = field(default_factory=dict)
     broken: list[Trouble] = field(default_factory=list)
     failing: list[Failing] = field(default_factory=list)
+    lately: list[Trouble] = field(default_factory=list)
     full: Full | None = None
     cut_off: list[CutOff] = field(default_factory=list)
     trouble: list[Run] = field(default_factory=list)
@@ -74,11 +77,12 @@ def look(settings: Settings, now: datetime) -> Overview:
         bare = replace(bare, is_unreadable=settings.ledger_path.exists() or mark_path(settings.ledger_path).exists())
         return replace(bare, broken=_broken(bare, settings))
     with contextlib.closing(ledger):
-        seen = replace(_recorded(ledger, jobs_file, now), programs=programs, away=away)
+        seen = replace(_recorded(ledger, settings, jobs_file, now), programs=programs, away=away)
+        seen = replace(seen, outsider=_outsider(seen))
         return replace(seen, broken=_broken(seen, settings, ledger))
 
 
-def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Overview:
+def _recorded(ledger: SqliteReading, settings: Settings, jobs_file: InForce, now: datetime) -> Overview:
     """What the ledger tells."""
     from echopilot_jobs.accounting.cutoff import cut_off
     from echopilot_jobs.accounting.waiting import full
@@ -94,13 +98,31 @@ def _recorded(ledger: SqliteReading, jobs_file: InForce, now: datetime) -> Overv
         open_counts=ledger.open_counts(hold.id if hold else None),
         progresses=ledger.progresses(),
         failing=troubles.failing(ledger, registry),
+        lately=_lately_gone(settings, ledger, now),
         full=full(ledger, registry, now),
         cut_off=cut_off(ledger, registry.values()),
-        trouble=_lately(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
+        trouble=_of_a_day(ledger.runs(states=BAD_ENDS, limit=TROUBLE_MOST), now),
         paused=rows.pauses_now(ledger, now),
         hold=hold,
         clock=ledger.generation(),
     )
+
+
+def _outsider(seen: Overview) -> Outsider | None:
+    if not seen.programs:  # spares the import
+        return None
+    from echopilot_jobs.accounting.outsider import outsider
+
+    return outsider(seen.stint, seen.programs)
+
+
+def _lately_gone(settings: Settings, ledger: SqliteReading, now: datetime) -> list[Trouble]:
+    """What is over, and may still be news."""
+    return [
+        *troubles.of_rebirth(settings, ledger, now),
+        *troubles.of_deaths(settings, ledger, now),
+        *troubles.of_darkness(ledger, now),
+    ]
 
 
 def _in_force(settings: Settings) -> InForce:
@@ -109,7 +131,7 @@ def _in_force(settings: Settings) -> InForce:
     return definitions.in_force(settings)
 
 
-def _lately(bad: list[Run], now: datetime) -> list[Run]:
+def _of_a_day(bad: list[Run], now: datetime) -> list[Run]:
     return [run for run in bad if run.finished_at and now - run.finished_at <= TROUBLE_WITHIN]
 
 
@@ -124,7 +146,6 @@ def _broken(seen: Overview, settings: Settings, ledger: SqliteReading | None = N
     if seen.clock is not None:
         found += troubles.of_clock(seen.clock, seen.now)
     if ledger is not None:
-        found += troubles.of_deaths(settings, ledger, seen.now)
         found += troubles.of_slots(ledger, seen.jobs_file, seen.paused, seen.now)
     return found
 
@@ -133,7 +154,8 @@ def _of_stack(seen: Overview, settings: Settings) -> Iterator[Trouble]:
     """A supervisord that nobody can steer leaves nothing to tell of its programs."""
     if unsteered := list(troubles.of_supervisor(settings, seen.away)):
         return iter(unsteered)
-    return troubles.of_programs(seen.programs, seen.standing, seen.now, away=seen.away is not None)
+    away = seen.away is not None
+    return troubles.of_programs(seen.programs, seen.standing, seen.now, away=away, unknown=seen.is_unreadable)
 
 
 def _dues(registry: Registry, last: dict[str, Run], now: datetime) -> list[tuple[Job, datetime | None, Run | None]]:
@@ -171,6 +193,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
             "term": seen.stint.term if seen.stint else None,
             "owner": seen.stint.owner if seen.stint else None,
             "host": seen.stint.host if seen.stint else None,
+            "stands_by": seen.outsider.stands_by if seen.outsider else None,
         },
         "ledger": {"path": str(settings.ledger_path), "present": seen.absent is None, "why_not": seen.absent},
         "jobs_file": seen.jobs_file.as_dict(),
@@ -180,6 +203,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
         "open_runs": [_open_run_json(run, seen) for run in seen.open_runs],
         "broken": [each.as_dict() for each in seen.broken],
         "failing": [each.as_dict() for each in seen.failing],
+        "lately": [each.as_dict() for each in seen.lately],
         "places": _full_json(seen.full) if seen.full else None,
         "cut_off": [{"job": each.job_name, "count": each.count} for each in seen.cut_off],
         "trouble": [run.as_dict() for run in seen.trouble],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ from echopilot_jobs.access import give_to_owner, obstacle
 from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.bars import bar
 from echopilot_jobs.cli.files import file_name, is_long
+from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import LedgerUnavailable, SupervisorUnreachable, WrongState
 from echopilot_jobs.processes import command_line, this_process
+from echopilot_jobs.spans import ago
 
 if TYPE_CHECKING:
+    from echopilot_jobs.ledger.reach import Reach, Setback
     from echopilot_jobs.settings import Settings
 
 STOP_IT = "stop it with `bin/stack stop` (or `supervisorctl shutdown`), then restore"
@@ -29,8 +33,10 @@ STOP_IT = "stop it with `bin/stack stop` (or `supervisorctl shutdown`), then res
 def command(file: Path | None, accept: bool, as_json: bool) -> None:
     """Put the copy in FILE in the ledger's place, while the stack is stopped.
 
-    The ledger that was there is kept under another name. Slots that came due since the copy was made are dealt with at the
-    next start as after any outage.
+    Before anything moves it says how old the copy is, how far it goes and how far the ledger that is there goes, and which
+    rescued copy goes further. Nothing is deleted, so it does not ask: the ledger that was there is kept under another name,
+    and restoring that takes all back. Pauses, open runs and definitions are again as the copy has them; no run's number is
+    given twice. Slots that came due since the copy was made are dealt with at the next start as after any outage.
 
     Example: echopilot restore var/backups/ledger-20260301T080000Z.sqlite3
     """
@@ -49,10 +55,12 @@ def command(file: Path | None, accept: bool, as_json: bool) -> None:
 
 def _restored(settings: Settings, file: Path) -> tuple[dict[str, object], str]:
     from echopilot_jobs.ledger.backup import restore
+    from echopilot_jobs.ledger.reach import setback
 
+    now, found = sight.now(), setback(file, settings.ledger_path)
     with bar("checking and copying the ledger", wanted=is_long(file)) as progress:
-        done = restore(file, settings.ledger_path, sight.now(), progress)
-    kept = f"; the ledger before it is kept as '{done.aside}'" if done.aside else ""
+        done = restore(file, settings.ledger_path, now, progress, lambda: _tell(found, now), told=_told(settings))
+    kept = f"; the ledger before it is kept as '{done.aside}', and restoring that takes it back" if done.aside else ""
     facts: dict[str, object] = {
         "ledger": str(settings.ledger_path),
         "from": str(file),
@@ -60,14 +68,47 @@ def _restored(settings: Settings, file: Path) -> tuple[dict[str, object], str]:
         "ledger_id": done.identity.ledger_id,
         "term": done.identity.term,
         "next_run_after": done.identity.last_run,
+        "copy": _reach_json(found.copy if found else None),
+        "before": _reach_json(found.before if found else None),
     }
     return facts, f"'{settings.ledger_path}' holds what was in '{file}'{kept}; start the stack with `bin/stack`"
+
+
+def _told(settings: Settings) -> int:
+    """The highest run number that the log names: it may have outlived what is beside the ledger."""
+    from echopilot_jobs.logreading import SCHEDULER_LOG, highest_run
+
+    return highest_run(settings.logs_dir / SCHEDULER_LOG)
+
+
+def _tell(found: Setback | None, now: datetime) -> None:
+    """What the copy lacks, while a Ctrl-C still leaves everything as it is."""
+    if found is None:
+        return
+    before = f"; the ledger in place {_reach_words(found.before, now)} and is set aside whole" if found.before else ""
+    again = "pauses, open runs and definitions are again as the copy has them"
+    out.say(f"note: the copy {_reach_words(found.copy, now)}{before}; {again}")
+    for path, reach in found.beyond:
+        words = f"'{path}' goes further than the copy: it {_reach_words(reach, now)}"
+        out.say(f"note: {words}; `echopilot restore {path}` takes that one instead")
+
+
+def _reach_words(reach: Reach, now: datetime) -> str:
+    written = f"was last led {ago(reach.last_beat, now)}" if reach.last_beat else "was never led"
+    return f"{written}, holds {reach.runs:,} run{'' if reach.runs == 1 else 's'} and ends with run {reach.newest_run}"
+
+
+def _reach_json(reach: Reach | None) -> dict[str, object] | None:
+    if reach is None:
+        return None
+    last = iso(reach.last_beat) if reach.last_beat else None
+    return {"runs": reach.runs, "newest_run": reach.newest_run, "last_beat": last}
 
 
 def _accepted(settings: Settings) -> tuple[dict[str, object], str]:
     from echopilot_jobs.ledger.backup import accept
 
-    mark = accept(settings.ledger_path, sight.now())
+    mark = accept(settings.ledger_path, sight.now(), told=_told(settings))
     facts: dict[str, object] = {
         "ledger": str(settings.ledger_path),
         "from": None,
@@ -75,6 +116,8 @@ def _accepted(settings: Settings) -> tuple[dict[str, object], str]:
         "ledger_id": mark.ledger_id,
         "term": mark.term,
         "next_run_after": mark.last_run,
+        "copy": None,
+        "before": None,
     }
     return facts, f"'{settings.ledger_path}' is sound and is the ledger from now on; start the stack with `bin/stack`"
 

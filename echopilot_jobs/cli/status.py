@@ -105,6 +105,11 @@ def _show_worst(seen: Overview) -> None:
         if len(seen.failing) > TROUBLE_MOST:
             out.line(f"  and {len(seen.failing) - TROUBLE_MOST} more jobs; see `echopilot runs --failed`")
         out.line()
+    if seen.lately:
+        out.heading("lately")
+        for each in seen.lately:
+            out.marked("!", "warn", each.what, each.do)
+        out.line()
 
 
 def _waiting(seen: Overview) -> Iterator[tuple[str, str]]:
@@ -167,7 +172,8 @@ def _scheduler_words(seen: Overview) -> str:
         before = f"; the one before it ended {relative(ended, seen.now)}" if ended else ""
         return f"its program runs; it has planned nothing yet{before}"
     standing = seen.standing
-    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence})"
+    beside = f"; {seen.outsider.words}; {seen.outsider.remedy}" if seen.outsider else ""
+    return standing.sentence if standing.state == "never" else f"{standing.state} ({standing.sentence}){beside}"
 
 
 def _program_row(program: Program, now: datetime) -> list[object]:

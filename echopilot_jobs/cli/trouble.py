@@ -1,4 +1,4 @@
-"""What `status` says first: what is broken now, then which jobs fail, each with what to do about it."""
+"""What `status` says first: what is broken now, which jobs fail, what went wrong lately; each with what to do about it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from echopilot_jobs.accounting.darkness import dark_before
 from echopilot_jobs.accounting.dying import dying
 from echopilot_jobs.accounting.overdue import overdue
 from echopilot_jobs.cli import rows, sight
@@ -85,9 +86,12 @@ def of_supervisor(settings: Settings, away: str | None) -> Iterator[Trouble]:
 
 
 def of_programs(
-    programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool
+    programs: Sequence[Program], standing: sight.Standing, now: datetime, *, away: bool, unknown: bool = False
 ) -> Iterator[Trouble]:
-    """Programs that are down, and a scheduler that does not lead though its program is up."""
+    """Programs that are down, and a scheduler that does not lead though its program is up.
+
+    *unknown*: whether one leads stands in a ledger that cannot be read now, and to restart it on a guess could do harm.
+    """
     if away:
         if standing.state in ("stopped", "silent"):
             yield Trouble(f"the stack is not running; its scheduler: {_stands(standing)}", sight.START)
@@ -96,7 +100,7 @@ def of_programs(
         if program.trouble:
             yield Trouble(program.trouble, program.remedy)
     scheduler = next((program for program in programs if program.name == "scheduler" and not program.trouble), None)
-    if scheduler and not standing.leads and not _settles(scheduler, standing, now):
+    if scheduler and not unknown and not standing.leads and not _settles(scheduler, standing, now):
         do = "`supervisorctl restart scheduler`; its last words: `supervisorctl tail scheduler`"
         yield Trouble(f"the program 'scheduler' runs but does not lead: {_stands(standing)}", do)
 
@@ -119,7 +123,8 @@ def _stands(standing: sight.Standing) -> str:
 def of_ledger(settings: Settings, absent: str | None, *, known: bool) -> Iterator[Trouble]:
     """A ledger that is *known* and gone or not readable, or that a scheduler refused, or a home that is not there at all."""
     if refused := refusal(settings.ledger_path):
-        yield Trouble(f"the ledger is refused: {refused}", "the sentence says how; see `echopilot doctor`")
+        what, do = remedy_apart(refused)
+        yield Trouble(f"the ledger is refused: {what}", do or "see `echopilot doctor`")
     elif absent and (known or not settings.home.is_dir()):
         what, do = remedy_apart(absent)
         yield Trouble(what, do or "see `echopilot doctor`")
@@ -146,6 +151,16 @@ def of_clock(clock: Generation, now: datetime) -> Iterator[Trouble]:
         yield Trouble(what, "look at the clock, then `echopilot clock trust`")
 
 
+def of_rebirth(settings: Settings, ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
+    """That the ledger began empty within the last day, where another one had been."""
+    lost = ledger.rebirth()
+    if lost is not None and lost.is_news(now):
+        from echopilot_jobs.ledger.missing import restoring
+
+        words = lost.words(lambda moment: near(moment, now))
+        yield Trouble(words, f"with the stack stopped, {restoring(settings.ledger_path)}")
+
+
 def of_deaths(settings: Settings, ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
     """A ledger that was lost under its scheduler within the hour, and a scheduler that dies again and again."""
     found, lost = dying(ledger, settings.logs_dir, now)
@@ -153,6 +168,15 @@ def of_deaths(settings: Settings, ledger: SqliteReading, now: datetime) -> Itera
         yield Trouble(f"the scheduler lost its ledger at {near(loss.at, now)}: {loss.what}", loss.remedy)
     if found:
         yield Trouble(found.words(lambda moment: near(moment, now)), found.remedy)
+
+
+def of_darkness(ledger: SqliteReading, now: datetime) -> Iterator[Trouble]:
+    """The times of the last day without a scheduler that are over, and what they cost."""
+    if dark := dark_before(ledger, now):
+        log = "why may be in `logs/supervisord.log`; " if dark.log_may_tell else ""
+        yield Trouble(
+            dark.words(lambda moment: near(moment, now)), f"{log}`echopilot audit` accounts for every slot, job by job"
+        )
 
 
 def of_slots(ledger: SqliteReading, found: InForce, paused: Collection[str], now: datetime) -> Iterator[Trouble]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.accounting.outsider import outsider
 from echopilot_jobs.addresses import unopenable
 from echopilot_jobs.disk import read_whole
 from echopilot_jobs.doctor.findings import FAIL, OK, WARN, Finding, Place
@@ -22,7 +23,7 @@ from echopilot_jobs.processes import command_line, unsteered
 from echopilot_jobs.runs import Stint
 from echopilot_jobs.settings import key_path, strangers, weak_key
 from echopilot_jobs.spans import span, stamp
-from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Supervisor
+from echopilot_jobs.supervision import LONGEST_SOCKET_PATH, Program, Supervisor
 
 
 def settings(place: Place) -> Iterator[Finding]:
@@ -70,7 +71,8 @@ def port(place: Place) -> Iterator[Finding]:
         yield Finding(WARN, what, fix)
     busy = _bind_error(number)
     if busy is None:
-        yield Finding(OK, f"port {number} is free")
+        unset = "" if "PORT" in place.environment else ", which is the default: PORT is not set in this shell"
+        yield Finding(OK, f"port {number} is free{unset}")
     elif busy.errno == errno.EACCES:
         yield Finding(FAIL, f"port {number} is closed to uid {os.geteuid()}", "choose a PORT above 1023")
     elif _is_up(place, "web"):
@@ -101,10 +103,13 @@ def _port_holder(number: int) -> str:
 
 
 def _is_up(place: Place, name: str) -> bool:
+    return any(each.name == name and each.state in ("RUNNING", "STARTING") for each in _programs(place))
+
+
+def _programs(place: Place) -> list[Program]:
     with contextlib.suppress(SupervisorUnreachable):
-        programs = Supervisor(place.settings.supervisor_socket).programs()
-        return any(program.name == name and program.state in ("RUNNING", "STARTING") for program in programs)
-    return False
+        return Supervisor(place.settings.supervisor_socket).programs()
+    return []
 
 
 def supervisor(place: Place) -> Iterator[Finding]:
@@ -157,6 +162,8 @@ def scheduler(place: Place) -> Iterator[Finding]:
         yield Finding(WARN, f"the scheduler lost its ledger at {stamp(loss.at)}: {loss.what}", loss.remedy)
     if found:
         yield Finding(WARN, found.words(stamp), found.remedy)
+    if beside := outsider(stint, _programs(place)):
+        yield Finding(WARN, beside.words, beside.remedy)
     yield _beat(stint, place.now)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from echopilot_jobs.ledger.identity import (
 from echopilot_jobs.ledger.inspection import Condition, Depth, Health, has_log, inspect, inspect_suspected
 from echopilot_jobs.ledger.refusing import note_refusal
 from echopilot_jobs.ledger.restores import note_restore
-from echopilot_jobs.ledger.swap import LOGS, exchange, part, parting_draft, settle
+from echopilot_jobs.ledger.swap import LOGS, drop_widowed, exchange, part, parting_draft, settle
 from echopilot_jobs.records import record
 
 MEBIBYTE = 1024 * 1024
@@ -90,9 +90,18 @@ def back_up(ledger: Path, target: Path, progress: Progress | None = None) -> Cop
     return Copy(target, target.stat().st_size, copy.identity, copy.version, rows)
 
 
-def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None = None, *, told: int = 0) -> Restored:
+def restore(
+    source: Path,
+    ledger: Path,
+    now: datetime,
+    progress: Progress | None = None,
+    tell: Callable[[], None] = lambda: None,
+    *,
+    told: int = 0,
+) -> Restored:
     """Put a copy of the ledger in *source* in the place of *ledger*, which is kept under another name.
 
+    *tell* is called once the copy is checked and before anything moves; what it raises leaves all as it was.
     Only while nobody uses the ledger; the caller has seen to that. Run ids go on above all that were ever given, the mark
     is made to fit, and what was lost is noted in the ledger. *told*: the highest run the log names. Raises `LedgerTooNew`,
     `LedgerUnavailable`, `CopyFailed`, `WrongState` for the ledger itself.
@@ -110,8 +119,11 @@ def restore(source: Path, ledger: Path, now: datetime, progress: Progress | None
     ):
         identity = _prepared(source, draft, ledger, now, progress, told)
         write_mark(draft, identity, now)
+        tell()
     aside = exchange(ledger, draft, now, "before-restore", mark=mark)
     note_refusal(ledger, None)
+    if aside:
+        _drop_empty_log(aside)
     return Restored(identity, aside)
 
 
@@ -140,8 +152,9 @@ def accept(ledger: Path, now: datetime, *, told: int = 0) -> LedgerMark:
 
 
 def drop_unfinished(ledger: Path) -> None:
-    """Remove the half copies that a restore or a start left when it was killed. Only while neither can be at work."""
+    """Remove what a restore or a start that was killed left half done or of no use. Only while neither can be at work."""
     _drop((*_drafts(ledger), parting_draft(ledger)))
+    drop_widowed(ledger)
 
 
 def _drafts(ledger: Path) -> tuple[Path, Path, Path]:
@@ -245,6 +258,14 @@ def _drop(drafts: Iterable[Path]) -> None:
         for suffix in ("", *LOGS):
             with suppress(OSError):
                 beside(draft, suffix).unlink(missing_ok=True)
+
+
+def _drop_empty_log(ledger: Path) -> None:
+    """A log that nothing was written to, and its index, tell nothing: whoever only read the ledger left them."""
+    if not has_log(ledger):
+        for suffix in ("-wal", "-shm"):
+            with suppress(OSError):
+                beside(ledger, suffix).unlink(missing_ok=True)
 
 
 def _left_behind(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 A ledger is up to three files that belong together, and a write-ahead log without its file, or beside another one, is a
 loss. So the moves are written down first, in a plan beside the ledger; whoever starts next calls `settle`, which carries
-out what is left of it. Nothing is ever overwritten or deleted: what stood there gets another name.
+out what is left of it. Nothing is ever overwritten, and no ledger deleted: what stood there gets another name.
 
 Only for the process that may lead, before it opens the ledger.
 """
@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import datetime
+from glob import escape
 from pathlib import Path
 
 from echopilot_jobs.disk import read_whole
@@ -27,6 +28,7 @@ from echopilot_jobs.records import record
 
 LOGS = ("-wal", "-shm", "-journal")
 PLAN_SUFFIX = ".moving.json"
+INCOMPLETE = "incomplete"  # a ledger that lost files of its own, once its rescue has taken its place
 
 
 @record(frozen=True)
@@ -117,6 +119,18 @@ def exchange(path: Path, incoming: Path, now: datetime, why: str, *, mark: Path 
     plan = _Plan(_aside(path, now, why), suffixes, tuple(arriving))
     _carry_out(path, plan)
     return path.with_name(plan.aside) if left else None
+
+
+def drop_widowed(path: Path) -> None:
+    """Remove logs and indexes that stayed when the ledger at *path* was deleted and its rescue took its place.
+
+    Without their file nothing can read them, and the rescue has all of it. Whoever has them open keeps them until it ends.
+    """
+    for suffix in LOGS:
+        for log in path.parent.glob(f"{escape(path.name)}.{INCOMPLETE}-*{suffix}"):
+            if not os.path.lexists(log.with_name(log.name.removesuffix(suffix))):
+                with suppress(OSError):
+                    log.unlink(missing_ok=True)
 
 
 def settle(path: Path) -> bool:

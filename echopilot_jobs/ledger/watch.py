@@ -19,7 +19,7 @@ from echopilot_jobs.ledger.copying import copy_database
 from echopilot_jobs.ledger.durable import beside, free_name, stamp, sync_folder
 from echopilot_jobs.ledger.identity import Identity, LedgerMark
 from echopilot_jobs.ledger.inspection import Condition, Depth, inspect
-from echopilot_jobs.ledger.swap import exchange
+from echopilot_jobs.ledger.swap import INCOMPLETE, drop_widowed, exchange
 
 RESCUED = ".rescued-"
 FILES = ("", "-wal", "-shm")
@@ -117,7 +117,8 @@ def adopt_rescued(path: Path, mark: LedgerMark | None, now: datetime) -> Path | 
             return None
         found = inspect(candidate, Depth.FULL, alone=True)  # it may hold a stranger's pages among ours
         if found.is_sound and found.identity and _fits(found.identity, mark):
-            exchange(path, candidate, now, "incomplete")
+            exchange(path, candidate, now, INCOMPLETE)
+            drop_widowed(path)
             return candidate
     return None
 

@@ -10,23 +10,25 @@ from types import MappingProxyType
 from typing import Literal
 
 from echopilot_jobs.accounting.cutoff import cut_off
+from echopilot_jobs.accounting.darkness import darkness
 from echopilot_jobs.accounting.dying import dying
+from echopilot_jobs.accounting.lives import Strip, newest_outage, strip
 from echopilot_jobs.accounting.waiting import full
 from echopilot_jobs.builtin import BRIEF, REPORT
 from echopilot_jobs.holds import Pause
 from echopilot_jobs.jobs import Inline, Job, Registry, next_slot
 from echopilot_jobs.jobsfile import Problem as Mistake
 from echopilot_jobs.ledger import Ledger
-from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.outages import Outage
 from echopilot_jobs.plain import sentence
 from echopilot_jobs.records import record
 from echopilot_jobs.runs import Progress, Run, State, bad_row
-from echopilot_jobs.spans import relative, span, until_words
+from echopilot_jobs.spans import relative, until_words
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.triggers import OnRequest, without_schedule
 from echopilot_jobs.web.backlog import Waiting, waiting_backlog
 from echopilot_jobs.web.health import SCHEDULER, Check, Health
-from echopilot_jobs.web.history import Missed, Piece, Strip, missed, newest_outage, strip
+from echopilot_jobs.web.history import Missed, missed
 from echopilot_jobs.web.services import Services
 from echopilot_jobs.web.words import clock_text, counted, excerpt
 
@@ -334,47 +336,12 @@ def never_done(ledger: Ledger, jobs: Iterable[Job]) -> list[Problem]:
 
 def dark_hours(day: Strip, lost: Sequence[Missed], newest: Outage | None, now: datetime) -> list[Problem]:
     """What the last day without a scheduler cost, if there was such a time; of several the *newest* has its cause told."""
-    if day.dark < timedelta(minutes=1):
+    found = darkness(day, [(item.outage, item.first, item.count) for item in lost], newest)
+    if found is None:
         return []
-    slots, since = _cost(lost, day)
-    why = f": {newest.why}" if newest else ""
-    goes_on = day.darks[-1].end == day.end  # why is told where it is told that none leads
-    earlier = f" since {clock_text(since, now)}" if since < day.start else ""
-    cost = f"{counted(slots, 'slot')}{earlier} had no run of {'its' if slots == 1 else 'their'} own"
-    if goes_on:  # nobody has counted those that came due since
-        cost = f"{f'{cost}; ' if slots else ''}what has come due since is decided when one leads again"
-    what = f"no scheduler ran {_when_dark(day, now)}{why}; {cost}"
-    do = ["why may be in `logs/supervisord.log`"] if not goes_on and _log_may_tell(newest) else []
-    do += ["the list below says what it cost"] if slots else []
-    return [Problem("warn", what, None, "; ".join(do))]
-
-
-def _when_dark(day: Strip, now: datetime) -> str:
-    """From when to when, and how long; of several times how many, how long in all, and when the newest was."""
-    newest, count = day.darks[-1], len(day.darks)
-    start, end = clock_text(newest.start, now), clock_text(newest.end, now)
-    when = f"since {start}" if newest.end == day.end else f"from {start} to {end}"
-    if count > 1:
-        return f"{count} times in the last 24 h, {span(day.dark)} in all, the last time {when}"
-    if newest.start > day.start:
-        return f"{when}, {span(day.dark)}"
-    return "at all in the last 24 h" if newest.end == day.end else f"up to {end}, {span(day.dark)} of the last 24 h"
-
-
-def _cost(lost: Sequence[Missed], day: Strip) -> tuple[int, datetime]:
-    """How many slots were missed while no scheduler lived, and the first of them: a gap may begin before the day does."""
-    missed = [item for item in lost if _lies_in(item.outage, day.darks)]
-    return sum(item.count for item in missed), min((item.first for item in missed), default=day.end)
-
-
-def _lies_in(outage: Outage | None, darks: Sequence[Piece]) -> bool:
-    """Whether it is one of the stretches without a scheduler: what was only paused or still running was missed in none."""
-    return outage is not None and any(dark.start < outage.until and outage.since < dark.end for dark in darks)
-
-
-def _log_may_tell(outage: Outage | None) -> bool:
-    """Whether supervisord may have seen more of an end than the ledger: not of its own death, nor of a machine asleep."""
-    return outage is None or (outage.cause in (Cause.CRASH, Cause.UNKNOWN) and not outage.detail)
+    do = ["why may be in `logs/supervisord.log`"] if found.log_may_tell else []
+    do += ["the list below says what it cost"] if found.slots else []
+    return [Problem("warn", found.words(lambda moment: clock_text(moment, now)), None, "; ".join(do))]
 
 
 def waiting(ledger: Ledger, paused: Sequence[Pause], now: datetime) -> list[Problem]:

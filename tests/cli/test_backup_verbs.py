@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -265,13 +266,26 @@ def test_a_restored_ledger_takes_the_place_of_the_one_that_is_kept_I10(call, hom
     answer = call("restore", str(copy))
 
     (kept,) = (each for each in settings.var_dir.glob("*before-restore-*") if each.name.endswith("Z"))
-    assert (answer.code, answer.err) == (0, "")
-    assert f"holds what was in '{copy}'; the ledger before it is kept as '{kept}'; start the stack" in answer.out
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert f"holds what was in '{copy}'; the ledger before it is kept as '{kept}', and restoring that" in answer.out
     assert runs_of(kept)[0] == newest
     assert runs_of(settings.ledger_path)[0] == newest - 1
     with closing(SqliteLedger(settings.ledger_path)) as ledger:
         run, _ = ledger.request_run("heartbeat", ledger.runs(limit=1)[0].claimed_at)
     assert run.id == newest + 1
+
+
+def test_run_numbers_go_on_above_those_of_the_log_where_ledger_and_mark_are_gone_I10(call, home, settings, copy):
+    settings.logs_dir.mkdir(exist_ok=True)
+    line = {"ts": iso(SystemClock().now()), "event": "slot.claimed", "job": "heartbeat", "run": 4711}
+    (settings.logs_dir / "scheduler.log").write_text(json.dumps(line, separators=(",", ":")) + "\n")
+    for each in settings.var_dir.glob("ledger.sqlite3*"):
+        each.unlink()
+
+    assert call("restore", str(copy)).code == 0
+
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        assert ledger.identity().last_run == 4711 + RUNS_BEYOND_MARK
 
 
 def log_of(settings, run) -> None:
@@ -341,6 +355,41 @@ def test_a_restore_in_json_names_both_ledgers(call, home, settings, copy):
     assert facts["next_run_after"] == runs_of(settings.ledger_path)[0]
 
 
+def test_before_anything_moves_a_restore_says_how_old_the_copy_is_and_what_it_lacks(call, home, settings, copy):
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        ledger.request_run("heartbeat", ledger.runs(limit=1)[0].claimed_at)
+    *_, second, newest = sorted(runs_of(settings.ledger_path))
+
+    answer = call("restore", str(copy), "--json")
+
+    facts = json.loads(answer.out)["restore"]
+    said = re.fullmatch(
+        r"note: the copy was last led \S+ \w+( \d+ s)? ago, holds (\d+) runs and ends with run (\d+); "
+        r"the ledger in place was last led .+ ago, holds (\d+) runs and ends with run (\d+) and is set aside whole; "
+        r"pauses, open runs and definitions are again as the copy has them\n",
+        answer.err,
+    )
+    assert said
+    runs, last, all_runs, very_last = map(int, said.groups()[1:])
+    assert (last, very_last, all_runs) == (second, newest, runs + 1)
+    assert (facts["copy"]["newest_run"], facts["before"]["newest_run"]) == (second, newest)
+    assert facts["copy"]["last_beat"].endswith("Z")
+
+
+def test_a_rescued_copy_that_goes_further_is_named_before_an_older_one_takes_its_place_F18(call, home, settings, copy):
+    with closing(SqliteLedger(settings.ledger_path)) as ledger:
+        ledger.request_run("heartbeat", ledger.runs(limit=1)[0].claimed_at)
+    newest, further = runs_of(settings.ledger_path)[0], f"{settings.ledger_path}.rescued-20260302T080000Z.sqlite3"
+    settings.ledger_path.rename(further)
+
+    older, rescued = call("restore", str(copy)), call("restore", further)
+
+    assert f"note: '{further}' goes further than the copy: it was last led " in older.err
+    assert f"and ends with run {newest}; `echopilot restore {further}` takes that one instead\n" in older.err
+    assert "goes further" not in rescued.err
+    assert runs_of(settings.ledger_path)[0] == newest
+
+
 def test_a_ledger_can_be_restored_in_a_fresh_home_F42(call, home, settings, copy, tmp_path, monkeypatch):
     fresh = tmp_path / "fresh"
     fresh.mkdir()
@@ -348,7 +397,9 @@ def test_a_ledger_can_be_restored_in_a_fresh_home_F42(call, home, settings, copy
 
     answer = call("restore", str(copy))
 
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 0
+    assert answer.err.startswith("note: the copy was last led ")
+    assert "the ledger in place" not in answer.err
     assert "kept" not in answer.out
     assert runs_of(fresh / "var" / "ledger.sqlite3") == runs_of(settings.ledger_path)
     assert (fresh / "var").stat().st_mode & 0o777 == 0o700

@@ -20,16 +20,21 @@ from echopilot_jobs.cli.trouble import of_programs
 from echopilot_jobs.clock import SystemClock, iso
 from echopilot_jobs.disk import FLOOR, free_bytes
 from echopilot_jobs.ledger import Limits
+from echopilot_jobs.ledger.identity import Identity, continuity, read_mark, write_mark
+from echopilot_jobs.ledger.rebirth import Rebirth
+from echopilot_jobs.ledger.refusing import note_refusal
+from echopilot_jobs.outages import Cause, Outage
+from echopilot_jobs.planner import Plan
 from echopilot_jobs.processes import this_process
 from echopilot_jobs.runs import Outcome, State
 from echopilot_jobs.settings import Settings, load
-from echopilot_jobs.slots import Slot
+from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.spans import near
 from echopilot_jobs.supervision import Program
 from echopilot_jobs.testing import FakeClock
 from tests.cli.conftest import Call, House
 from tests.cli.housekit import Terminal
-from tests.schedulekit import reading
+from tests.schedulekit import reading, stretch
 
 NOW = SystemClock().now()
 LEADS, SILENT = Standing("leading", "beat 1 s ago, term 3"), Standing("silent", "last beat 5 min ago; see `it`")
@@ -157,17 +162,53 @@ def test_slots_that_nobody_planned_are_overdue(call: Call, house: House) -> None
     assert any("overdue, and nobody has decided about it: heartbeat" in each["what"] for each in status["broken"])
 
 
-def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_broken_now(call: Call, house: House) -> None:
+def test_a_scheduler_that_was_killed_again_and_again_within_the_hour_is_told_lately(call: Call, house: House) -> None:
+    """One leads now, so nothing of it is broken at this moment: the dashboard warns of it, too."""
     now = SystemClock().now()
     for minutes in (90, 30, 20, 10, 0):
         house.ledger.take_lease(f"boot:{minutes}:1", "host", "rev", now - timedelta(minutes=minutes))
 
-    broken = json.loads(call("status", "--json").out)["status"]["broken"]
-    (do,) = (
-        each["do"] for each in broken if each["what"].startswith("the scheduler died 3 times within the last hour")
-    )
+    status = json.loads(call("status", "--json").out)["status"]
+    lines = call("status").out.splitlines()
 
+    told = "the scheduler died 3 times within the last hour"
+    (do,) = (each["do"] for each in status["lately"] if each["what"].startswith(told))
     assert do.startswith("`supervisorctl tail scheduler`")
+    assert not [each for each in status["broken"] if told in each["what"]]
+    assert any(line.startswith(f"! {told}") for line in lines[lines.index("lately") :])
+
+
+def test_a_ledger_that_was_lost_and_put_back_is_told_lately_and_not_as_broken_F18(call: Call, house: House) -> None:
+    now = SystemClock().now()
+    for seconds in (60, 0):
+        house.ledger.take_lease(f"boot:{seconds}:1", "host", "rev", now - timedelta(seconds=seconds))
+    facts = {"ts": iso(now - timedelta(seconds=58)), "event": "ledger.vanished", "said": "its file is gone"}
+    (house.settings.logs_dir / "scheduler.log").write_text(json.dumps(facts) + "\n")
+
+    status = json.loads(call("status", "--json").out)["status"]
+
+    assert [each["what"] for each in status["lately"] if each["what"].startswith("the scheduler lost its ledger at ")]
+    assert not [each for each in status["broken"] if "lost its ledger" in each["what"]]
+
+
+def test_an_outage_that_is_over_is_told_with_its_cause_and_what_it_cost(call: Call, house: House) -> None:
+    """The house's scheduler stopped two minutes ago."""
+    now = SystemClock().now()
+    before = json.loads(call("status", "--json").out)["status"]["lately"]
+    with house.ledger.leading(house.ledger.take_lease("boot:7:1", "host", "rev", now), now) as work:
+        gone = Outage(now - timedelta(minutes=2), now, Cause.STOPPED)
+        job = house.registry["heartbeat"]
+        missed = stretch(SkipReason.COALESCED, tuple(Slot(job.name, now - timedelta(seconds=n)) for n in (90, 30)))
+        work.standings([job])
+        work.dispose([(job, Plan(now, (), (missed,)))], outage_id=work.record_outage(gone))
+        work.renew(reading(now), planned=True)
+
+    (told,) = json.loads(call("status", "--json").out)["status"]["lately"]
+
+    assert before == []  # while it goes on, that is what is broken
+    assert told["what"].startswith("no scheduler ran from ")
+    assert told["what"].endswith(": somebody stopped it; 2 slots had no run of their own")
+    assert told["do"] == "`echopilot audit` accounts for every slot, job by job"
 
 
 @pytest.mark.parametrize(
@@ -229,6 +270,32 @@ def test_a_program_that_is_down_is_broken_and_one_that_was_just_started_is_not(
     assert [each.what for each in of_programs(programs, standing, NOW, away=False)] == expected
 
 
+def test_a_scheduler_is_not_told_to_be_restarted_while_nobody_can_read_whether_it_leads() -> None:
+    """For a second or two after its ledger was deleted it still holds it, and is about to put it back (F18)."""
+    never = Standing("never", "never started here; start it")
+
+    assert list(of_programs([UP], never, NOW, away=False, unknown=True)) == []
+    assert len(list(of_programs([program("web", "FATAL"), UP], never, NOW, away=False, unknown=True))) == 1
+
+
+def test_a_refused_ledger_is_told_with_the_command_that_ends_it_F19(call: Call, house: House) -> None:
+    mark = Identity(house.ledger.ledger_id, 900, 4_000)
+    write_mark(house.settings.ledger_path, mark, NOW)
+    said = continuity(
+        house.settings.ledger_path, read_mark(house.settings.ledger_path), replace(mark, term=3, last_run=7)
+    ).sentence
+    note_refusal(house.settings.ledger_path, said)
+
+    (told,) = (
+        each
+        for each in json.loads(call("status", "--json").out)["status"]["broken"]
+        if each["what"].startswith("the ledger is refused: ")
+    )
+
+    assert told["what"].endswith("is an older copy of the ledger: it ends with term 3 where term 900 was known")
+    assert told["do"].startswith("stop the stack, then go on with it by `echopilot restore --accept`, or ")
+
+
 def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     up = replace(UP, started_at=SystemClock().now())
     monkeypatch.setattr(overview, "_programs", lambda _settings: ([up], None))
@@ -237,6 +304,18 @@ def test_the_very_first_scheduler_is_not_told_of_as_never_started(call: Call, mo
 
     assert "scheduler  its program runs; it has planned nothing yet" in answer.out
     assert "never" not in answer.out
+
+
+def test_a_scheduler_that_leads_in_the_stead_of_the_stacks_own_is_told_of(
+    call: Call, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.ledger.take_lease(str(this_process()), "host", "rev", SystemClock().now())
+    monkeypatch.setattr(overview, "_programs", lambda _settings: ([UP], None))
+
+    answer, data = call("status"), json.loads(call("status", "--json").out)["status"]["scheduler"]
+
+    assert f"; pid {os.getpid()} leads, which the stack did not start; its own, pid 7, only stands by; " in answer.out
+    assert data["stands_by"] == 7
 
 
 def test_a_scheduler_that_starts_again_is_not_told_to_be_started(
@@ -395,3 +474,17 @@ def test_that_every_place_is_taken_is_told_with_who_holds_them(call: Call, house
     assert "places all 8 places for runs are taken, 8 by hangs since " in said
     assert f"; 1 run waits for one since {near(since, NOW)}; `echopilot cancel {numbers[0]}` frees the place" in said
     assert (document["held_by"], document["waiting"]) == (numbers, 1)
+
+
+def test_a_ledger_that_began_empty_after_a_lost_one_stands_under_lately_for_a_day_F42(call: Call, house: House) -> None:
+    now = SystemClock().now()
+    house.ledger.go_on_after(101_351, Rebirth(now - timedelta(hours=1), 1351, None))
+
+    (told,) = (
+        each for each in json.loads(call("status", "--json").out)["status"]["lately"] if "is lost" in each["what"]
+    )
+
+    assert told["what"].startswith(
+        "the ledger before this one, with runs up to 1351, is lost; this one began empty at "
+    )
+    assert told["do"].startswith("with the stack stopped, run `echopilot restore ")

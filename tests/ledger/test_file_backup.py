@@ -333,6 +333,19 @@ def test_a_stale_log_is_moved_along_F20(path: Path, target: Path) -> None:
     assert run_ids(path) == list(range(1, 61))
 
 
+def test_a_log_that_nothing_was_written_to_is_not_kept_with_the_former_ledger(path: Path, target: Path) -> None:
+    """Whoever only read the ledger after its scheduler ended leaves one, with its index."""
+    back_up(path, target)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").touch()
+
+    done = restore(target, path, NOW)
+
+    assert done.aside
+    assert {name for name in files(path) if name.startswith(done.aside.name)} == {done.aside.name}
+    assert run_ids(done.aside) == list(range(1, 61))
+
+
 def test_a_ledger_can_be_restored_where_there_was_none_F42(tmp_path: Path, path: Path, target: Path) -> None:
     back_up(path, target)
     fresh = tmp_path / "fresh" / "ledger.sqlite3"

@@ -15,6 +15,7 @@ from echopilot_jobs.errors import LedgerUnavailable
 from echopilot_jobs.ledger.connection import transaction
 from echopilot_jobs.ledger.identity import LedgerMark, identity_of, write_mark
 from echopilot_jobs.ledger.inspection import Condition, Depth, inspect
+from echopilot_jobs.ledger.keeping import make_ready
 from echopilot_jobs.ledger.watch import LedgerWatch, Sight, adopt_rescued, rescue
 
 
@@ -127,12 +128,25 @@ def test_nothing_is_lost_when_the_open_ledger_is_deleted_F18(path: Path, suffixe
 
         saved = rescue(db, path, NOW)
 
+    kept = f"ledger.sqlite3.incomplete-{STAMP}"
     assert saved.name == f"ledger.sqlite3.rescued-{STAMP}.sqlite3"
     assert saved.stat().st_mode & 0o777 == 0o600
     assert adopt_rescued(path, mark, NOW) == saved
     assert run_ids(path) == list(range(1, 32))
     assert not saved.exists()
+    assert kept in files(path) or not [each for each in files(path) if each.startswith(kept)]  # no log without its file
     assert adopt_rescued(path, mark, NOW) is None
+
+
+def test_logs_without_their_ledger_go_at_the_next_start_and_a_ledger_with_its_log_stays(path: Path) -> None:
+    """Releases before this one left them; so does a start that is killed between two moves."""
+    alone, kept = (f"ledger.sqlite3.incomplete-{day}T080000Z" for day in ("20260301", "20260302"))
+    for name in (f"{alone}-wal", f"{alone}-shm", kept, f"{kept}-wal"):
+        path.with_name(name).touch()
+
+    make_ready(path, NOW)
+
+    assert {each for each in files(path) if "incomplete" in each} == {kept, f"{kept}-wal"}
 
 
 def test_a_rescue_that_fails_leaves_nothing(path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from echopilot_jobs.accounting.lives import strip
 from echopilot_jobs.clock import EPOCH
 from echopilot_jobs.jobs import Command, Job, Registry
 from echopilot_jobs.ledger import Limits
@@ -25,7 +26,6 @@ from echopilot_jobs.settings import Settings
 from echopilot_jobs.slots import SkipReason, Slot
 from echopilot_jobs.testing import FakeClock, MemoryLedger
 from echopilot_jobs.triggers import Every
-from echopilot_jobs.web.history import strip
 from tests.schedulekit import dispose, stretch
 
 from .conftest import Browser, Stack, Table
