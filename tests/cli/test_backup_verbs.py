@@ -482,11 +482,11 @@ def test_a_restore_lets_no_scheduler_begin_meanwhile_and_gives_the_lock_back(cal
     held = []
     real = backup.restore
 
-    def looking(*arguments: object) -> object:
+    def looking(*arguments: object, **named: object) -> object:
         other = PlannerLock(settings.var_dir / "scheduler.lock")
         held.append(not other.take("boot:1:1"))
         other.close()
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(backup, "restore", looking)
     assert call("restore", str(copy)).code == 0
