@@ -157,9 +157,9 @@ def given_up_as_cancelled(patches: Patches) -> None:
 @plant("ends that could not be written at once are forgotten")
 def ends_lost_with_the_disk(patches: Patches) -> None:
     def make(before: Any) -> Any:
-        def put_off(self: Any, error: LedgerUnavailable) -> None:
+        def put_off(self: Any, error: LedgerUnavailable, **facts: Any) -> None:
             self._unrecorded.clear()
-            before(self, error)
+            before(self, error, **facts)
 
         return put_off
 
