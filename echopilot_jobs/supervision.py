@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from echopilot_jobs import rpc
+from echopilot_jobs.clock import iso
 from echopilot_jobs.errors import SupervisorLost, SupervisorUnreachable, WrongState, unknown_name
 from echopilot_jobs.plain import plain, shorten
 from echopilot_jobs.processes import stack_owner
@@ -59,6 +60,16 @@ class Program:
         """What brings it back, and where it says why it went."""
         wait = "wait until it has ended; after a plain stop, " if self.state == "STOPPING" else ""
         return f"{wait}`supervisorctl start {self.name}`; its last words: `supervisorctl tail {self.name}`"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the command line and the API show of it, JSON types only."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "pid": self.pid,
+            "started_at": iso(self.started_at) if self.started_at else None,
+            "exit_status": self.exit_status,
+        }
 
 
 class Supervisor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,11 @@ from echopilot_jobs.cli import out, sight
 from echopilot_jobs.cli.completion import job_names
 from echopilot_jobs.cli.inputs import past_moment
 from echopilot_jobs.errors import unknown_name
-from echopilot_jobs.processes import Owner, is_alive
 
 if TYPE_CHECKING:
     from echopilot_jobs.accounting.audit import ReadLog, Report
     from echopilot_jobs.accounting.findings import Account
     from echopilot_jobs.ledger import SqliteLedger
-    from echopilot_jobs.runs import Run
 
 COLUMNS = (
     out.Column("JOB", gives_way=True),
@@ -67,7 +64,7 @@ def command(jobs: tuple[str, ...], since: str | None, as_json: bool) -> int:
     from echopilot_jobs.accounting.audit import audit
 
     read_log = _log_reader(settings.logs_dir, ledger.ledger_id)
-    report = audit(ledger, now, names=set(jobs) or None, since=start, read_log=read_log, lives=_lives)
+    report = audit(ledger, now, names=set(jobs) or None, since=start, read_log=read_log, lives=sight.owner_alive)
     if as_json:
         out.emit_json("audit", report.as_dict(), now)
     else:
@@ -87,16 +84,6 @@ def _log_reader(logs_dir: Path, ledger_id: str) -> ReadLog | None:
     if not logs_dir.is_dir():
         return None
     return lambda since, begun, names: read_logbook(logs_dir, since, begun, names, ledger_id)
-
-
-def _lives(run: Run) -> bool | None:
-    """Whether the scheduler that runs *run* lives; None where that cannot be told from here."""
-    if run.owner is None or run.host != socket.gethostname():
-        return None
-    try:
-        return is_alive(Owner.parse(run.owner))
-    except (ValueError, OSError):
-        return None
 
 
 def _show(report: Report) -> None:

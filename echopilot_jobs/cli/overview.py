@@ -181,7 +181,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
     """The same as JSON; field names are kept from release to release."""
     return {
         "stack": {"running": seen.away is None, "why_not": seen.away},
-        "programs": [_program_json(program) for program in seen.programs],
+        "programs": [program.as_dict() for program in seen.programs],
         "scheduler": {
             "state": seen.standing.state,
             "ok": seen.standing.leads,
@@ -212,7 +212,7 @@ def as_data(seen: Overview, settings: Settings) -> dict[str, Any]:
 
 def _open_run_json(run: Run, seen: Overview) -> dict[str, Any]:
     progress = seen.progresses.get(run.id)
-    more = {"owner_alive": owner_alive(run), "progress": progress.as_dict() if progress else None}
+    more = {"owner_alive": sight.owner_alive(run), "progress": progress.as_dict() if progress else None}
     return {**run.as_dict(), **more, "waits": waits(run, seen)}
 
 
@@ -222,16 +222,6 @@ def _backlog_json(hold: Hold) -> dict[str, Any]:
 
 def _full_json(full: Full) -> dict[str, Any]:
     return {"held_by": [run.id for run in full.holders], "waiting": len(full.waiting), "since": iso(full.since)}
-
-
-def _program_json(program: Program) -> dict[str, Any]:
-    return {
-        "name": program.name,
-        "state": program.state,
-        "pid": program.pid,
-        "started_at": iso(program.started_at) if program.started_at else None,
-        "exit_status": program.exit_status,
-    }
 
 
 def waits(run: Run, seen: Overview) -> str | None:
@@ -246,17 +236,3 @@ def waits(run: Run, seen: Overview) -> str | None:
         return None  # told for all of them
     running = [other for other in seen.open_runs if other.state is State.RUNNING]
     return next(crowd_words(run, seen.jobs_file.registry, running), None)
-
-
-def owner_alive(run: Run) -> bool | None:
-    """Whether the scheduler that started the run lives; None where that cannot be told from here."""
-    import socket
-
-    from echopilot_jobs.processes import Owner, is_alive
-
-    if run.owner is None or run.host != socket.gethostname():
-        return None
-    try:
-        return is_alive(Owner.parse(run.owner))
-    except (ValueError, OSError):
-        return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from echopilot_jobs.definitions import InForce
     from echopilot_jobs.jobs import Registry
     from echopilot_jobs.ledger import GuestLedger, SqliteReading
-    from echopilot_jobs.runs import Stint
+    from echopilot_jobs.runs import Run, Stint
     from echopilot_jobs.settings import Settings
 
 START = "start it with `bin/stack`"
@@ -166,3 +166,17 @@ def standing(stint: Stint | None, now: datetime) -> Standing:
         what = f"{span(age)} ago" if beat is Beat.SILENT else f"lies {span(-age)} in the future: the clock was set back"
         return Standing("silent", f"last beat {what}; see `echopilot doctor`", age, stint.started_at)
     return Standing("leading", f"beat {span(max(age, 0.0))} ago, term {stint.term}", age, stint.started_at)
+
+
+def owner_alive(run: Run) -> bool | None:
+    """Whether the scheduler that started the run lives; None where that cannot be told from here."""
+    import socket
+
+    from echopilot_jobs.processes import Owner, is_alive
+
+    if run.owner is None or run.host != socket.gethostname():
+        return None
+    try:
+        return is_alive(Owner.parse(run.owner))
+    except (ValueError, OSError):
+        return None

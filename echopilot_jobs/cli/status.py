@@ -11,7 +11,7 @@ import click
 
 from echopilot_jobs.cli import out, rows, sight
 from echopilot_jobs.cli import trouble as troubles
-from echopilot_jobs.cli.overview import TROUBLE_MOST, Overview, as_data, look, owner_alive, waits
+from echopilot_jobs.cli.overview import TROUBLE_MOST, Overview, as_data, look, waits
 from echopilot_jobs.runs import State
 from echopilot_jobs.spans import ago, near, relative, span, stamped, until_words
 
@@ -183,7 +183,7 @@ def _program_row(program: Program, now: datetime) -> list[object]:
 def _open_run(run: Run, now: datetime, progress: Progress | None) -> str:
     name = f"run {run.id} of {run.job_name}"
     if run.state is State.RUNNING and run.started_at:
-        dead = "; its scheduler is dead, the next one will end it" if owner_alive(run) is False else ""
+        dead = "; its scheduler is dead, the next one will end it" if sight.owner_alive(run) is False else ""
         far = f": {progress.words}" if progress else ""
         # It may have started after the clock was read.
         lasted = span(max(now - run.started_at, timedelta(0)))

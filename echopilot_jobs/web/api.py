@@ -197,14 +197,7 @@ def _scheduler(programs: list[Program]) -> Program | None:
 
 
 def _shown(program: Program) -> dict[str, Any]:
-    return {
-        "name": program.name,
-        "state": program.state,
-        "pid": program.pid,
-        "started_at": iso(program.started_at) if program.started_at else None,
-        "exit_status": program.exit_status,
-        "description": program.description,
-    }
+    return {**program.as_dict(), "description": program.description}
 
 
 # -- reading
