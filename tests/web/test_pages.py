@@ -352,7 +352,7 @@ def test_a_refused_ledger_is_one_finding_with_the_command_that_ends_it_F19(
 
     board, job = (seen(browser.client.get(path).text) for path in ("/", "/jobs/ceo_brief"))
 
-    assert "'l' is an older copy: x; until then nothing is planned or started" in board
+    assert "'l' is an older copy: x; nothing is planned or started before somebody decides" in board
     assert "Do: stop the stack, then echopilot restore --accept" in board
     assert "is starting" not in board
     assert board.count("echopilot restore --accept") == 1
