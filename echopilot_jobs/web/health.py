@@ -141,7 +141,8 @@ def _refused(said: str, stint: Stint | None) -> list[Check]:
     what, do = remedy_apart(said)
     since = (stint.ended_at or stint.beat_at) if stint else None
     waits = Check("scheduler", "fail", REFUSED, "no scheduler leads: it waits for a word about the ledger", since, do)
-    return [Check("ledger", "fail", REFUSED, f"{what}; nothing is planned or started before somebody decides", since, do), waits]
+    what = f"{what}; nothing is planned or started before somebody decides"
+    return [Check("ledger", "fail", REFUSED, what, since, do), waits]
 
 
 def _condition(path: Path, ledger: Ledger, now: datetime) -> Check:
